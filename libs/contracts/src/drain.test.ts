@@ -6,14 +6,20 @@ import { drainHeaderBytes, readDrainMessage, uuidText, writeDrainHeader } from '
 it('thermomesh.drain.v1 reads back what was written', () => {
   const uint53 = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
   fc.assert(
-    fc.property(fc.uint8Array({ minLength: 16, maxLength: 16 }), uint53, uint53, fc.uint8Array(), (log, logId, receivedAtMs, payload) => {
-      const bytes = Buffer.alloc(drainHeaderBytes + payload.length);
-      bytes.set(payload, writeDrainHeader(bytes, 0, { log, logId, receivedAtMs }));
-      const message = readDrainMessage(bytes);
-      assert.deepEqual([message.logId, message.receivedAtMs], [logId, receivedAtMs]);
-      assert.deepEqual([...message.log], [...log]);
-      assert.deepEqual([...message.payload], [...payload]);
-    }),
+    fc.property(
+      fc.uint8Array({ minLength: 16, maxLength: 16 }),
+      uint53,
+      uint53,
+      fc.uint8Array(),
+      (log, logId, receivedAtMs, payload) => {
+        const bytes = Buffer.alloc(drainHeaderBytes + payload.length);
+        bytes.set(payload, writeDrainHeader(bytes, 0, { log, logId, receivedAtMs }));
+        const message = readDrainMessage(bytes);
+        assert.deepEqual([message.logId, message.receivedAtMs], [logId, receivedAtMs]);
+        assert.deepEqual([...message.log], [...log]);
+        assert.deepEqual([...message.payload], [...payload]);
+      },
+    ),
   );
 });
 
@@ -23,5 +29,8 @@ it('refuses a message that is too short or of another version', () => {
 });
 
 it('writes a UUID as text', () => {
-  assert.equal(uuidText(Buffer.from('00112233445566778899aabbccddeeff', 'hex')), '00112233-4455-6677-8899-aabbccddeeff');
+  assert.equal(
+    uuidText(Buffer.from('00112233445566778899aabbccddeeff', 'hex')),
+    '00112233-4455-6677-8899-aabbccddeeff',
+  );
 });

@@ -40,8 +40,10 @@ export interface DrainMessage extends DrainHeader {
  * @throws RangeError if it is too short or of another version: the gateway and the node do not fit each other.
  */
 export function readDrainMessage(bytes: Buffer): DrainMessage {
-  if (bytes.length < drainHeaderBytes) throw new RangeError(`drain message of ${bytes.length} bytes is too short`);
-  if (bytes[0] !== drainVersion) throw new RangeError(`drain message of version ${bytes[0]}, only ${drainVersion} is known`);
+  if (bytes.length < drainHeaderBytes)
+    throw new RangeError(`drain message of ${bytes.length} bytes is too short`);
+  if (bytes[0] !== drainVersion)
+    throw new RangeError(`drain message of version ${bytes[0]}, only ${drainVersion} is known`);
   return {
     log: bytes.subarray(1, 17),
     logId: readUint53(bytes, 17),

@@ -31,9 +31,18 @@ export const BrokerDocument = Type.Object({
   }),
   backlog: Type.Object({ messages: Count, bytes: Count, oldestReceivedAtMs: Nullable(Type.Number()) }),
   counters: Type.Object({
-    accepted: Type.Integer({ minimum: 0, description: 'I6: counted in the transaction that stored the message' }),
-    buffered: Type.Integer({ minimum: 0, description: 'I6: messages in the store that the drain session has not acknowledged' }),
-    qos0: Type.Integer({ minimum: 0, description: 'readings at QoS 0: relayed, never stored; outside I1 and I6' }),
+    accepted: Type.Integer({
+      minimum: 0,
+      description: 'I6: counted in the transaction that stored the message',
+    }),
+    buffered: Type.Integer({
+      minimum: 0,
+      description: 'I6: messages in the store that the drain session has not acknowledged',
+    }),
+    qos0: Type.Integer({
+      minimum: 0,
+      description: 'readings at QoS 0: relayed, never stored; outside I1 and I6',
+    }),
     refusedConnections: Count,
     refusedPublishes: Count,
   }),
@@ -43,7 +52,12 @@ export type BrokerDocument = Static<typeof BrokerDocument>;
 /** `GET /v1/coordinator` of any analytics node. */
 export const CoordinatorDocument = Type.Object({
   nodeId: Type.Integer(),
-  role: Type.Union([Type.Literal('coordinator'), Type.Literal('follower'), Type.Literal('electing'), Type.Literal('stopped')]),
+  role: Type.Union([
+    Type.Literal('coordinator'),
+    Type.Literal('follower'),
+    Type.Literal('electing'),
+    Type.Literal('stopped'),
+  ]),
   coordinator: Nullable(Type.Object({ node: Type.Integer(), epoch: Type.Integer() })),
   fit: Type.Boolean(),
   peers: Type.Array(Type.Object({ nodeId: Type.Integer(), connected: Type.Boolean(), fit: Type.Boolean() })),
@@ -53,7 +67,13 @@ export type CoordinatorDocument = Static<typeof CoordinatorDocument>;
 /** `GET /v1/accounts` of any analytics node: I6's terms that PostgreSQL holds, per gateway store and summed. */
 export const AccountsDocument = Type.Object({
   logs: Type.Array(
-    Type.Object({ log: Type.String(), highWaterMark: Count, stored: Count, duplicate: Count, rejected: Count }),
+    Type.Object({
+      log: Type.String(),
+      highWaterMark: Count,
+      stored: Count,
+      duplicate: Count,
+      rejected: Count,
+    }),
   ),
   stored: Count,
   duplicate: Count,

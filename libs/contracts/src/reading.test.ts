@@ -63,10 +63,16 @@ describe('thermostat.reading.v1', () => {
 
   it('never throws, whatever the bytes, and its details fit SQL text', () => {
     fc.assert(
-      fc.property(fc.oneof(fc.uint8Array({ maxLength: 200 }), fc.json().map((text) => Buffer.from(text))), (payload) => {
-        const result = parseReading(payload, 'd1');
-        if ('rejection' in result) assert.ok(!result.rejection.detail.includes('\u0000'));
-      }),
+      fc.property(
+        fc.oneof(
+          fc.uint8Array({ maxLength: 200 }),
+          fc.json().map((text) => Buffer.from(text)),
+        ),
+        (payload) => {
+          const result = parseReading(payload, 'd1');
+          if ('rejection' in result) assert.ok(!result.rejection.detail.includes('\u0000'));
+        },
+      ),
     );
   });
 });

@@ -60,7 +60,8 @@ export type ParsedReading = { reading: Reading } | { rejection: Rejection };
  * @param deviceId the device that published them, from the topic that the gateway checked
  */
 export function parseReading(payload: Uint8Array, deviceId: string | undefined): ParsedReading {
-  if (deviceId === undefined || !isDeviceId(deviceId)) return reject('bad_topic', 'not a topic of one device');
+  if (deviceId === undefined || !isDeviceId(deviceId))
+    return reject('bad_topic', 'not a topic of one device');
   if (payload.byteLength > readingBytesMax) {
     return reject('too_large', `${payload.byteLength} bytes, at most ${readingBytesMax} allowed`);
   }
@@ -95,7 +96,11 @@ function checkFields(body: Record<string, unknown>, deviceId: string): ParsedRea
     return reject('bad_celsius', `celsius must be a number from ${celsiusMin} to ${celsiusMax}`, seq);
   }
   if (setpointCelsius !== null && !isNumberWithin(setpointCelsius, celsiusMin, celsiusMax)) {
-    return reject('bad_setpoint_celsius', `setpointCelsius must be a number from ${celsiusMin} to ${celsiusMax}`, seq);
+    return reject(
+      'bad_setpoint_celsius',
+      `setpointCelsius must be a number from ${celsiusMin} to ${celsiusMax}`,
+      seq,
+    );
   }
   if (humidityPercent !== null && !isNumberWithin(humidityPercent, 0, 100)) {
     return reject('bad_humidity_percent', 'humidityPercent must be a number from 0 to 100', seq);
@@ -108,7 +113,11 @@ function checkFields(body: Record<string, unknown>, deviceId: string): ParsedRea
 
 function toUnixMs(value: unknown): number | undefined {
   const ms =
-    typeof value === 'number' ? value : typeof value === 'string' && isoPattern.test(value) ? Date.parse(value) : NaN;
+    typeof value === 'number'
+      ? value
+      : typeof value === 'string' && isoPattern.test(value)
+        ? Date.parse(value)
+        : NaN;
   if (!Number.isFinite(ms) || ms < measuredAtMinMs || ms > measuredAtMaxMs) return undefined;
   return Math.trunc(ms);
 }

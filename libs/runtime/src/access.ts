@@ -1,0 +1,111 @@
+/**
+ * Who may speak: tokens of devices, nodes and the mesh's own tools, derived from one secret by HMAC-SHA-256, and API keys of
+ * people, kept as hashes in a file.
+ */
+import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { appendFile } from 'node:fs/promises';
+
+/** Shortest secret of a mesh, in characters. */
+export const secretCharsMin = 32;
+
+/** Subjects of tokens. */
+export const subjects = {
+  device: (deviceId: string) => `device:${deviceId}`,
+  node: (nodeId: number) => `node:${nodeId}`,
+  /** The mesh's own tools and processes on HTTP. */
+  operator: 'operator',
+} as const;
+
+/** The token of `subject`: 43 characters of base64url. */
+export function deriveToken(secret: string, subject: string): string {
+  return createHmac('sha256', secret).update(subject).digest('base64url');
+}
+
+/** True if `token` is the one of `subject`; takes the same time wherever they differ. */
+export function verifyToken(secret: string, subject: string, token: string): boolean {
+  return equal(deriveToken(secret, subject), token);
+}
+
+function equal(a: string, b: string): boolean {
+  const digest = (text: string) => createHash('sha256').update(text).digest();
+  return timingSafeEqual(digest(a), digest(b));
+}
+
+/** What an API key allows. */
+export const apiScopes = ['read', 'checkout', 'images', 'admin'] as const;
+export type ApiScope = (typeof apiScopes)[number];
+
+/** A line of the key file: the hash, never the key. */
+export interface ApiKeyRecord {
+  id: string;
+  sha256: string;
+  scopes: ApiScope[];
+  createdAt: string;
+  /** Set on a later line for the same id to end a key. */
+  revoked?: boolean;
+}
+
+/** Makes a key, appends its hash to `file` and returns the key, which is shown once. */
+export async function createApiKey(file: string, scopes: ApiScope[]): Promise<{ id: string; key: string }> {
+  const id = randomBytes(6).toString('hex');
+  const key = `tmk_${id}_${randomBytes(24).toString('base64url')}`;
+  const record: ApiKeyRecord = { id, sha256: sha256(key), scopes, createdAt: new Date().toISOString() };
+  await appendFile(file, `${JSON.stringify(record)}\n`, { mode: 0o600 });
+  return { id, key };
+}
+
+/** Ends a key; processes notice at their next look at the file. */
+export async function revokeApiKey(file: string, id: string): Promise<void> {
+  const record: ApiKeyRecord = {
+    id,
+    sha256: '',
+    scopes: [],
+    createdAt: new Date().toISOString(),
+    revoked: true,
+  };
+  await appendFile(file, `${JSON.stringify(record)}\n`, { mode: 0o600 });
+}
+
+/** Decides on a bearer token of HTTP: the scopes it has, or undefined if it is unknown. */
+export interface Gatekeeper {
+  scopesOf(bearer: string): readonly ApiScope[] | undefined;
+}
+
+/** Knows the operator token and the keys in `file`, which is read again when it has changed. */
+export function createGatekeeper(secret: string, file: string | undefined): Gatekeeper {
+  let keys = new Map<string, ApiKeyRecord>();
+  let readAt = '';
+  function refresh(): void {
+    if (file === undefined || !existsSync(file)) return;
+    const stat = statSync(file);
+    const version = `${stat.mtimeMs}/${stat.size}`;
+    if (version === readAt) return;
+    keys = parseKeys(readFileSync(file, 'utf8'));
+    readAt = version;
+  }
+  return {
+    scopesOf(bearer) {
+      if (verifyToken(secret, subjects.operator, bearer)) return apiScopes;
+      refresh();
+      const id = /^tmk_([0-9a-f]{12})_/.exec(bearer)?.[1];
+      const record = id === undefined ? undefined : keys.get(id);
+      return record !== undefined && equal(record.sha256, sha256(bearer)) ? record.scopes : undefined;
+    },
+  };
+}
+
+function parseKeys(text: string): Map<string, ApiKeyRecord> {
+  const keys = new Map<string, ApiKeyRecord>();
+  for (const line of text.split('\n')) {
+    if (line.trim() === '') continue;
+    const record = JSON.parse(line) as ApiKeyRecord;
+    if (record.revoked === true) keys.delete(record.id);
+    else keys.set(record.id, record);
+  }
+  return keys;
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}

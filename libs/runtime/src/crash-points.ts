@@ -1,0 +1,63 @@
+/**
+ * Named moments at which a test may end or freeze the process, to show that every moment is safe. Nothing happens unless the
+ * process was started with `CRASH_POINT=<name>[:nth][:kill|stop]`.
+ */
+import { appendFileSync } from 'node:fs';
+
+/** Every crash point of the mesh; `e2e/` fails if one of them is never hit. */
+export const crashPoints = [
+  /** Gateway: messages are numbered, nothing is written. */
+  'gateway.before-commit',
+  /** Gateway: the group is durable, no PUBACK has left. */
+  'gateway.after-commit',
+  /** Gateway: PUBACKs are under way, the drain session has not seen the messages. */
+  'gateway.before-delivery',
+  /** Gateway: the coordinator's PUBACKs are read, the messages not yet removed. */
+  'gateway.before-removal',
+  /** Analytics: a batch is complete, the database has not seen it. */
+  'analytics.before-apply',
+  /** Analytics: the statement is sent, its answer not read: between the fence and what follows COMMIT. */
+  'analytics.during-apply',
+  /** Analytics: the batch is committed, no PUBACK has left. */
+  'analytics.after-commit',
+  /** Analytics: the epoch is won, the drain session not yet opened. */
+  'analytics.after-claim',
+] as const;
+export type CrashPoint = (typeof crashPoints)[number];
+
+/** Called at the named moment; a no-op in every process that is not under test. */
+export type CrashHook = (point: CrashPoint) => void;
+
+/** What the tests ask for. */
+export interface CrashPlan {
+  point: CrashPoint;
+  /** On which passing it fires, from 1. */
+  nth: number;
+  action: 'kill' | 'stop';
+}
+
+/** Reads `name[:nth][:kill|stop]`; undefined for an empty text. @throws RangeError for an unknown name or action */
+export function parseCrashPlan(text: string | undefined): CrashPlan | undefined {
+  if (text === undefined || text === '') return undefined;
+  const [name, nth = '1', action = 'kill'] = text.split(':');
+  const point = crashPoints.find((known) => known === name);
+  if (point === undefined)
+    throw new RangeError(`unknown crash point "${name}"; known: ${crashPoints.join(', ')}`);
+  if (action !== 'kill' && action !== 'stop')
+    throw new RangeError(`crash action must be kill or stop, not "${action}"`);
+  return { point, nth: Number(nth), action };
+}
+
+/**
+ * The hook of this process.
+ * @param witnessFile gets a line when the point is hit, before the process ends: the test's proof
+ */
+export function createCrashHook(plan: CrashPlan | undefined, witnessFile: string | undefined): CrashHook {
+  if (plan === undefined) return () => undefined;
+  let passed = 0;
+  return (point) => {
+    if (point !== plan.point || ++passed !== plan.nth) return;
+    if (witnessFile !== undefined) appendFileSync(witnessFile, `${point} ${process.pid} ${Date.now()}\n`);
+    process.kill(process.pid, plan.action === 'kill' ? 'SIGKILL' : 'SIGSTOP');
+  };
+}

@@ -1,0 +1,168 @@
+/** The HTTP surface that every service shares: health, metrics, bearer access, problem documents, OpenAPI. */
+import swagger from '@fastify/swagger';
+import { TypeBoxValidatorCompiler, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import type { ProblemDocument } from '@thermomesh/contracts';
+import fastify, {
+  type FastifyBaseLogger,
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyRequest,
+} from 'fastify';
+import type { ApiScope, Gatekeeper } from './access.ts';
+import { MeshError, messageOf } from './errors.ts';
+import type { Health } from './health.ts';
+import type { Log } from './log.ts';
+import type { Metrics } from './metrics.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** What a caller's key must allow; `public` needs no key. Routes that do not say need `read`. */
+    access?: ApiScope | 'public';
+  }
+}
+
+export type HttpApp = FastifyInstance<never, never, never, FastifyBaseLogger, TypeBoxTypeProvider>;
+
+export interface HttpOptions {
+  title: string;
+  version: string;
+  log: Log;
+  health: Health;
+  metrics: Metrics;
+  gatekeeper: Gatekeeper;
+  bodyBytesMax?: number;
+  requestTimeoutMs?: number;
+}
+
+/** An error with an HTTP status, for routes; it becomes a problem document. */
+export class HttpError extends MeshError {
+  readonly status: number;
+
+  constructor(status: number, code: string, message: string) {
+    super(code, message);
+    this.status = status;
+  }
+}
+
+/**
+ * A fastify app with `/livez`, `/readyz`, `/metrics` (public), `/openapi.json` (public) and the rules of every other route: a
+ * bearer token with the route's scope, RFC 9457 problem documents. Routes are added before `listen`.
+ */
+export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
+  const app = fastify({
+    // The log of requests is the metrics' and the proxies' business; what goes wrong is logged below.
+    logger: false,
+    bodyLimit: options.bodyBytesMax ?? 64 * 1024,
+    requestTimeout: options.requestTimeoutMs ?? 30_000,
+    forceCloseConnections: true,
+  })
+    .withTypeProvider<TypeBoxTypeProvider>()
+    .setValidatorCompiler(TypeBoxValidatorCompiler) as unknown as HttpApp;
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: { title: options.title, version: options.version },
+      components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
+      security: [{ key: [] }],
+    },
+  });
+  guard(app, options.gatekeeper);
+  answerProblems(app, options.log);
+  addHealthRoutes(app, options);
+  return app;
+}
+
+/** Listens and returns the URL that callers use. */
+export async function listen(app: HttpApp, host: string, port: number): Promise<string> {
+  return app.listen({ host, port });
+}
+
+function guard(app: HttpApp, gatekeeper: Gatekeeper): void {
+  app.addHook('onRequest', async (request) => {
+    const needed = request.routeOptions.config.access ?? 'read';
+    if (needed === 'public' || request.is404) return;
+    const scopes = gatekeeper.scopesOf(bearerOf(request));
+    if (scopes === undefined) {
+      throw new HttpError(
+        401,
+        'access.unknown_key',
+        'send "Authorization: Bearer <key>"; mesh api-key create makes one',
+      );
+    }
+    if (!scopes.includes(needed))
+      throw new HttpError(403, 'access.scope', `this key lacks the scope "${needed}"`);
+  });
+}
+
+function bearerOf(request: FastifyRequest): string {
+  const header = request.headers.authorization ?? '';
+  return header.startsWith('Bearer ') ? header.slice('Bearer '.length) : '';
+}
+
+function answerProblems(app: HttpApp, log: Log): void {
+  app.setNotFoundHandler((request, reply) => {
+    void reply
+      .code(404)
+      .type('application/problem+json')
+      .send(problem(404, 'http.not_found', `no route ${request.method} ${request.url}`));
+  });
+  app.setErrorHandler((error: FastifyError | MeshError, request, reply) => {
+    const status =
+      error instanceof HttpError
+        ? error.status
+        : 'statusCode' in error
+          ? (error.statusCode ?? 500)
+          : statusOf(error);
+    if (status >= 500)
+      log.error({
+        event: 'http.failed',
+        route: request.routeOptions.url,
+        method: request.method,
+        err: error,
+      });
+    const code = error instanceof MeshError ? error.code : (error.code ?? 'http.error');
+    // What a server error says may hold internals: the log has it, the caller gets the code.
+    const detail =
+      status >= 500 && status !== 503 ? 'the request failed; see the log of the service' : messageOf(error);
+    if (status === 401) void reply.header('www-authenticate', 'Bearer');
+    void reply
+      .code(status)
+      .type('application/problem+json')
+      .send(problem(status, code, detail));
+  });
+}
+
+function statusOf(error: unknown): number {
+  return error instanceof MeshError && error.retriable ? 503 : 500;
+}
+
+const titles: Record<number, string> = {
+  400: 'Bad Request',
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  404: 'Not Found',
+  503: 'Service Unavailable',
+};
+
+function problem(status: number, code: string, detail: string): ProblemDocument {
+  return {
+    type: 'about:blank',
+    title: titles[status] ?? (status >= 500 ? 'Server Error' : 'Error'),
+    status,
+    code,
+    detail,
+  };
+}
+
+function addHealthRoutes(app: HttpApp, { health, metrics }: HttpOptions): void {
+  const hidden = { schema: { hide: true }, config: { access: 'public' } } as const;
+  app.get('/livez', hidden, async () => ({ alive: true }));
+  app.get('/readyz', hidden, async (_request, reply) => {
+    const readiness = health.readiness();
+    return reply.code(readiness.ready ? 200 : 503).send(readiness);
+  });
+  app.get('/metrics', hidden, async (_request, reply) =>
+    reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
+  );
+  app.get('/openapi.json', hidden, async () => app.swagger());
+}

@@ -1,0 +1,319 @@
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { uuidText } from '@thermomesh/contracts';
+import { testDatabase, type TestDatabase } from '@thermomesh/servers';
+import { createPool, DataRefusedError, migrate, StaleEpochError, type SqlPool } from '@thermomesh/sql';
+import { applyEntries, SeqConflictError } from '../core/apply.ts';
+import { toEntry, type Entry } from '../core/batch.ts';
+import { openDrainStore, type DrainStore } from './pg-drain-store.ts';
+
+const log = Buffer.from('00112233445566778899aabbccddeeff', 'hex');
+const leaseMs = 60_000;
+let database: TestDatabase;
+let pool: SqlPool;
+let stores: DrainStore[] = [];
+
+const folder = fileURLToPath(new URL('../../migrations', import.meta.url));
+
+before(async () => {
+  database = await testDatabase();
+  await migrate({ url: database.url, folder, table: 'analytics_schema' });
+  pool = createPool({ url: database.url, applicationName: 'test' });
+});
+
+after(async () => {
+  await pool.close();
+  await database.drop();
+});
+
+beforeEach(async () => {
+  for (const store of stores) store.close();
+  stores = [];
+  await pool.query(
+    'TRUNCATE readings, rejected_readings, devices, drain_logs, drain_batches RESTART IDENTITY',
+  );
+  await pool.query(
+    'UPDATE coordinator SET epoch = 0, node_id = 0, released = true, backend_pid = NULL, backend_start = NULL',
+  );
+});
+
+async function open(): Promise<DrainStore> {
+  const store = await openDrainStore({
+    url: database.url,
+    applicationName: 'test-drain',
+    connectTimeoutMs: 5_000,
+    statementTimeoutMs: 10_000,
+    lockTimeoutMs: 2_000,
+    idleInTransactionTimeoutMs: 500,
+  });
+  stores.push(store);
+  return store;
+}
+
+async function coordinator(nodeId = 1): Promise<{ store: DrainStore; epoch: number }> {
+  const store = await open();
+  const answer = await store.takeOver(nodeId, leaseMs);
+  assert.ok(answer.won);
+  return { store, epoch: answer.epoch };
+}
+
+function entry(logId: number, body: Record<string, unknown> | string): Entry {
+  const reading = { deviceId: 'd1', measuredAt: 1_700_000_000_123, celsius: 21.5 };
+  const payload = Buffer.from(typeof body === 'string' ? body : JSON.stringify({ ...reading, ...body }));
+  const deviceId = typeof body === 'object' && typeof body['deviceId'] === 'string' ? body['deviceId'] : 'd1';
+  return toEntry(`thermostat/data/${deviceId}`, { log, logId, receivedAtMs: 1_700_000_001_000, payload });
+}
+
+/** As the drain does it: conflicts and refused rows sorted out. */
+async function drain(store: DrainStore, epoch: number, entries: Entry[]) {
+  return applyEntries(entries, (some) => store.apply(epoch, 1, { log, entries: [...some] }));
+}
+
+async function accounts() {
+  const [row] = await pool.query(
+    'SELECT high_water_mark, stored, duplicate, rejected FROM drain_logs WHERE log = $1',
+    [uuidText(log)],
+  );
+  return row;
+}
+
+describe('a batch', () => {
+  it('stores what was sent, with all its fields, and the latest state of the device', async () => {
+    const { store, epoch } = await coordinator();
+    const full = {
+      seq: 2,
+      setpointCelsius: 20.5,
+      humidityPercent: 40.25,
+      heating: true,
+      measuredAt: 253_402_214_399_999,
+    };
+    const applied = await drain(store, epoch, [entry(1, full), entry(2, { seq: 1, celsius: 21.53 })]);
+    assert.deepEqual(applied, { stored: 2, duplicate: 0, rejected: 0, redelivered: 0 });
+    const rows = await pool.query(
+      `SELECT device_id, seq, (extract(epoch FROM measured_at) * 1000)::text AS ms, celsius, setpoint_celsius, humidity_percent, heating, epoch
+       FROM readings ORDER BY seq`,
+    );
+    assert.deepEqual(rows, [
+      {
+        device_id: 'd1',
+        seq: 1,
+        ms: '1700000000123.000000',
+        celsius: 21.53,
+        setpoint_celsius: null,
+        humidity_percent: null,
+        heating: null,
+        epoch,
+      },
+      {
+        device_id: 'd1',
+        seq: 2,
+        ms: '253402214399999.000000',
+        celsius: 21.5,
+        setpoint_celsius: 20.5,
+        humidity_percent: 40.25,
+        heating: true,
+        epoch,
+      },
+    ]);
+    const devices = await pool.query('SELECT device_id, seq FROM devices');
+    assert.deepEqual(devices, [{ device_id: 'd1', seq: 2 }]);
+    const batches = await pool.query(
+      'SELECT epoch, node, first_log_id, last_log_id, rows FROM drain_batches',
+    );
+    assert.deepEqual(batches, [{ epoch, node: 1, first_log_id: 1, last_log_id: 2, rows: 2 }]);
+  });
+
+  it('an older reading does not turn the device’s latest state back', async () => {
+    const { store, epoch } = await coordinator();
+    await drain(store, epoch, [entry(1, { seq: 9, celsius: 9 })]);
+    await drain(store, epoch, [entry(2, { seq: 3, celsius: 3 })]);
+    assert.deepEqual(await pool.query('SELECT seq, celsius FROM devices'), [{ seq: 9, celsius: 9 }]);
+  });
+
+  it('redelivered-messages-are-recognised-by-the-high-water-mark and count nowhere else', async () => {
+    const { store, epoch } = await coordinator();
+    await drain(store, epoch, [entry(1, { seq: 1 }), entry(2, 'garbage')]);
+    const again = await drain(store, epoch, [
+      entry(1, { seq: 1 }),
+      entry(2, 'garbage'),
+      entry(3, { seq: 2 }),
+    ]);
+    assert.deepEqual(again, { stored: 1, duplicate: 0, rejected: 0, redelivered: 2 });
+    assert.deepEqual(await accounts(), { high_water_mark: 3, stored: 2, duplicate: 0, rejected: 1 });
+  });
+
+  it('the same reading sent ten times is stored once, in one batch and over several', async () => {
+    const { store, epoch } = await coordinator();
+    const ten = Array.from({ length: 10 }, (_, i) => entry(i + 1, { seq: 1 }));
+    assert.deepEqual(await drain(store, epoch, ten.slice(0, 6)), {
+      stored: 1,
+      duplicate: 5,
+      rejected: 0,
+      redelivered: 0,
+    });
+    assert.deepEqual(await drain(store, epoch, ten.slice(6)), {
+      stored: 0,
+      duplicate: 4,
+      rejected: 0,
+      redelivered: 0,
+    });
+    assert.deepEqual(await accounts(), { high_water_mark: 10, stored: 1, duplicate: 9, rejected: 0 });
+  });
+
+  it('the same seq with other content is rejected as seq_conflict, in the same batch and later, and once when sent again', async () => {
+    const { store, epoch } = await coordinator();
+    const first = await drain(store, epoch, [
+      entry(1, { seq: 1 }),
+      entry(2, { seq: 1, celsius: 5 }),
+      entry(3, { seq: 2 }),
+    ]);
+    assert.deepEqual(first, { stored: 2, duplicate: 0, rejected: 1, redelivered: 0 });
+    const later = await drain(store, epoch, [
+      entry(4, { seq: 2, heating: true }),
+      entry(5, { seq: 1, celsius: 5 }),
+    ]);
+    assert.deepEqual(later, { stored: 0, duplicate: 1, rejected: 1, redelivered: 0 });
+    const rejected = await pool.query('SELECT log_id, seq, reason FROM rejected_readings ORDER BY log_id');
+    assert.deepEqual(rejected, [
+      { log_id: 2, seq: 1, reason: 'seq_conflict' },
+      { log_id: 4, seq: 2, reason: 'seq_conflict' },
+    ]);
+    assert.deepEqual(await pool.query('SELECT seq, celsius FROM readings ORDER BY seq'), [
+      { seq: 1, celsius: 21.5 },
+      { seq: 2, celsius: 21.5 },
+    ]);
+  });
+
+  it('poison readings among good ones land in rejected_readings with their raw bytes', async () => {
+    const { store, epoch } = await coordinator();
+    const poison = [
+      'not json',
+      '{"deviceId":"d1","seq":1,"measuredAt":0,"celsius":1e39}',
+      '"\\u0000"',
+      'x'.repeat(10_000),
+    ];
+    const entries = [
+      entry(1, { seq: 1 }),
+      ...poison.map((text, i) => entry(i + 2, text)),
+      entry(9, { seq: 2 }),
+    ];
+    assert.deepEqual(await drain(store, epoch, entries), {
+      stored: 2,
+      duplicate: 0,
+      rejected: 4,
+      redelivered: 0,
+    });
+    const rows = await pool.query<{ raw: Buffer }>('SELECT raw FROM rejected_readings ORDER BY log_id');
+    assert.deepEqual(
+      rows.map(({ raw }) => raw.toString()),
+      poison,
+    );
+  });
+
+  it('what PostgreSQL itself refuses is bisected down to the row', async () => {
+    const { store, epoch } = await coordinator();
+    const entries = Array.from({ length: 33 }, (_, i) => entry(i + 1, { seq: i }));
+    const bad = entries[20]!;
+    assert.ok('reading' in bad.parsed);
+    // A reading that the contract's checks let through and a later schema refuses.
+    await pool.query('ALTER TABLE readings ADD CONSTRAINT warm CHECK (celsius < 500)');
+    bad.parsed.reading.celsius = 999;
+    await assert.rejects(store.apply(epoch, 1, { log, entries }), DataRefusedError);
+    assert.deepEqual(await drain(store, epoch, entries), {
+      stored: 32,
+      duplicate: 0,
+      rejected: 1,
+      redelivered: 0,
+    });
+    await pool.query('ALTER TABLE readings DROP CONSTRAINT warm');
+    assert.deepEqual(await pool.query('SELECT log_id, reason FROM rejected_readings'), [
+      { log_id: 21, reason: 'refused_by_database' },
+    ]);
+    assert.deepEqual(await accounts(), { high_water_mark: 33, stored: 32, duplicate: 0, rejected: 1 });
+  });
+
+  it('a conflict names its log ids and leaves nothing behind', async () => {
+    const { store, epoch } = await coordinator();
+    await store.apply(epoch, 1, { log, entries: [entry(1, { seq: 1 })] });
+    await assert.rejects(
+      store.apply(epoch, 1, { log, entries: [entry(2, { seq: 2 }), entry(3, { seq: 1, celsius: 1 })] }),
+      (error) => {
+        assert.ok(error instanceof SeqConflictError);
+        assert.deepEqual([...error.logIds], [3]);
+        return true;
+      },
+    );
+    assert.deepEqual(await accounts(), { high_water_mark: 1, stored: 1, duplicate: 0, rejected: 0 });
+  });
+
+  it('a gateway store that was made anew starts its own high-water mark', async () => {
+    const { store, epoch } = await coordinator();
+    await drain(store, epoch, [entry(500, { seq: 1 })]);
+    const other = Buffer.alloc(16, 7);
+    const applied = await store.apply(epoch, 1, { log: other, entries: [entry(1, { seq: 2 })] });
+    assert.deepEqual(applied, { stored: 1, duplicate: 0, rejected: 0, redelivered: 0 });
+  });
+});
+
+describe('the fence', () => {
+  it('paused-coordinator-cannot-commit-after-successor', async () => {
+    const old = await coordinator(1);
+    await pool.query(`UPDATE coordinator SET renewed_at = now() - interval '1 hour'`);
+    const successor = await coordinator(2);
+    assert.equal(successor.epoch, old.epoch + 1);
+    // Its session was ended; on a new one its epoch is refused all the same.
+    await old.store.closed;
+    const woken = await open();
+    await assert.rejects(
+      woken.apply(old.epoch, 1, { log, entries: [entry(1, { seq: 1 })] }),
+      StaleEpochError,
+    );
+    await assert.rejects(woken.attach(old.epoch), StaleEpochError);
+    await assert.rejects(woken.renew(old.epoch), StaleEpochError);
+    assert.deepEqual(await pool.query('SELECT * FROM readings'), []);
+  });
+
+  it('a-living-coordinator-is-not-taken-over, whether the others see it or not', async () => {
+    const { epoch } = await coordinator(1);
+    const other = await open();
+    assert.deepEqual(await other.takeOver(2, leaseMs), { won: false, epoch, holder: 1 });
+  });
+
+  it('a coordinator whose session is gone is taken over though its lease is fresh', async () => {
+    const { store, epoch } = await coordinator(1);
+    store.close();
+    const other = await open();
+    for (;;) {
+      // The server notices the closed socket a moment later.
+      const answer = await other.takeOver(2, leaseMs);
+      if (!answer.won) continue;
+      assert.equal(answer.epoch, epoch + 1);
+      break;
+    }
+  });
+
+  it('a released lease is free at once', async () => {
+    const { store, epoch } = await coordinator(1);
+    await store.release(epoch);
+    const other = await open();
+    assert.deepEqual(await other.takeOver(2, leaseMs), { won: true, epoch: epoch + 1, holder: 2 });
+  });
+
+  it('two take-overs at once: one wins, the other is told who', async () => {
+    const [a, b] = await Promise.all([open(), open()]);
+    const answers = await Promise.all([a.takeOver(1, leaseMs), b.takeOver(2, leaseMs)]);
+    assert.equal(answers.filter(({ won }) => won).length, 1);
+    assert.equal((await pool.query<{ epoch: number }>('SELECT epoch FROM coordinator'))[0]?.epoch, 1);
+  });
+
+  it('a coordinator continues its epoch on a new session', async () => {
+    const { store, epoch } = await coordinator(1);
+    store.close();
+    const next = await open();
+    await next.attach(epoch);
+    await next.apply(epoch, 1, { log, entries: [entry(1, { seq: 1 })] });
+    const other = await open();
+    assert.equal((await other.takeOver(2, leaseMs)).won, false);
+  });
+});

@@ -1,0 +1,236 @@
+/**
+ * The coordinator's work: take messages from the drain session, commit them in fenced batches, acknowledge after COMMIT (I1, I2).
+ * PostgreSQL or the gateway down is waited out; only a stale epoch ends it from inside.
+ */
+import { codeOf, messageOf, type CrashHook, type Log } from '@thermomesh/runtime';
+import { StaleEpochError } from '@thermomesh/sql';
+import type { BatchLimits, DrainSource, ReceivedBatch } from './adapters/mqtt-drain-source.ts';
+import type { DrainStore } from './adapters/pg-drain-store.ts';
+import { createBackoff, type BackoffLimits } from './backoff.ts';
+import { applyEntries } from './core/apply.ts';
+import { nothingApplied, type Applied } from './core/batch.ts';
+import type { DrainMetrics } from './metrics.ts';
+
+export interface DrainOptions {
+  nodeId: number;
+  /** Opens a database session, not yet attached to an epoch. */
+  openStore: () => Promise<DrainStore>;
+  openSource: (epoch: number) => Promise<DrainSource>;
+  /** Read anew for each batch, so that it can change while draining. */
+  limits: () => BatchLimits;
+  leaseRenewMs: number;
+  retry: BackoffLimits;
+  metrics: DrainMetrics;
+  log: Log;
+  crash: CrashHook;
+  /** The fence said no: this node is no longer coordinator. */
+  onDeposed: (epoch: number) => void;
+}
+
+/** One term as coordinator. */
+export interface Drain {
+  /** Ends when the term is over; rejects only for a fault of the program. */
+  readonly finished: Promise<void>;
+  /** In order: the batch under way is committed and acknowledged, the session and the lease are given back. */
+  release(): Promise<void>;
+  /** At once: nothing more is committed or acknowledged by this term. */
+  abort(): void;
+}
+
+/**
+ * Starts draining with the epoch that `store` has just won.
+ * @param store the session on which the epoch was taken; the drain owns it from here
+ */
+export function startDrain(epoch: number, store: DrainStore, options: DrainOptions): Drain {
+  const term = new Term(epoch, store, options);
+  const finished = term.run();
+  return {
+    finished,
+    release: async () => {
+      term.stopIntake();
+      await finished;
+    },
+    abort: () => term.abort(),
+  };
+}
+
+class Term {
+  private readonly epoch: number;
+  private readonly options: DrainOptions;
+  private store: DrainStore | undefined;
+  private opening: Promise<DrainStore> | undefined;
+  private source: DrainSource | undefined;
+  private stopping = false;
+  private readonly aborted = new AbortController();
+  private lastCommitAt = performance.now();
+
+  constructor(epoch: number, store: DrainStore, options: DrainOptions) {
+    this.epoch = epoch;
+    this.options = options;
+    this.store = store;
+  }
+
+  async run(): Promise<void> {
+    const renewal = setInterval(() => void this.renewIfIdle(), this.options.leaseRenewMs);
+    try {
+      const backoff = createBackoff(this.options.retry);
+      while (!this.over) {
+        const source = await this.attempt('gateway', () => this.options.openSource(this.epoch));
+        if (source === undefined) break;
+        this.source = source;
+        // Stopped while the connection was being made.
+        if (this.over) break;
+        backoff.reset();
+        await this.drain(source);
+        this.source = undefined;
+        source.destroy();
+        if (!this.over) {
+          this.options.log.warn({ event: 'drain.session_lost', epoch: this.epoch });
+          await backoff.wait(this.aborted.signal);
+        }
+      }
+      if (!this.aborted.signal.aborted) await this.giveBack();
+    } finally {
+      clearInterval(renewal);
+      this.source?.destroy();
+      this.store?.close();
+    }
+  }
+
+  stopIntake(): void {
+    this.stopping = true;
+    this.source?.stopIntake();
+  }
+
+  abort(): void {
+    this.stopping = true;
+    this.aborted.abort();
+    this.source?.destroy();
+    this.store?.close();
+  }
+
+  private get over(): boolean {
+    return this.stopping || this.aborted.signal.aborted;
+  }
+
+  /** Batches of one connection, until it ends or the term does. */
+  private async drain(source: DrainSource): Promise<void> {
+    for (;;) {
+      const received = await source.next(this.options.limits());
+      if (received === undefined) return;
+      this.options.crash('analytics.before-apply');
+      const applied = await this.attempt('postgresql', () => this.apply(received));
+      if (applied === undefined) return;
+      this.options.crash('analytics.after-commit');
+      source.ack(received.packetIds);
+      this.options.metrics.batchCommitted(applied, received.batch.entries.length);
+    }
+  }
+
+  private async apply({ batch }: ReceivedBatch): Promise<Applied> {
+    const store = await this.currentStore();
+    const startedAt = performance.now();
+    const applied = await applyEntries(batch.entries, async (entries) => {
+      if (entries.length === 0) return nothingApplied;
+      const answer = store.apply(this.epoch, this.options.nodeId, { log: batch.log, entries: [...entries] });
+      this.options.crash('analytics.during-apply');
+      return answer;
+    });
+    this.lastCommitAt = performance.now();
+    this.options.metrics.commitMs.observe(this.lastCommitAt - startedAt);
+    return applied;
+  }
+
+  /** The session of this term; a new one, attached to the same epoch, if the former is gone. */
+  private async currentStore(): Promise<DrainStore> {
+    if (this.store !== undefined) return this.store;
+    this.opening ??= this.reopenStore().finally(() => {
+      this.opening = undefined;
+    });
+    return this.opening;
+  }
+
+  private async reopenStore(): Promise<DrainStore> {
+    const store = await this.options.openStore();
+    try {
+      await store.attach(this.epoch);
+    } catch (error) {
+      store.close();
+      throw error;
+    }
+    this.options.log.info({ event: 'drain.session_attached', epoch: this.epoch });
+    this.store = store;
+    return store;
+  }
+
+  /** Tries until it works; undefined when the term is over by then. */
+  private async attempt<T>(what: 'gateway' | 'postgresql', work: () => Promise<T>): Promise<T | undefined> {
+    const backoff = createBackoff(this.options.retry);
+    let failures = 0;
+    while (!this.aborted.signal.aborted) {
+      try {
+        const result = await work();
+        if (failures > 0) this.options.log.info({ event: 'drain.recovered', what, failures });
+        // An aborted term acknowledges nothing, though its last statement may have been in time.
+        return this.aborted.signal.aborted ? undefined : result;
+      } catch (error) {
+        if (error instanceof StaleEpochError) {
+          this.deposed(error);
+          return undefined;
+        }
+        if (this.aborted.signal.aborted || (what === 'gateway' && this.stopping)) return undefined;
+        if (what === 'postgresql') this.dropStore();
+        this.options.metrics.failures.inc({ what });
+        const level = failures++ === 0 ? 'warn' : 'debug';
+        this.options.log[level]({
+          event: 'drain.waiting',
+          what,
+          epoch: this.epoch,
+          code: codeOf(error),
+          reason: messageOf(error),
+        });
+        await backoff.wait(this.aborted.signal);
+      }
+    }
+    return undefined;
+  }
+
+  private dropStore(): void {
+    this.store?.close();
+    this.store = undefined;
+  }
+
+  private deposed(error: StaleEpochError): void {
+    this.options.metrics.staleWritesRefused.inc();
+    this.options.log.warn({ event: 'drain.stale_write_refused', epoch: this.epoch, reason: error.message });
+    this.abort();
+    this.options.onDeposed(this.epoch);
+  }
+
+  private async renewIfIdle(): Promise<void> {
+    if (performance.now() - this.lastCommitAt < this.options.leaseRenewMs) return;
+    const { store } = this;
+    try {
+      if (store === undefined) await this.currentStore();
+      else await store.renew(this.epoch);
+    } catch (error) {
+      if (this.aborted.signal.aborted) return;
+      if (error instanceof StaleEpochError) this.deposed(error);
+      else {
+        this.options.metrics.failures.inc({ what: 'postgresql' });
+        // The next batch, or the next look, opens a new session.
+        if (this.store === store) this.dropStore();
+      }
+    }
+  }
+
+  private async giveBack(): Promise<void> {
+    this.source?.end();
+    const released = this.store?.release(this.epoch).catch((error: unknown) => {
+      // Not fatal: the successor then waits for the lease to run out.
+      this.options.log.warn({ event: 'drain.release_failed', epoch: this.epoch, reason: messageOf(error) });
+    });
+    await released;
+    this.options.log.info({ event: 'drain.released', epoch: this.epoch });
+  }
+}

@@ -1,0 +1,41 @@
+/** What an analytics node counts. */
+import {
+  latencyBucketsMs,
+  type Counter,
+  type Gauge,
+  type Histogram,
+  type Metrics,
+} from '@thermomesh/runtime';
+import type { Applied } from './core/batch.ts';
+
+export interface DrainMetrics {
+  batchCommitted(applied: Applied, size: number): void;
+  readonly commitMs: Histogram<string>;
+  readonly staleWritesRefused: Counter<string>;
+  /** Label `what`: gateway or postgresql. */
+  readonly failures: Counter<'what'>;
+  readonly takeOvers: Counter<'cause'>;
+  readonly epoch: Gauge<string>;
+}
+
+export function createDrainMetrics(metrics: Metrics): DrainMetrics {
+  const messages = metrics.counter('drain_messages_total', 'Messages by outcome, this process', ['outcome']);
+  const size = metrics.histogram(
+    'drain_batch_messages',
+    'Messages in a batch',
+    [1, 10, 50, 100, 500, 1000, 2000, 5000],
+  );
+  return {
+    batchCommitted(applied, batchSize) {
+      for (const outcome of ['stored', 'duplicate', 'rejected', 'redelivered'] as const) {
+        if (applied[outcome] > 0) messages.inc({ outcome }, applied[outcome]);
+      }
+      size.observe(batchSize);
+    },
+    commitMs: metrics.histogram('drain_commit_ms', 'From a batch to its COMMIT', latencyBucketsMs),
+    staleWritesRefused: metrics.counter('stale_writes_refused_total', 'Batches that the fence refused (I2)'),
+    failures: metrics.counter('drain_failures_total', 'Failed calls that are tried again', ['what']),
+    takeOvers: metrics.counter('takeovers_total', 'Epochs won by this node, by cause', ['cause']),
+    epoch: metrics.gauge('coordinator_epoch', 'The epoch that this node holds; 0 if it is not coordinator'),
+  };
+}
