@@ -1,3 +1,4 @@
+export * from './check.ts';
 export * from './documents.ts';
 export * from './drain.ts';
 export * from './http.ts';

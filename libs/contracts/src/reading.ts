@@ -132,6 +132,5 @@ function reject(reason: RejectionReason, detail: string, seq: number | null = nu
 
 /** Error texts may quote the payload: keep them short and free of control characters, which SQL text refuses. */
 function printable(text: string): string {
-  // eslint-disable-next-line no-control-regex
   return text.replace(/[\u0000-\u001f\u007f-\u009f\ud800-\udfff]/g, '?').slice(0, 200);
 }

@@ -54,7 +54,7 @@ function withSecretsFromFiles(
     const file = env[`${name}_FILE`];
     // An empty variable is one that is not set: compose files and shells cannot tell the two apart.
     if (value !== undefined && value !== '') data[name] = value;
-    else if (file !== undefined && file !== '' && `${name}_FILE` in schema.properties === false) {
+    else if (file !== undefined && file !== '' && !Object.hasOwn(schema.properties, `${name}_FILE`)) {
       if (existsSync(file)) data[name] = readFileSync(file, 'utf8').trim();
       else faults.push(`${name}_FILE names ${file}, which does not exist`);
     }

@@ -45,6 +45,8 @@ export function parseCrashPlan(text: string | undefined): CrashPlan | undefined 
     throw new RangeError(`unknown crash point "${name}"; known: ${crashPoints.join(', ')}`);
   if (action !== 'kill' && action !== 'stop')
     throw new RangeError(`crash action must be kill or stop, not "${action}"`);
+  if (!/^[1-9]\d{0,8}$/.test(nth))
+    throw new RangeError(`a crash point fires on a passing counted from 1, not "${nth}"`);
   return { point, nth: Number(nth), action };
 }
 

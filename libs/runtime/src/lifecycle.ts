@@ -17,8 +17,7 @@ export interface RunOptions {
 }
 
 /**
- * Starts a service and stops it on SIGTERM, SIGINT or an uncaught error; the exit code is 0 only for an orderly stop. Tells a
- * supervisor that holds an IPC channel `{ready: true}` once the service has started.
+ * Starts a service and stops it on SIGTERM, SIGINT or an uncaught error; the exit code is 0 only for an orderly stop.
  */
 export async function run(service: Service, { log, stopTimeoutMs }: RunOptions): Promise<void> {
   closeWithGrace({ delay: stopTimeoutMs, logger: false }, async ({ signal, err }) => {

@@ -63,7 +63,7 @@ async function* streamRows<R extends Row>(
   const client = await pool.connect().catch((error: unknown) => {
     throw classifySqlError(error);
   });
-  let broken: Error | undefined;
+  let complete = false;
   try {
     await run(client, 'BEGIN READ ONLY');
     await run(client, `DECLARE rows NO SCROLL CURSOR FOR ${text}`, values);
@@ -73,11 +73,10 @@ async function* streamRows<R extends Row>(
       if (rows.length < fetchRows) break;
     }
     await run(client, 'COMMIT');
-  } catch (error) {
-    broken = error as Error;
-    throw error;
+    complete = true;
   } finally {
-    client.release(broken ?? false);
+    // A reader that stops early, or an error, leaves a transaction open: the connection goes with it.
+    client.release(!complete);
   }
 }
 

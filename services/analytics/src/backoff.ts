@@ -13,14 +13,22 @@ export interface Backoff {
   reset(): void;
 }
 
+/** Waits; rejects when `signal` is aborted. */
+type Pause = (ms: number, signal: AbortSignal) => Promise<unknown>;
+const realPause: Pause = (ms, signal) => sleep(ms, undefined, { signal });
+
 /** Source: Brooker, "Exponential Backoff and Jitter" (full jitter, with a floor of `minMs`). */
-export function createBackoff({ minMs, maxMs }: BackoffLimits, random: () => number = Math.random): Backoff {
+export function createBackoff(
+  { minMs, maxMs }: BackoffLimits,
+  random = Math.random,
+  pause = realPause,
+): Backoff {
   let ceilingMs = minMs;
   return {
     async wait(signal) {
       const pauseMs = minMs + random() * (ceilingMs - minMs);
       ceilingMs = Math.min(ceilingMs * 2, maxMs);
-      await sleep(pauseMs, undefined, { signal }).catch((error: unknown) => {
+      await pause(pauseMs, signal).catch((error: unknown) => {
         if (!signal.aborted) throw error;
       });
     },

@@ -34,6 +34,13 @@ const Settings = Type.Object({
     minimum: 1024,
     description: 'received and not yet in a batch',
   }),
+  MQTT_TIMEOUT_MS: Ms(2_000, 'to connect to the gateway, and for its answer'),
+  MQTT_KEEPALIVE_SECONDS: Type.Integer({
+    default: 5,
+    minimum: 1,
+    maximum: 3600,
+    description: 'of the drain session',
+  }),
   SQL_CONNECT_TIMEOUT_MS: Ms(2_000, 'to open a session'),
   SQL_STATEMENT_TIMEOUT_MS: Ms(5_000, 'one batch; the server ends it then'),
   SQL_LOCK_TIMEOUT_MS: Ms(2_000, 'a take-over waits at most so long for the deposed session to end'),

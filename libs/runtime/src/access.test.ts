@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { describe, it } from 'node:test';
+import {
+  apiScopes,
+  createApiKey,
+  createGatekeeper,
+  deriveToken,
+  revokeApiKey,
+  subjects,
+  verifyToken,
+} from './access.ts';
+
+const secret = 'a secret of at least thirty-two characters';
+
+describe('tokens', () => {
+  it('fit their subject and secret only', () => {
+    const token = deriveToken(secret, subjects.device('d1'));
+    assert.ok(verifyToken(secret, subjects.device('d1'), token));
+    for (const [otherSecret, subject, other] of [
+      [secret, subjects.device('d2'), token],
+      [secret, subjects.node(1), token],
+      [`${secret}!`, subjects.device('d1'), token],
+      [secret, subjects.device('d1'), `${token}x`],
+      [secret, subjects.device('d1'), ''],
+    ] as const) {
+      assert.equal(verifyToken(otherSecret, subject, other), false);
+    }
+  });
+});
+
+describe('API keys', () => {
+  it('work from the moment they are made until they are revoked; the file holds no key', async () => {
+    const folder = mkdtempSync(path.join(os.tmpdir(), 'keys-'));
+    try {
+      const file = path.join(folder, 'keys.ndjson');
+      const gatekeeper = createGatekeeper(secret, file);
+      assert.equal(gatekeeper.scopesOf('tmk_000000000000_x'), undefined);
+      const first = await createApiKey(file, ['read']);
+      const second = await createApiKey(file, ['read', 'checkout']);
+      assert.deepEqual(gatekeeper.scopesOf(first.key), ['read']);
+      assert.deepEqual(gatekeeper.scopesOf(second.key), ['read', 'checkout']);
+      assert.equal(gatekeeper.scopesOf(`${first.key}x`), undefined);
+      await revokeApiKey(file, first.id);
+      assert.equal(gatekeeper.scopesOf(first.key), undefined);
+      assert.deepEqual(gatekeeper.scopesOf(second.key), ['read', 'checkout']);
+      assert.ok(!readFileSync(file, 'utf8').includes(second.key));
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it('the operator token may do everything; an empty bearer nothing', () => {
+    const gatekeeper = createGatekeeper(secret, undefined);
+    assert.deepEqual(gatekeeper.scopesOf(deriveToken(secret, subjects.operator)), apiScopes);
+    assert.equal(gatekeeper.scopesOf(''), undefined);
+  });
+});

@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import {
+  classifySqlError,
+  DataRefusedError,
+  SqlStatementError,
+  SqlUnavailableError,
+  StaleEpochError,
+} from './errors.ts';
+
+const fault = (code?: string) => Object.assign(new Error('x'), code === undefined ? {} : { code });
+
+it('sorts what the server answered by what the caller can do', () => {
+  const cases: [string | undefined, new (...args: never[]) => Error][] = [
+    ['TM001', StaleEpochError],
+    ['22003', DataRefusedError],
+    ['23505', DataRefusedError],
+    ['08006', SqlUnavailableError],
+    ['57P01', SqlUnavailableError],
+    ['53300', SqlUnavailableError],
+    ['55P03', SqlUnavailableError],
+    ['25006', SqlUnavailableError],
+    ['ECONNREFUSED', SqlUnavailableError],
+    [undefined, SqlUnavailableError],
+    ['42P01', SqlStatementError],
+    ['TM002', SqlStatementError],
+  ];
+  for (const [code, expected] of cases)
+    assert.ok(classifySqlError(fault(code)) instanceof expected, String(code));
+});
+
+it('only what passes by itself is retriable', () => {
+  assert.equal(classifySqlError(fault('ECONNRESET')).retriable, true);
+  for (const code of ['TM001', '22003', '42P01'])
+    assert.equal(classifySqlError(fault(code)).retriable, false);
+});
+
+it('classifies once', () => {
+  const error = classifySqlError(fault('TM001'));
+  assert.equal(classifySqlError(error), error);
+});

@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { readNodeConfig } from './config.ts';
+
+const good = {
+  NODE_ID: '2',
+  PEERS: '1=http://127.0.0.1:7001,2=http://127.0.0.1:7002,3=http://127.0.0.1:7003',
+  MESH_SECRET: 'a secret of at least thirty-two characters',
+  DATABASE_URL: 'postgres://user:password@127.0.0.1:5432/db',
+  MQTT_URL: 'mqtt://127.0.0.1:1884',
+};
+
+describe('settings of a node', () => {
+  it('reads who the peers are and where the gateway is', () => {
+    const config = readNodeConfig(good);
+    assert.deepEqual(config.peers, [
+      { nodeId: 1, url: 'http://127.0.0.1:7001' },
+      { nodeId: 3, url: 'http://127.0.0.1:7003' },
+    ]);
+    assert.deepEqual(config.mqtt, { host: '127.0.0.1', port: 1884 });
+  });
+
+  it('says all that is wrong at once, relations among limits included', () => {
+    const bad = {
+      ...good,
+      PEERS: '1=nowhere',
+      LEASE_MS: '100',
+      LEASE_RENEW_MS: '200',
+      CRASH_POINT: 'nowhere',
+    };
+    assert.throws(
+      () => readNodeConfig(bad),
+      (error: Error) => {
+        for (const part of [
+          /PEERS must read/,
+          /LEASE_RENEW_MS \(200\) must be below LEASE_MS \(100\)/,
+          /CRASH_POINT/,
+        ])
+          assert.match(error.message, part);
+        return true;
+      },
+    );
+    assert.throws(
+      () => readNodeConfig({}),
+      (error: Error) => {
+        for (const name of ['NODE_ID', 'PEERS', 'MESH_SECRET', 'DATABASE_URL', 'MQTT_URL'])
+          assert.match(error.message, new RegExp(name));
+        return true;
+      },
+    );
+    assert.throws(() => readNodeConfig({ ...good, NODE_ID: '9' }), /PEERS must name this node too/);
+  });
+
+  it('a paused writer has lost its locks before its death is noticed (I2)', () => {
+    assert.throws(
+      () => readNodeConfig({ ...good, SQL_IDLE_IN_TRANSACTION_TIMEOUT_MS: '5000' }),
+      /SQL_IDLE_IN_TRANSACTION_TIMEOUT_MS/,
+    );
+  });
+});

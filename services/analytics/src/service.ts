@@ -1,0 +1,161 @@
+/** A node put together: the election, the drain that it starts and ends, and the HTTP surface. Tests use the same composition. */
+import type { CoordinatorDocument } from '@thermomesh/contracts';
+import { createBullyElection, type Election } from '@thermomesh/election';
+import { createPeerLinks } from '@thermomesh/peers';
+import {
+  createCrashHook,
+  createGatekeeper,
+  createHealth,
+  createMetrics,
+  listen,
+  parseCrashPlan,
+  type Log,
+  type Service,
+} from '@thermomesh/runtime';
+import { createPool } from '@thermomesh/sql';
+import { announce } from './adapters/mqtt-announcer.ts';
+import { openDrainSource } from './adapters/mqtt-drain-source.ts';
+import { openDrainStore } from './adapters/pg-drain-store.ts';
+import { createTelemetryQueries, type TelemetryQueries } from './adapters/pg-telemetry-queries.ts';
+import type { Config } from './config.ts';
+import { createCoordinator, type Coordinator } from './coordinator.ts';
+import { createFitness, probeTcp } from './fitness.ts';
+import { createAnalyticsApp } from './http/app.ts';
+import { createDrainMetrics, type DrainMetrics } from './metrics.ts';
+
+/** Sessions of the drain are called so in pg_stat_activity. */
+const drainApplicationName = 'thermomesh-drain';
+
+export interface AnalyticsService extends Service {
+  /** The port that HTTP listens on; known once started. */
+  readonly httpPort: number;
+}
+
+export async function createService(config: Config, log: Log): Promise<AnalyticsService> {
+  const metrics = createMetrics();
+  const health = createHealth();
+  const drainMetrics = createDrainMetrics(metrics);
+  const gatekeeper = createGatekeeper(config.MESH_SECRET, config.API_KEYS_FILE);
+  const pool = createPool({
+    url: config.DATABASE_URL,
+    applicationName: `thermomesh-analytics-${config.NODE_ID}`,
+    connectTimeoutMs: config.SQL_CONNECT_TIMEOUT_MS,
+    statementTimeoutMs: config.SQL_STATEMENT_TIMEOUT_MS,
+  });
+  const queries = createTelemetryQueries(pool);
+  const links = createPeerLinks({
+    nodeId: config.NODE_ID,
+    peers: config.peers,
+    secret: config.MESH_SECRET,
+    limits: { pingIntervalMs: config.PEER_PING_INTERVAL_MS, peerTimeoutMs: config.PEER_TIMEOUT_MS },
+    log,
+  });
+  const coordinator = composeCoordinator(config, log, drainMetrics, queries, (by) => election.deposed(by));
+  const election: Election = createBullyElection({
+    nodeId: config.NODE_ID,
+    peers: config.peers.map(({ nodeId }) => nodeId),
+    transport: links,
+    host: coordinator,
+    limits: { electionTimeoutMs: config.ELECTION_TIMEOUT_MS, preemptHoldMs: config.PREEMPT_HOLD_MS },
+  });
+  const fitness = createFitness({
+    intervalMs: config.FITNESS_INTERVAL_MS,
+    timeoutMs: config.FITNESS_TIMEOUT_MS,
+    probes: { postgresql: () => queries.ping(), gateway: (timeoutMs) => probeTcp(config.mqtt, timeoutMs) },
+    onChange: (fit, reasons) => {
+      log[fit ? 'info' : 'warn']({ event: fit ? 'node.fit' : 'node.unfit', reasons });
+      election.setFit(fit);
+    },
+  });
+  const app = await createAnalyticsApp(
+    { log, health, metrics, gatekeeper },
+    { queries, describeElection: () => describe(election) },
+  );
+  health.add('election', () =>
+    election.snapshot().coordinator === null ? 'no coordinator is known' : undefined,
+  );
+  health.add(
+    'fitness',
+    () =>
+      Object.entries(fitness.reasons())
+        .map(([part, why]) => `${part}: ${why}`)
+        .join('; ') || undefined,
+  );
+
+  let httpPort = 0;
+  let stopped: Promise<void> | undefined;
+  async function stop(): Promise<void> {
+    health.close();
+    fitness.stop();
+    await election.stop();
+    coordinator.close();
+    await app.close();
+    await pool.close();
+  }
+  return {
+    get httpPort() {
+      return httpPort;
+    },
+    async start() {
+      links.attach(app.server);
+      httpPort = Number(new URL(await listen(app, config.HTTP_HOST, config.HTTP_PORT)).port);
+      log.info({ event: 'analytics.listening', httpPort, node: config.NODE_ID });
+      await election.start();
+      fitness.start();
+    },
+    stop: () => (stopped ??= stop()),
+  };
+}
+
+function composeCoordinator(
+  config: Config,
+  log: Log,
+  metrics: DrainMetrics,
+  queries: TelemetryQueries,
+  onDeposed: (by: { holder: number | null; epoch: number }) => void,
+): Coordinator {
+  const { NODE_ID: nodeId, MESH_SECRET: secret, mqtt: address } = config;
+  const session = {
+    url: config.DATABASE_URL,
+    applicationName: `${drainApplicationName}-${nodeId}`,
+    connectTimeoutMs: config.SQL_CONNECT_TIMEOUT_MS,
+    statementTimeoutMs: config.SQL_STATEMENT_TIMEOUT_MS,
+    lockTimeoutMs: config.SQL_LOCK_TIMEOUT_MS,
+    idleInTransactionTimeoutMs: config.SQL_IDLE_IN_TRANSACTION_TIMEOUT_MS,
+  };
+  return createCoordinator({
+    nodeId,
+    log,
+    metrics,
+    onDeposed,
+    crash: createCrashHook(parseCrashPlan(config.CRASH_POINT), config.CRASH_WITNESS_FILE),
+    leaseMs: config.LEASE_MS,
+    leaseRenewMs: config.LEASE_RENEW_MS,
+    retry: { minMs: config.RETRY_MIN_MS, maxMs: config.RETRY_MAX_MS },
+    limits: () => ({
+      rowsMax: config.DRAIN_BATCH_ROWS_MAX,
+      bytesMax: config.DRAIN_BATCH_BYTES_MAX,
+      lingerMs: config.DRAIN_BATCH_LINGER_MS,
+    }),
+    openStore: () => openDrainStore(session),
+    openSource: (epoch) =>
+      openDrainSource({
+        address,
+        nodeId,
+        secret,
+        epoch,
+        timeoutMs: config.MQTT_TIMEOUT_MS,
+        keepaliveSeconds: config.MQTT_KEEPALIVE_SECONDS,
+        queueBytesMax: config.DRAIN_QUEUE_BYTES_MAX,
+        onFault: (err) => log.error({ event: 'drain.bad_message', err }),
+      }),
+    announce: (epoch) =>
+      announce(address, secret, { node: nodeId, epoch, electedAt: Date.now() }, config.MQTT_TIMEOUT_MS),
+    currentHolder: () => queries.coordinator(),
+  });
+}
+
+function describe(election: Election): CoordinatorDocument {
+  const { nodeId, role, coordinator, fit, peers } = election.snapshot();
+  return { nodeId, role, coordinator, fit, peers };
+}

@@ -1,0 +1,65 @@
+/** `npm run mutants [-- name…]`: takes out each guard and shows that a test goes red. Exit 1 if one survives. */
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { mutants, type Mutant } from './catalogue.ts';
+import { runSuites, type SuiteCounts } from './run-suites.ts';
+import { createWorkspace, type Workspace } from './workspace.ts';
+
+const help = `Usage: npm run mutants -- [--list] [name…]
+
+Takes each guard of the promises out, one at a time, in a copy of the repository, and runs the tests that must then fail.
+Without names: all of them, after the same tests have passed untouched.
+
+  --list   print the guards and exit
+  --help   print this`;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { list: { type: 'boolean' }, help: { type: 'boolean' } },
+});
+if (values.help === true) console.log(help);
+else if (values.list === true)
+  mutants.forEach((mutant) => console.log(`${mutant.name}  ${mutant.promise}  ${mutant.guard}`));
+else process.exitCode = await runAll(chosen(positionals));
+
+function chosen(names: string[]): Mutant[] {
+  const unknown = names.filter((name) => !mutants.some((mutant) => mutant.name === name));
+  if (unknown.length > 0) {
+    console.error(`unknown mutant: ${unknown.join(', ')}; npm run mutants -- --list names them`);
+    process.exit(2);
+  }
+  return names.length === 0 ? mutants : mutants.filter(({ name }) => names.includes(name));
+}
+
+async function runAll(list: Mutant[]): Promise<number> {
+  const workspace = createWorkspace(path.resolve(import.meta.dirname, '../../../..'));
+  process.once('exit', () => workspace.remove());
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+
+  const suites = [...new Set(list.flatMap((mutant) => mutant.suites))];
+  const untouched = await runSuites(workspace.folder, suites);
+  if (untouched.failed > 0) {
+    console.error(`✖ the tests fail before any guard is taken out: ${untouched.failures.join('; ')}`);
+    return 1;
+  }
+  let caught = 0;
+  for (const mutant of list) caught += Number(await isCaught(workspace, mutant));
+  console.log(`mutants: ${caught} passed, ${list.length - caught} failed`);
+  return caught === list.length ? 0 : 1;
+}
+
+async function isCaught(workspace: Workspace, mutant: Mutant): Promise<boolean> {
+  const restore = workspace.mutate(mutant.file, mutant.find, mutant.replace);
+  let counts: SuiteCounts;
+  try {
+    counts = await runSuites(workspace.folder, mutant.suites);
+  } finally {
+    restore();
+  }
+  // A change that breaks everything proves nothing: some tests have to go on passing.
+  const caught = counts.failed > 0 && counts.passed > 0;
+  const [first = 'nothing failed'] = counts.failures;
+  const why = counts.passed === 0 ? 'every test failed: the change broke more than the guard' : first;
+  console.log(`${caught ? '✔' : '✖'} ${mutant.name} (${mutant.promise}): ${why}`);
+  return caught;
+}

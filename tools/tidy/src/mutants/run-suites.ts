@@ -1,0 +1,40 @@
+/** Runs test files in a process of their own and counts. */
+import { spawn } from 'node:child_process';
+
+export interface SuiteCounts {
+  passed: number;
+  failed: number;
+  /** Names of failed tests, innermost first. */
+  failures: string[];
+}
+
+/** A suite that takes longer has hung, which is as red as a failure. */
+const suiteTimeoutMs = 180_000;
+
+/** @param files relative to `folder` */
+export async function runSuites(folder: string, files: string[]): Promise<SuiteCounts> {
+  const args = [
+    '--test',
+    '--test-concurrency=1',
+    '--test-reporter=tap',
+    `--test-timeout=${suiteTimeoutMs}`,
+    ...files,
+  ];
+  // NODE_TEST_CONTEXT would make this run report to a test runner that may have started us.
+  const { NODE_TEST_CONTEXT: _context, ...env } = process.env;
+  const child = spawn(process.execPath, args, { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  await new Promise((resolve, reject) => {
+    child.on('close', resolve);
+    child.on('error', reject);
+  });
+  const count = (word: string) =>
+    Number(new RegExp(`^# ${word} (\\d+)$`, 'm').exec(output)?.[1] ?? Number.NaN);
+  const failures = [...output.matchAll(/^\s*not ok \d+ - (.*)$/gm)].map((match) => match[1] ?? '');
+  const counts = { passed: count('pass'), failed: count('fail') + count('cancelled'), failures };
+  if (Number.isNaN(counts.passed + counts.failed))
+    throw new Error(`the test runner gave no counts:\n${output.slice(-2000)}`);
+  return counts;
+}
