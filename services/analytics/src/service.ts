@@ -1,15 +1,18 @@
 /** A node put together: the election, the drain that it starts and ends, and the HTTP surface. Tests use the same composition. */
 import type { CoordinatorDocument } from '@thermomesh/contracts';
 import { createBullyElection, type Election } from '@thermomesh/election';
-import { createPeerLinks } from '@thermomesh/peers';
+import { createPeerLinks, type PeerLinks } from '@thermomesh/peers';
 import {
   createCrashHook,
   createGatekeeper,
   createHealth,
   createMetrics,
+  deriveToken,
   listen,
   parseCrashPlan,
+  subjects,
   type Log,
+  type Metrics,
   type Service,
 } from '@thermomesh/runtime';
 import { createPool } from '@thermomesh/sql';
@@ -34,7 +37,6 @@ export interface AnalyticsService extends Service {
 export async function createService(config: Config, log: Log): Promise<AnalyticsService> {
   const metrics = createMetrics();
   const health = createHealth();
-  const drainMetrics = createDrainMetrics(metrics);
   const gatekeeper = createGatekeeper(config.MESH_SECRET, config.API_KEYS_FILE);
   const pool = createPool({
     url: config.DATABASE_URL,
@@ -43,21 +45,7 @@ export async function createService(config: Config, log: Log): Promise<Analytics
     statementTimeoutMs: config.SQL_STATEMENT_TIMEOUT_MS,
   });
   const queries = createTelemetryQueries(pool);
-  const links = createPeerLinks({
-    nodeId: config.NODE_ID,
-    peers: config.peers,
-    secret: config.MESH_SECRET,
-    limits: { pingIntervalMs: config.PEER_PING_INTERVAL_MS, peerTimeoutMs: config.PEER_TIMEOUT_MS },
-    log,
-  });
-  const coordinator = composeCoordinator(config, log, drainMetrics, queries, (by) => election.deposed(by));
-  const election: Election = createBullyElection({
-    nodeId: config.NODE_ID,
-    peers: config.peers.map(({ nodeId }) => nodeId),
-    transport: links,
-    host: coordinator,
-    limits: { electionTimeoutMs: config.ELECTION_TIMEOUT_MS, preemptHoldMs: config.PREEMPT_HOLD_MS },
-  });
+  const { election, coordinator, links } = composeElection(config, log, metrics, queries);
   const fitness = createFitness({
     intervalMs: config.FITNESS_INTERVAL_MS,
     timeoutMs: config.FITNESS_TIMEOUT_MS,
@@ -105,6 +93,40 @@ export async function createService(config: Config, log: Log): Promise<Analytics
     },
     stop: () => (stopped ??= stop()),
   };
+}
+
+/** The node's election: links to its peers, and the coordinator's work as its host. */
+function composeElection(config: Config, log: Log, metrics: Metrics, queries: TelemetryQueries): Parts {
+  const peerEvents = metrics.counter(
+    'peer_link_events_total',
+    'Links to peers: linked, lost, refused, unreachable',
+    ['event', 'reason'],
+  );
+  const links = createPeerLinks({
+    nodeId: config.NODE_ID,
+    peers: config.peers,
+    token: (nodeId) => deriveToken(config.MESH_SECRET, subjects.node(nodeId)),
+    onCount: (event, { reason = '' }) => peerEvents.inc({ event, reason }),
+    limits: { pingIntervalMs: config.PEER_PING_INTERVAL_MS, peerTimeoutMs: config.PEER_TIMEOUT_MS },
+    log,
+  });
+  const coordinator = composeCoordinator(config, log, createDrainMetrics(metrics), queries, (by) =>
+    election.deposed(by),
+  );
+  const election: Election = createBullyElection({
+    nodeId: config.NODE_ID,
+    peers: config.peers.map(({ nodeId }) => nodeId),
+    transport: links,
+    host: coordinator,
+    limits: { electionTimeoutMs: config.ELECTION_TIMEOUT_MS, preemptHoldMs: config.PREEMPT_HOLD_MS },
+  });
+  return { election, coordinator, links };
+}
+
+interface Parts {
+  election: Election;
+  coordinator: Coordinator;
+  links: PeerLinks;
 }
 
 function composeCoordinator(

@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { describe, it } from 'node:test';
+import { drainClientId, drainFilter } from '@thermomesh/contracts';
+import { until } from '@thermomesh/mesh';
+import type { CrashPoint } from '@thermomesh/runtime';
+import mqtt from 'mqtt';
+import { connectDevice, crashAt, publish, reading, untilHit, waitMs, withMesh } from './support.ts';
+
+const hazards: [hazard: string, point: CrashPoint, nth: number][] = [
+  ['gateway-killed-during-group-commit, before the write', 'gateway.before-commit', 20],
+  ['gateway-killed-during-group-commit, after the fsync and before the PUBACKs', 'gateway.after-commit', 20],
+  ['gateway-killed-between-ack-and-delivery', 'gateway.before-delivery', 20],
+  ['gateway-killed-between-the-coordinator’s-acks-and-removal', 'gateway.before-removal', 10],
+];
+
+describe('the gateway', () => {
+  for (const [hazard, point, nth] of hazards) {
+    it(`${hazard}: nothing acked is lost or stored twice`, async () => {
+      const witness = path.join(mkdtempSync(path.join(os.tmpdir(), 'thermomesh-e2e-')), 'witness');
+      await withMesh({ nodes: 1, env: { gateway: crashAt(point, witness, nth) } }, async (mesh) => {
+        const load = mesh.startLoad({ devices: 30, rate: 600, seconds: 4 });
+        await untilHit(witness, point);
+        const { document } = await mesh.judgeLoad(load);
+        assert.ok(document.acked > 0 && document.acked === document.sent, JSON.stringify(document));
+        assert.deepEqual([document.lost, document.duplicated, document.corrupted], [0, 0, 0]);
+        const verdict = await mesh.verify();
+        assert.ok(verdict.ok, JSON.stringify(verdict));
+      });
+    });
+  }
+
+  it('buffer limit reached and left again: acks stop, nothing is dropped, all arrive', async () => {
+    const environment = { BUFFER_MESSAGES_MAX: '300', COMMIT_LINGER_MS: '1' };
+    await withMesh({ nodes: 1, environment }, async (mesh) => {
+      mesh.hold('node-1');
+      await mesh.kill('node-1');
+      const load = mesh.startLoad({ devices: 20, rate: 500, seconds: 3 });
+      const full = await until({ what: 'the buffer to be full', timeoutMs: waitMs }, async () => {
+        const broker = await mesh.broker();
+        return broker.store.state === 'full' ? broker : undefined;
+      });
+      assert.ok(full.counters.buffered >= 300 && full.counters.buffered < 1_000, JSON.stringify(full.counters));
+      const readiness = await fetch(`${mesh.httpUrl}/readyz`);
+      assert.equal(readiness.status, 503);
+      mesh.release('node-1');
+      const { document } = await mesh.judgeLoad(load);
+      assert.equal(document.acked, document.sent);
+      assert.deepEqual([document.lost, document.duplicated, document.corrupted], [0, 0, 0]);
+      assert.equal((await mesh.broker()).store.state, 'ok');
+      assert.ok((await mesh.verify()).ok);
+    });
+  });
+
+  it('a clean CONNECT on the drain session is refused and erases nothing', async () => {
+    await withMesh({ nodes: 1 }, async (mesh) => {
+      mesh.hold('node-1');
+      await mesh.kill('node-1');
+      const device = await connectDevice(mesh, 'd1');
+      for (let seq = 0; seq < 10; seq++) await publish(device, 'd1', reading('d1', seq));
+      for (const [username, password] of [
+        ['node/1', mesh.deviceToken('d1')],
+        ['d1', mesh.deviceToken('d1')],
+      ] as const) {
+        for (const clean of [true, false]) {
+          const intruder = mqtt.connectAsync(mesh.mqttUrl, { clientId: drainClientId, username, password, clean, reconnectPeriod: 0 }, false);
+          await assert.rejects(intruder);
+        }
+      }
+      const thief = await connectDevice(mesh, 'd2');
+      await assert.rejects(thief.subscribeAsync(drainFilter, { qos: 1 }));
+      assert.equal((await mesh.broker()).counters.buffered, 10);
+      mesh.release('node-1');
+      await mesh.drained();
+      const [row] = await mesh.sql.query<{ n: number }>('SELECT count(*)::int AS n FROM readings');
+      assert.equal(row?.n, 10);
+      await Promise.all([device.endAsync(), thief.endAsync(true)]);
+    });
+  });
+});

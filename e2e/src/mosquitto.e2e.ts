@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import { execFile, spawn } from 'node:child_process';
+import { after, before, describe, it } from 'node:test';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { startMesh, until, type MeshHandle } from '@thermomesh/mesh';
+import { findMosquittoClients, type MosquittoClients } from '@thermomesh/servers';
+import { reading, waitMs } from './support.ts';
+
+const run = promisify(execFile);
+let mesh: MeshHandle;
+let clients: MosquittoClients;
+
+before(async () => {
+  const found = await findMosquittoClients(path.resolve(import.meta.dirname, '../../.mesh/tools'), process.env['PATH'] ?? '');
+  if ('missing' in found) throw new Error(found.missing);
+  clients = found;
+  mesh = await startMesh({ nodes: 1 });
+});
+after(() => mesh?.remove());
+
+const address = () => ['-h', '127.0.0.1', '-p', new URL(mesh.mqttUrl).port];
+const login = (deviceId: string) => ['-u', deviceId, '-P', mesh.deviceToken(deviceId)];
+const operator = () => ['-u', 'operator', '-P', mesh.operatorToken];
+const env = () => ({ ...process.env, ...clients.env });
+const pub = (...args: string[]) => run(clients.pub, [...address(), ...args], { env: env(), timeout: waitMs });
+const sub = (...args: string[]) => run(clients.sub, [...address(), ...args], { env: env(), timeout: waitMs });
+
+describe('mosquitto’s clients', () => {
+  it('log in and publish at QoS 1; the reading is stored', async () => {
+    await pub(...login('m1'), '-i', 'm1', '-q', '1', '-t', 'thermostat/data/m1', '-m', reading('m1', 1));
+    await mesh.drained();
+    assert.deepEqual(await mesh.sql.query('SELECT seq FROM readings WHERE device_id = $1', ['m1']), [{ seq: 1 }]);
+  });
+
+  it('are refused with a wrong password, without a login, and on another device’s topics', async () => {
+    const topic = ['-q', '1', '-t', 'thermostat/data/m2', '-m', 'x'];
+    await assert.rejects(pub('-u', 'm2', '-P', 'wrong', '-i', 'm2', ...topic));
+    await assert.rejects(pub('-i', 'm2', ...topic));
+    const { counters } = await mesh.broker();
+    await pub(...login('m1'), '-i', 'm1', ...topic).catch(() => undefined);
+    assert.equal((await mesh.broker()).counters.accepted, counters.accepted);
+  });
+
+  it('a retained message is there for a later subscriber, also after the gateway was killed', async () => {
+    await pub(...login('m3'), '-i', 'm3', '-q', '1', '-r', '-t', 'thermostat/status/m3', '-m', 'online');
+    const get = () => sub(...operator(), '-q', '1', '-t', 'thermostat/status/m3', '-C', '1', '-W', '20');
+    assert.equal((await get()).stdout, 'online\n');
+    const killed = await mesh.kill('gateway');
+    await mesh.whole(killed);
+    assert.equal((await get()).stdout, 'online\n');
+  });
+
+  it('a persistent session gets what came while it was away, in order, also after the gateway was killed', async () => {
+    const session = [...operator(), '-i', 'watcher', '-c', '-q', '1', '-t', 'thermostat/status/#'];
+    await sub(...session, '-E');
+    for (let n = 0; n < 20; n++) await pub(...login('m4'), '-i', 'm4', '-q', '1', '-t', 'thermostat/status/m4', '-m', String(n));
+    const killed = await mesh.kill('gateway');
+    await mesh.whole(killed);
+    const { stdout } = await sub(...session, '-R', '-C', '20', '-W', '30');
+    assert.deepEqual(stdout.trim().split('\n'), Array.from({ length: 20 }, (_, n) => String(n)));
+  });
+
+  it('the coordinator’s announcement is retained', async () => {
+    const { stdout } = await sub(...operator(), '-q', '1', '-t', 'mesh/analytics/coordinator', '-C', '1', '-W', '20');
+    const { node, epoch } = await mesh.coordinator();
+    const announced = JSON.parse(stdout) as { node: number; epoch: number };
+    assert.deepEqual([announced.node, announced.epoch], [node, epoch]);
+  });
+
+  it('a live subscriber sees readings as they are published', async () => {
+    const subscriber = spawn(clients.sub, [...address(), ...operator(), '-q', '1', '-t', 'thermostat/data/m5', '-C', '1', '-d'], { env: env() });
+    let output = '';
+    subscriber.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    await until({ what: 'the subscription', timeoutMs: waitMs }, async () => output.includes('SUBACK'));
+    await pub(...login('m5'), '-i', 'm5', '-q', '1', '-t', 'thermostat/data', '-m', reading('m5', 1));
+    await new Promise((resolve) => subscriber.once('close', resolve));
+    assert.ok(output.includes(reading('m5', 1)), output);
+  });
+});

@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { startMesh, type MeshHandle } from '@thermomesh/mesh';
+import { connectDevice, publish, reading } from './support.ts';
+
+let mesh: MeshHandle;
+before(async () => {
+  mesh = await startMesh({ nodes: 1 });
+});
+after(() => mesh.remove());
+
+const stored = (deviceId: string) =>
+  mesh.sql.query<{ seq: number; celsius: number }>('SELECT seq, celsius FROM readings WHERE device_id = $1 ORDER BY seq', [deviceId]);
+const rejected = (deviceId: string) =>
+  mesh.sql.query<{ reason: string; raw: Buffer }>('SELECT reason, raw FROM rejected_readings WHERE device_id = $1 ORDER BY id', [deviceId]);
+
+describe('readings', () => {
+  it('poison readings among good ones are acknowledged and land with their reason; the good ones are stored', async () => {
+    const device = await connectDevice(mesh, 'poisoned');
+    const bad: [payload: string | Buffer, reason: string][] = [
+      ['hello', 'not_json'],
+      [Buffer.from([0, 1, 2, 0xff]), 'not_json'],
+      ['x'.repeat(200_000), 'too_large'],
+      ['{"deviceId":"poisoned","seq":1000,"measuredAt":0,"celsius":1e39}', 'bad_celsius'],
+      ['{"deviceId":"poisoned\\u0000","seq":1001,"measuredAt":0,"celsius":1}', 'device_mismatch'],
+      [reading('poisoned', 1002, { measuredAt: 9.4e15 }), 'bad_measured_at'],
+      [reading('poisoned', 1003, { measuredAt: '+300000-01-01T00:00:00Z' }), 'bad_measured_at'],
+      [reading('somebody-else', 1004), 'device_mismatch'],
+    ];
+    for (const [index, [payload]] of bad.entries()) {
+      await publish(device, 'poisoned', reading('poisoned', index));
+      await publish(device, 'poisoned', payload);
+    }
+    await mesh.drained();
+    assert.deepEqual((await stored('poisoned')).map(({ seq }) => seq), bad.map((_, index) => index));
+    const rows = await rejected('poisoned');
+    assert.deepEqual(rows.map(({ reason }) => reason), bad.map(([, reason]) => reason));
+    assert.deepEqual(rows.map(({ raw }) => raw), bad.map(([payload]) => Buffer.from(payload)));
+    await device.endAsync();
+  });
+
+  it('the same reading sent ten times is stored once', async () => {
+    const device = await connectDevice(mesh, 'repeating');
+    for (let i = 0; i < 10; i++) await publish(device, 'repeating', reading('repeating', 1));
+    await mesh.drained();
+    assert.deepEqual(await stored('repeating'), [{ seq: 1, celsius: 20.1 }]);
+    assert.deepEqual(await rejected('repeating'), []);
+    await device.endAsync();
+  });
+
+  it('the same seq with other content is rejected as seq_conflict, the first one stays', async () => {
+    const device = await connectDevice(mesh, 'reset');
+    await publish(device, 'reset', reading('reset', 1));
+    await publish(device, 'reset', reading('reset', 1, { celsius: 5 }));
+    await mesh.drained();
+    assert.deepEqual(await stored('reset'), [{ seq: 1, celsius: 20.1 }]);
+    assert.deepEqual((await rejected('reset')).map(({ reason }) => reason), ['seq_conflict']);
+    await device.endAsync();
+  });
+
+  it('the bare topic is the device’s own; late and out of order readings are stored', async () => {
+    const device = await connectDevice(mesh, 'bare');
+    await device.publishAsync('thermostat/data', reading('bare', 7), { qos: 1 });
+    await device.publishAsync('thermostat/data', reading('bare', 3, { measuredAt: '1999-12-31T23:59:59Z' }), { qos: 1 });
+    await mesh.drained();
+    assert.deepEqual((await stored('bare')).map(({ seq }) => seq), [3, 7]);
+    await device.endAsync();
+  });
+
+  it('QoS 0 readings are counted apart and touch neither the tables nor the accounts', async () => {
+    const device = await connectDevice(mesh, 'careless');
+    const { counters } = await mesh.broker();
+    await device.publishAsync('thermostat/data/careless', reading('careless', 1), { qos: 0 });
+    await publish(device, 'careless', reading('careless', 2));
+    await mesh.drained();
+    const now = (await mesh.broker()).counters;
+    assert.equal(now.qos0, counters.qos0 + 1);
+    assert.equal(now.accepted, counters.accepted + 1);
+    assert.deepEqual((await stored('careless')).map(({ seq }) => seq), [2]);
+    await device.endAsync();
+  });
+
+  it('the accounts balance at rest', async () => {
+    await mesh.drained();
+    const { accounts } = await mesh.status();
+    assert.equal(accounts.balanced, true, JSON.stringify(accounts));
+    assert.equal(accounts.accepted, (accounts.stored ?? 0) + (accounts.duplicate ?? 0) + (accounts.rejected ?? 0));
+  });
+});

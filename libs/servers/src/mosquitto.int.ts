@@ -1,0 +1,19 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { it } from 'node:test';
+import { findMosquittoClients } from './mosquitto.ts';
+
+it('clients-that-cannot-be-had-are-one-clear-line', async () => {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'thermomesh-tools-'));
+  try {
+    // A file where the folder should be: nothing can be unpacked there, on any machine.
+    const found = await findMosquittoClients('/dev/null/tools', folder);
+    assert.ok('missing' in found);
+    assert.equal(found.missing.includes('\n'), false);
+    assert.match(found.missing, /install the package "mosquitto-clients"/);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});

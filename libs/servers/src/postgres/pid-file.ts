@@ -1,0 +1,47 @@
+/** `postmaster.pid`: which server runs on a data folder. */
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { commandLine, identify, type ProcessIdentity } from '../processes.ts';
+import { actualDataDir } from './place.ts';
+
+/** The first lines of a `postmaster.pid` (src/include/utils/pidfile.h). */
+export interface PostmasterFile {
+  pid: number;
+  dataDir: string;
+  port: number;
+}
+
+/** Parses the file's text; undefined if it is cut short. */
+export function parsePostmasterFile(text: string): PostmasterFile | undefined {
+  const [pid, dataDir, , port] = text.split('\n');
+  if (pid === undefined || dataDir === undefined || port === undefined || !/^-?\d+$/.test(pid))
+    return undefined;
+  return { pid: Math.abs(Number(pid)), dataDir, port: Number(port) };
+}
+
+/** A server that runs on a data folder now. */
+export interface RunningPostgres extends ProcessIdentity {
+  port: number;
+}
+
+/**
+ * The server that runs on `dataDir`, also one that a killed supervisor left behind; undefined if none does. A process that only
+ * got the pid of a dead server is none: its command line must be a postmaster's on this folder.
+ */
+export async function findRunningPostgres(dataDir: string): Promise<RunningPostgres | undefined> {
+  const folder = actualDataDir(dataDir);
+  const file = path.join(folder, 'postmaster.pid');
+  if (!existsSync(file)) return undefined;
+  const entry = parsePostmasterFile(readFileSync(file, 'utf8'));
+  if (entry === undefined) return undefined;
+  const command = await commandLine(entry.pid);
+  if (command === undefined || !isPostmasterOf(command, folder)) return undefined;
+  const identity = await identify(entry.pid);
+  return identity === undefined ? undefined : { ...identity, port: entry.port };
+}
+
+/** True if the command line is that of a postmaster that was started on `dataDir`. */
+export function isPostmasterOf(command: string, dataDir: string): boolean {
+  const program = command.split(' -D ')[0] ?? '';
+  return /postgres(\.exe)?$/.test(program) && command.includes(` -D ${dataDir} `);
+}

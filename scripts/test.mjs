@@ -1,0 +1,137 @@
+/**
+ * `npm test`: installs what is missing and runs every check, in order. `--only unit,e2e` runs some of them. The last line is
+ * `N passed, N failed`, of the test runner's own counts; a check that is no test counts when it fails.
+ */
+import { execFile } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { childEnvironment, runChild } from './child.mjs';
+import { ensureInstalled, pinnedNode, root } from './install.mjs';
+
+const inCi = !['', '0', 'false', undefined].includes(process.env.CI);
+const scratch = mkdtempSync(path.join(os.tmpdir(), 'thermomesh-test-'));
+
+/** Suites in their order; budgets are for the machine that CI runs on. */
+const suites = [
+  {
+    name: 'format',
+    budgetSeconds: 60,
+    run: async () => program('prettier/bin/prettier.cjs', '--check', '.'),
+  },
+  {
+    name: 'lint',
+    budgetSeconds: 240,
+    run: async () => program('nx/bin/nx.js', 'run-many', '-t', 'typecheck', 'lint'),
+  },
+  { name: 'unit', budgetSeconds: 120, run: async () => tests('unit', 'test', []) },
+  {
+    name: 'integration',
+    budgetSeconds: 300,
+    run: async () => tests('integration', 'int', ['--test-concurrency=1'], true),
+  },
+  { name: 'e2e', budgetSeconds: 600, run: async () => tests('e2e', 'e2e', ['--test-concurrency=1']) },
+  { name: 'mutants', budgetSeconds: 400, run: async () => check('tools/tidy/src/mutants/main.ts') },
+];
+
+try {
+  const chosen = chooseSuites(process.argv.slice(2));
+  await ensureInstalled((line) => console.error(line));
+  process.exitCode = await runSuites(chosen);
+} catch (error) {
+  console.error(`npm test: ${error.message}`);
+  process.exitCode = error.usage === true ? 2 : 1;
+} finally {
+  rmSync(scratch, { recursive: true, force: true });
+}
+
+function chooseSuites(words) {
+  if (words.length === 0) return suites;
+  const names = words.length === 2 && words[0] === '--only' ? words[1].split(',') : [];
+  const unknown = names.filter((name) => !suites.some((suite) => suite.name === name));
+  if (names.length === 0 || unknown.length > 0) {
+    const usage = `usage: npm test [-- --only ${suites.map(({ name }) => name).join(',')}]`;
+    throw Object.assign(new Error(usage), { usage: true });
+  }
+  return suites.filter(({ name }) => names.includes(name));
+}
+
+async function runSuites(chosen) {
+  const absent = await reportServers();
+  const totals = { passed: 0, failed: 0 };
+  const lines = [];
+  for (const { name, budgetSeconds, run } of chosen) {
+    const missing = absent.find(({ neededBy }) => neededBy.includes(name));
+    if (missing !== undefined) {
+      lines.push(
+        `${name.padEnd(12)} ${inCi ? 'FAILED' : 'not run'}: ${missing.name} is absent: ${missing.text}`,
+      );
+      if (inCi) totals.failed += 1;
+      continue;
+    }
+    console.log(`\n── ${name} ──`);
+    const startedAt = Date.now();
+    const { passed, failed, signal } = await run();
+    const seconds = (Date.now() - startedAt) / 1000;
+    totals.passed += passed;
+    totals.failed += failed;
+    const over = inCi && seconds > budgetSeconds ? `, OVER its budget of ${budgetSeconds} s` : '';
+    const counts = passed + failed > 1 ? ` (${passed} passed, ${failed} failed)` : '';
+    lines.push(
+      `${name.padEnd(12)} ${failed === 0 ? 'ok' : 'FAILED'} in ${seconds.toFixed(1)} s${counts}${over}`,
+    );
+    if (signal !== null) {
+      lines.push(`ended by ${signal}: the rest was not run`);
+      totals.failed = Math.max(1, totals.failed);
+      break;
+    }
+  }
+  console.log(`\n${lines.join('\n')}\n${totals.passed} passed, ${totals.failed} failed`);
+  return totals.failed === 0 ? 0 : 1;
+}
+
+/** Says which servers and tools are used; returns the absent ones. */
+async function reportServers() {
+  const script = path.join(root, 'scripts/describe-servers.mjs');
+  const { stdout } = await promisify(execFile)(pinnedNode, [script], { cwd: root, env: childEnvironment() });
+  const servers = JSON.parse(stdout);
+  for (const { name, ok, text } of servers) console.log(`${name}: ${ok ? text : `absent: ${text}`}`);
+  return servers.filter(({ ok }) => !ok);
+}
+
+/** Runs a program of node_modules; a check passes or fails as a whole and adds no tests to the counts. */
+async function program(file, ...words) {
+  return verdictOf(await runChild(pinnedNode, [path.join(root, 'node_modules', file), ...words]));
+}
+
+async function check(script) {
+  return verdictOf(await runChild(pinnedNode, [path.join(root, script)]));
+}
+
+function verdictOf({ code, signal }) {
+  return { passed: 0, failed: code === 0 ? 0 : 1, signal };
+}
+
+/** Runs node:test over every package and takes the counts from the runner itself. */
+async function tests(name, ending, flags, withPostgres = false) {
+  const countFile = path.join(scratch, `${name}.json`);
+  const words = [
+    '--test',
+    ...flags,
+    '--test-reporter=spec',
+    '--test-reporter-destination=stdout',
+    `--test-reporter=${path.join(root, 'scripts/count-reporter.mjs')}`,
+    `--test-reporter-destination=${countFile}`,
+    `{libs,services,apps,tools}/*/src/**/*.${ending}.ts`,
+    `e2e/src/**/*.${ending}.ts`,
+  ];
+  const wrapped = withPostgres ? [path.join(root, 'scripts/with-postgres.mjs'), pinnedNode, ...words] : words;
+  const { code, signal } = await runChild(pinnedNode, wrapped);
+  const text = existsSync(countFile) ? readFileSync(countFile, 'utf8') : '';
+  const counts = text === '' ? null : JSON.parse(text);
+  // A runner that did not get to its summary has failed, whatever it exits with.
+  if (counts === null) return { passed: 0, failed: 1, signal };
+  const failed = counts.failed + counts.cancelled;
+  return { passed: counts.passed, failed: failed === 0 && code !== 0 ? 1 : failed, signal };
+}

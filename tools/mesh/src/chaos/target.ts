@@ -1,0 +1,74 @@
+/** What can be hurt. Each kind of target says which process it is now and how its recovery is recognised. */
+import { MeshError } from '@thermomesh/runtime';
+import { identify, type ProcessIdentity } from '@thermomesh/servers';
+import { readCoordinator, type Mesh } from '../client/mesh.ts';
+import { livingProcess } from '../state/run-file.ts';
+
+export const targetKinds = ['coordinator', 'gateway', 'postgres', 'node'] as const;
+export type TargetKind = (typeof targetKinds)[number];
+
+/** A process that is about to be hurt. */
+export interface Victim {
+  /** Its name in the mesh. */
+  name: string;
+  identity: ProcessIdentity;
+  /** The epoch that must be followed by a higher one; undefined if the target does not coordinate. */
+  epoch: number | undefined;
+}
+
+/** Finds the victim of the next round. @returns undefined if there is none at the moment */
+export type FindVictim = () => Promise<Victim | undefined>;
+
+/** @param node for the kind `node`: which one */
+export function findVictim(mesh: Mesh, kind: TargetKind, node: number | undefined): FindVictim {
+  switch (kind) {
+    case 'coordinator':
+      return async () => {
+        const coordinator = await readCoordinator(mesh);
+        if (coordinator === null) return undefined;
+        const victim = await named(mesh, `node-${coordinator.node}`);
+        return victim === undefined ? undefined : { ...victim, epoch: coordinator.epoch };
+      };
+    case 'gateway':
+    case 'postgres':
+      return async () => named(mesh, kind);
+    case 'node':
+      return async () => {
+        const victim = await named(mesh, `node-${node}`);
+        const coordinator = await readCoordinator(mesh);
+        return victim === undefined || coordinator?.node !== node
+          ? victim
+          : { ...victim, epoch: coordinator?.epoch };
+      };
+  }
+}
+
+/**
+ * Checks that the target exists in this mesh.
+ * @throws MeshError `usage`
+ */
+export function checkTarget(mesh: Mesh, kind: TargetKind, node: number | undefined): void {
+  const processes = mesh.run()?.processes ?? [];
+  if ((kind === 'node') !== (node !== undefined)) {
+    throw new MeshError(
+      'usage',
+      kind === 'node' ? 'name the node: mesh chaos node 3' : `${kind} takes no number`,
+    );
+  }
+  if (kind === 'postgres' && !processes.some(({ role }) => role === 'postgres')) {
+    throw new MeshError(
+      'usage',
+      "this mesh uses the PostgreSQL that DATABASE_URL names: it is not the mesh's to kill",
+    );
+  }
+  if (kind === 'node' && !processes.some(({ name }) => name === `node-${node}`)) {
+    throw new MeshError('usage', `there is no node ${node} in this mesh`);
+  }
+}
+
+async function named(mesh: Mesh, name: string): Promise<Victim | undefined> {
+  const record = mesh.run()?.processes.find((process) => process.name === name);
+  const living = record === undefined ? undefined : await livingProcess(record);
+  const identity = living === undefined ? undefined : await identify(living.pid);
+  return identity === undefined ? undefined : { name, identity, epoch: undefined };
+}

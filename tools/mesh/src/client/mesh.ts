@@ -1,0 +1,142 @@
+/** One mesh as its tools see it: its files, its processes' answers. */
+import {
+  AccountsDocument,
+  BrokerDocument,
+  CoordinatorDocument,
+  type Accounts,
+  type ProcessStatus,
+  type StatusDocument,
+} from '@thermomesh/contracts';
+import { probePostgres } from '@thermomesh/servers';
+import type { MeshConfig } from '../config.ts';
+import { layoutOf, type Layout } from '../state/layout.ts';
+import {
+  livingProcess,
+  livingSupervisor,
+  readRunFile,
+  type ProcessRecord,
+  type RunFile,
+} from '../state/run-file.ts';
+import { readSecret } from '../state/secrets.ts';
+import { accountsOf } from '../verdict/accounts.ts';
+import { answerTimeoutMs, createMeshHttp, type MeshHttp } from './http.ts';
+
+export interface Mesh {
+  name: string;
+  config: MeshConfig;
+  layout: Layout;
+  secret: string;
+  http: MeshHttp;
+  /** What its supervisor wrote last; undefined before the first start. */
+  run(): RunFile | undefined;
+}
+
+/**
+ * Opens the mesh `name` for questions; it need not run.
+ * @throws MeshError `mesh.unknown` if it was never started
+ */
+export function openMesh(config: MeshConfig, name: string): Mesh {
+  const layout = layoutOf(config.home, name);
+  const secret = readSecret(layout);
+  return { name, config, layout, secret, http: createMeshHttp(secret), run: () => readRunFile(layout) };
+}
+
+/** The gateway's account of itself; undefined if it does not answer. */
+export async function readBroker(mesh: Mesh): Promise<BrokerDocument | undefined> {
+  const run = mesh.run();
+  if (run === undefined) return undefined;
+  return orUndefined(mesh.http.get(`${run.httpUrl}/v1/broker`, BrokerDocument));
+}
+
+/** What every node that answers says of itself and the coordinator. */
+export async function readNodes(
+  mesh: Mesh,
+): Promise<{ record: ProcessRecord; answer: CoordinatorDocument | undefined }[]> {
+  const records = (mesh.run()?.processes ?? []).filter(
+    ({ role, url }) => role === 'analytics' && url !== null,
+  );
+  return Promise.all(
+    records.map(async (record) => ({
+      record,
+      answer: await orUndefined(mesh.http.get(`${record.url}/v1/coordinator`, CoordinatorDocument)),
+    })),
+  );
+}
+
+/** The coordinator with the highest epoch that any node names; null if none does. A deposed one may still name itself. */
+export async function readCoordinator(mesh: Mesh): Promise<{ node: number; epoch: number } | null> {
+  return highestEpoch((await readNodes(mesh)).map(({ answer }) => answer));
+}
+
+/** PostgreSQL's side of the accounts, from the node that answers first; undefined if none does. */
+export async function readAccounts(mesh: Mesh): Promise<AccountsDocument | undefined> {
+  const records = (mesh.run()?.processes ?? []).filter(
+    ({ role, url }) => role === 'analytics' && url !== null,
+  );
+  return orUndefined(
+    Promise.any(records.map(async ({ url }) => mesh.http.get(`${url}/v1/accounts`, AccountsDocument))),
+  );
+}
+
+/** The terms of I6, in the order that makes them comparable. */
+export async function sampleAccounts(mesh: Mesh): Promise<Accounts> {
+  const before = await readBroker(mesh);
+  const accounts = await readAccounts(mesh);
+  return accountsOf({ before, accounts, after: await readBroker(mesh) });
+}
+
+/** `mesh status`: works with any part dead; what does not answer in time is not ready or null. */
+export async function readStatus(mesh: Mesh): Promise<StatusDocument> {
+  const run = mesh.run();
+  const [supervisor, nodes, accounts, processes] = await Promise.all([
+    livingSupervisor(mesh.layout),
+    readNodes(mesh),
+    sampleAccounts(mesh),
+    Promise.all((run?.processes ?? []).map(async (record) => statusOf(mesh, record))),
+  ]);
+  const coordinator = highestEpoch(nodes.map(({ answer }) => answer));
+  const running = run !== undefined && run.state !== 'stopped';
+  const allReady = processes.length > 0 && processes.every(({ ready }) => ready);
+  return {
+    name: mesh.name,
+    ready: supervisor !== undefined && run?.state === 'running' && allReady && coordinator !== null,
+    mqttUrl: running ? run.mqttUrl : null,
+    httpUrl: running ? run.httpUrl : null,
+    databaseUrl: running ? run.databaseUrl : null,
+    redisUrl: null,
+    zookeeperHosts: null,
+    kafkaBrokers: null,
+    coordinator,
+    equalizerCoordinator: null,
+    processes,
+    accounts,
+  };
+}
+
+async function statusOf(mesh: Mesh, record: ProcessRecord): Promise<ProcessStatus> {
+  const { name, role, url } = record;
+  const identity = await livingProcess(record);
+  const ready = identity !== undefined && (await isReady(mesh, record));
+  return { name, role, pid: identity?.pid ?? null, url, ready };
+}
+
+async function isReady(mesh: Mesh, record: ProcessRecord): Promise<boolean> {
+  if (record.role === 'postgres')
+    return (await probePostgres(record.ports['sql'] ?? 0, answerTimeoutMs)) === 'accepting';
+  if (record.url === null) return record.ready;
+  return mesh.http.ok(`${record.url}/readyz`);
+}
+
+function highestEpoch(answers: (CoordinatorDocument | undefined)[]): { node: number; epoch: number } | null {
+  let highest: { node: number; epoch: number } | null = null;
+  for (const answer of answers) {
+    const seen = answer?.coordinator ?? null;
+    if (seen !== null && (highest === null || seen.epoch > highest.epoch)) highest = seen;
+  }
+  return highest;
+}
+
+/** No answer is an answer here: a part that is dead is shown as such. */
+async function orUndefined<T>(promise: Promise<T>): Promise<T | undefined> {
+  return promise.catch(() => undefined);
+}

@@ -1,0 +1,74 @@
+/** `mesh load` */
+import type { Command } from 'commander';
+import { judgeLoad, startLoad } from '../client/load.ts';
+import { openMesh } from '../client/mesh.ts';
+import type { MeshConfig } from '../config.ts';
+import { describeFinding } from '../verdict/ledgers.ts';
+import { renderLoad } from '../view/verdict.ts';
+import { numberWithin, printJson, say, wholeNumber, withOutput, type OutputOptions } from './options.ts';
+
+interface LoadFlags extends OutputOptions {
+  devices: number;
+  rate: number;
+  seconds: number;
+  qos: number;
+  drainSeconds: number;
+  skew?: number;
+  offlineRatio?: number;
+  poisonRatio?: number;
+  window?: number;
+  burst?: number;
+  seed?: number;
+}
+
+const help = `
+Exit code: 1 if an acknowledged reading is lost, or one is duplicated or corrupted. At QoS 0 nothing
+is acknowledged, so nothing can be lost.
+
+Examples:
+  mesh load --devices 500 --rate 5000 --seconds 30 --json
+  mesh load --offline-ratio 0.2 --skew 120 --poison-ratio 0.01`;
+
+export function addLoad(program: Command, config: () => MeshConfig): void {
+  withOutput(program.command('load'))
+    .description('send readings at a chosen rate, keep a ledger outside the system, and compare it with SQL')
+    .option('--devices <n>', 'devices, one connection each', wholeNumber(1, 20_000), 100)
+    .option('--rate <n>', 'readings per second over all devices', numberWithin(0.01, 1_000_000), 1000)
+    .option('--seconds <n>', 'how long new readings are sent', numberWithin(0.1, 86_400), 10)
+    .option('--qos <0|1>', 'quality of service', wholeNumber(0, 1), 1)
+    .option('--skew <seconds>', 'device clocks are off by up to this, either way', numberWithin(0, 86_400))
+    .option('--offline-ratio <share>', 'share of the time that each device is offline', numberWithin(0, 0.9))
+    .option('--poison-ratio <share>', 'share of messages that must be rejected', numberWithin(0, 1))
+    .option('--window <n>', 'unacknowledged messages per device at most', wholeNumber(1, 60_000))
+    .option('--burst <n>', 'readings that a device sends at once', wholeNumber(1, 10_000))
+    .option('--seed <n>', 'seed of values, skews and offline phases', wholeNumber(0, 4_294_967_295))
+    .option('--drain-seconds <n>', 'how long the backlog may take afterwards', numberWithin(1, 3_600), 120)
+    .addHelpText('after', help)
+    .action(async (flags: LoadFlags) => {
+      const mesh = openMesh(config(), flags.name);
+      const load = startLoad(mesh, { ...flags, qos: flags.qos === 0 ? 0 : 1, more: furtherArguments(flags) });
+      // An interrupted load ends in order: what was sent is judged all the same.
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => load.finish());
+      const summary = await load.finished;
+      let saidAt = 0;
+      const verdict = await judgeLoad(mesh, summary, flags.drainSeconds * 1000, (remaining) => {
+        if (Date.now() - saidAt < 1_000) return;
+        saidAt = Date.now();
+        say(`waiting for the backlog: ${remaining} to go`);
+      });
+      if (verdict.caveat !== undefined)
+        say(`the mesh did not drain, so these numbers are not final: ${verdict.caveat}`);
+      for (const finding of verdict.comparison.examples) say(describeFinding(finding));
+      if (flags.json === true) printJson(verdict.document);
+      else console.log(renderLoad(verdict.document));
+      if (!verdict.ok) process.exitCode = 1;
+    });
+}
+
+function furtherArguments(flags: LoadFlags): Record<string, number> {
+  const { skew, offlineRatio, poisonRatio, window, burst, seed } = flags;
+  const all = { skew, 'offline-ratio': offlineRatio, 'poison-ratio': poisonRatio, window, burst, seed };
+  return Object.fromEntries(
+    Object.entries(all).filter((entry): entry is [string, number] => entry[1] !== undefined),
+  );
+}

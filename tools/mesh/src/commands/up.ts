@@ -1,0 +1,153 @@
+/** `mesh up` */
+import type { Command } from 'commander';
+import { MeshError, messageOf } from '@thermomesh/runtime';
+import { openMesh, readStatus } from '../client/mesh.ts';
+import type { MeshConfig } from '../config.ts';
+import { startDetached } from '../supervisor/detach.ts';
+import { runMesh, type UpOptions } from '../supervisor/run-mesh.ts';
+import { layoutOf } from '../state/layout.ts';
+import { ensureFirstApiKey, ensureSecret } from '../state/secrets.ts';
+import { describeEvent } from '../view/events.ts';
+import { showLive } from '../view/live.ts';
+import { maskPassword } from '../view/table.ts';
+import {
+  collectEnv,
+  portNumber,
+  printJson,
+  say,
+  wholeNumber,
+  withOutput,
+  type OutputOptions,
+} from './options.ts';
+
+interface UpFlags extends OutputOptions {
+  detach?: boolean;
+  fleet?: boolean;
+  devices: number;
+  nodes: number;
+  mqttPort?: number;
+  httpPort?: number;
+  env?: UpOptions['extraEnv'];
+}
+
+/** A Ctrl-C reaches a foreground group through several ways at once; only a later one means impatience. */
+const impatienceMs = 2_000;
+
+const help = `
+Processes are named postgres, gateway, node-1 … node-5 and fleet. Whatever dies is started again.
+--env gives a variable to one process. Names that begin with CRASH_ reach its first start only: a
+process that is started again does not crash at the same point again.
+
+State is kept under .mesh/<name> (MESH_HOME moves .mesh). DATABASE_URL names a PostgreSQL to use
+instead of the mesh's own. With --json, --detach prints the status document plus "apiKey" (null
+unless this start made the first one).
+
+Examples:
+  mesh up --fleet
+  mesh up --detach --name second
+  mesh up --detach --mqtt-port 1884 --http-port 8081 --env node-5:CRASH_POINT=analytics.after-commit:3`;
+
+export function addUp(program: Command, config: () => MeshConfig): void {
+  withOutput(program.command('up'))
+    .description('start the mesh on this machine and keep it alive until Ctrl-C or "mesh down"')
+    .option('--detach', 'return when everything is ready; "mesh down" ends it')
+    .option('--fleet', 'run simulated thermostats too')
+    .option('--devices <n>', 'how many of them', wholeNumber(1, 10_000), 20)
+    .option('--nodes <n>', 'analytics nodes', wholeNumber(1, 9), 5)
+    .option('--mqtt-port <port>', 'MQTT (default: 1883 for the mesh "main", else a free one)', portNumber)
+    .option('--http-port <port>', 'HTTP (default: 8080 for the mesh "main", else a free one)', portNumber)
+    .option('--env <process:KEY=VALUE>', 'a variable for one process; can be given several times', collectEnv)
+    .addHelpText('after', help)
+    .action(async (flags: UpFlags) => {
+      if (flags.json === true && flags.detach !== true)
+        throw new MeshError('usage', '--json needs --detach: a mesh in the foreground prints no document');
+      const options: UpOptions = {
+        name: flags.name,
+        mqttPort: flags.mqttPort,
+        httpPort: flags.httpPort,
+        nodes: flags.nodes,
+        fleetDevices: flags.fleet === true ? flags.devices : 0,
+        extraEnv: flags.env ?? {},
+      };
+      await (flags.detach === true
+        ? detached(config(), options, flags.json === true)
+        : foreground(config(), options));
+    });
+}
+
+async function detached(config: MeshConfig, options: UpOptions, json: boolean): Promise<void> {
+  const layout = layoutOf(config.home, options.name);
+  ensureSecret(layout);
+  await startDetached(config, layout, options);
+  const apiKey = (await ensureFirstApiKey(layout)) ?? null;
+  const status = await readStatus(openMesh(config, options.name));
+  if (json) printJson({ ...status, apiKey });
+  else for (const line of greeting(options.name, status, apiKey)) console.log(line);
+}
+
+async function foreground(config: MeshConfig, options: UpOptions): Promise<void> {
+  const abort = new AbortController();
+  const ended = Promise.withResolvers<undefined>();
+  let firstSignalAt: number | undefined;
+  const onSignal = () => {
+    if (firstSignalAt === undefined) {
+      firstSignalAt = Date.now();
+      abort.abort();
+      ended.resolve(undefined);
+      say('stopping …');
+    } else if (Date.now() - firstSignalAt > impatienceMs) {
+      say('still stopping: what does not end in time is killed');
+    }
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
+  // A terminal or pipe that is gone must not take the mesh down half-way.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+
+  let live: { stop(): void; print(line: string): void } | undefined;
+  const print = (line: string) => (live === undefined ? say(line) : live.print(line));
+  let mesh;
+  try {
+    mesh = await runMesh(config, options, (event) => print(describeEvent(event)), abort.signal);
+  } catch (error) {
+    if (abort.signal.aborted) return;
+    throw error;
+  }
+  if (!abort.signal.aborted) {
+    const opened = openMesh(config, options.name);
+    // Detached: whoever started this process shows the key; it has no place in a log.
+    const apiKey = process.send === undefined ? ((await ensureFirstApiKey(opened.layout)) ?? null) : null;
+    for (const line of greeting(options.name, mesh.run(), apiKey)) console.log(line);
+    if (process.stdout.isTTY) live = showLive(opened);
+    process.send?.({ ready: true });
+    await ended.promise;
+  }
+  live?.stop();
+  live = undefined;
+  await mesh.stop().catch((error: unknown) => {
+    throw new MeshError('mesh.stop_failed', `not everything could be stopped: ${messageOf(error)}`, {
+      cause: error,
+    });
+  });
+  say('stopped');
+}
+
+function greeting(
+  name: string,
+  mesh: { mqttUrl: string | null; httpUrl: string | null; databaseUrl: string | null },
+  apiKey: string | null,
+): string[] {
+  const flag = name === 'main' ? '' : ` --name ${name}`;
+  return [
+    `the mesh "${name}" is up`,
+    `  mqttUrl  ${mesh.mqttUrl ?? '-'}`,
+    `  httpUrl  ${mesh.httpUrl ?? '-'}`,
+    `  database ${maskPassword(mesh.databaseUrl)}  (mesh status --json has the password)`,
+    ...(apiKey === null ? [] : [`  API key  ${apiKey}  (shown once; mesh api-key create makes more)`]),
+    'next, in another terminal:',
+    `  npx mesh status${flag}`,
+    `  npx mesh load${flag} --devices 100 --rate 1000 --seconds 10`,
+    `  npx mesh chaos coordinator${flag} --times 3 --load`,
+    `  npx mesh verify${flag}`,
+    `  npx mesh down${flag}`,
+  ];
+}

@@ -1,0 +1,57 @@
+/** What the command line tool takes from its environment; the only reader of it here. */
+import path from 'node:path';
+import { MeshError } from '@thermomesh/runtime';
+
+export interface MeshConfig {
+  /** The repository's root. */
+  root: string;
+  /** Holds one folder for each mesh. */
+  home: string;
+  /** A PostgreSQL that somebody else runs; undefined: the mesh runs its own. */
+  databaseUrl: string | undefined;
+  /** Handed on to the mesh's processes, without what the mesh sets itself. */
+  environment: Record<string, string>;
+}
+
+/** Names that belong to one process: a value from outside must not reach all of them. */
+const ownNames = [
+  'API_KEYS_FILE',
+  'CRASH_POINT',
+  'CRASH_WITNESS_FILE',
+  'DATABASE_URL',
+  'DATA_DIR',
+  'GATEWAY_URL',
+  'HTTP_HOST',
+  'HTTP_PORT',
+  'MESH_SECRET',
+  'MESH_SECRET_FILE',
+  'MQTT_HOST',
+  'MQTT_PORT',
+  'MQTT_URL',
+  'NODE_CHANNEL_FD',
+  'NODE_ID',
+  'NODE_TEST_CONTEXT',
+  'PEERS',
+];
+
+/**
+ * Reads the settings.
+ * @throws MeshError `config.invalid`
+ */
+export function readMeshConfig(env: NodeJS.ProcessEnv = process.env): MeshConfig {
+  const root = path.resolve(import.meta.dirname, '../../..');
+  const databaseUrl = textOf(env['DATABASE_URL']);
+  if (databaseUrl !== undefined && !/^postgres(ql)?:\/\//.test(databaseUrl)) {
+    throw new MeshError('config.invalid', 'DATABASE_URL must be a postgresql:// address');
+  }
+  const environment: Record<string, string> = {};
+  for (const [name, value] of Object.entries(env)) {
+    if (value !== undefined && !ownNames.includes(name)) environment[name] = value;
+  }
+  const home = path.resolve(root, textOf(env['MESH_HOME']) ?? '.mesh');
+  return { root, home, databaseUrl, environment };
+}
+
+function textOf(value: string | undefined): string | undefined {
+  return value === undefined || value === '' ? undefined : value;
+}

@@ -1,0 +1,9 @@
+/** What tests and other tools use of the mesh. */
+export { startMesh, type MeshHandle, type StartMeshOptions } from './handle.ts';
+export { readBroker, readCoordinator, readNodes, readStatus, openMesh, type Mesh } from './client/mesh.ts';
+export { untilDrained } from './client/drained.ts';
+export { until } from './client/until.ts';
+export { judgeLoad, startLoad, type LoadOptions, type LoadVerdict, type RunningLoad } from './client/load.ts';
+export { runChaos, type ChaosOptions } from './chaos/run.ts';
+export { verifyMesh, openPool, type Verification } from './verdict/verify.ts';
+export { readMeshConfig, type MeshConfig } from './config.ts';

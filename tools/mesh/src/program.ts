@@ -1,0 +1,38 @@
+/** The command line: every subcommand with its help. */
+import { Command } from 'commander';
+import { addDown } from './commands/down.ts';
+import { addApiKey, addDeviceToken } from './commands/keys.ts';
+import { addChaos } from './commands/chaos.ts';
+import { addLoad } from './commands/load.ts';
+import { addStatus } from './commands/status.ts';
+import { addUp } from './commands/up.ts';
+import { addVerify } from './commands/verify.ts';
+import type { MeshConfig } from './config.ts';
+
+const help = `
+Exit codes: 0 all is well, 1 a promise is broken or the work could not be done, 2 wrong usage.
+
+First steps:
+  mesh up --fleet                 start everything, with simulated thermostats
+  mesh status                     (second terminal) who coordinates, do the accounts balance
+  mesh chaos coordinator --load   kill it and watch the verdict`;
+
+/** @param config read when a subcommand runs, so that help works whatever the environment says */
+export function createProgram(config: () => MeshConfig): Command {
+  const program = new Command('mesh')
+    .description(
+      "A thermostat fleet's back end: start it, break it, and see that nothing acknowledged is lost",
+    )
+    .exitOverride()
+    .showHelpAfterError('(--help shows the options and examples)')
+    .addHelpText('after', help);
+  addUp(program, config);
+  addDown(program, config);
+  addStatus(program, config);
+  addLoad(program, config);
+  addChaos(program, config);
+  addVerify(program, config);
+  addDeviceToken(program, config);
+  addApiKey(program, config);
+  return program;
+}

@@ -1,0 +1,50 @@
+/** Where a mesh keeps what. */
+import path from 'node:path';
+import { MeshError } from '@thermomesh/runtime';
+
+/** The files of one mesh. */
+export interface Layout {
+  folder: string;
+  secretFile: string;
+  apiKeysFile: string;
+  runFile: string;
+  portsFile: string;
+  lockFile: string;
+  postgresDir: string;
+  gatewayDir: string;
+  logsDir: string;
+  ledgersDir: string;
+  fleetFile: string;
+  /** A file here, named like a process, keeps the supervisor from starting that process again. */
+  holdsDir: string;
+  logFile(processName: string): string;
+}
+
+const namePattern = /^[a-z0-9][a-z0-9-]{0,30}$/;
+
+/**
+ * The layout of the mesh `name` below `home`.
+ * @throws MeshError `mesh.bad_name`
+ */
+export function layoutOf(home: string, name: string): Layout {
+  if (!namePattern.test(name)) {
+    throw new MeshError('mesh.bad_name', `"${name}" is no name of a mesh: 1 to 31 of a-z, 0-9 and "-"`);
+  }
+  const folder = path.join(home, name);
+  const inside = (...parts: string[]) => path.join(folder, ...parts);
+  return {
+    folder,
+    secretFile: inside('secret'),
+    apiKeysFile: inside('api-keys.ndjson'),
+    runFile: inside('run.json'),
+    portsFile: inside('ports.json'),
+    lockFile: inside('supervisor.lock'),
+    postgresDir: inside('pg'),
+    gatewayDir: inside('gateway'),
+    logsDir: inside('logs'),
+    ledgersDir: inside('ledgers'),
+    fleetFile: inside('fleet.json'),
+    holdsDir: inside('holds'),
+    logFile: (processName) => inside('logs', `${processName}.log`),
+  };
+}

@@ -1,0 +1,55 @@
+/** The ports of a mesh: chosen once, kept over restarts. */
+import { freeLastingPort } from '@thermomesh/servers';
+import { readJson, writeJson } from './files.ts';
+import type { Layout } from './layout.ts';
+
+export interface MeshPorts {
+  mqtt: number;
+  http: number;
+  postgres: number;
+  /** By node id, from 1. */
+  nodes: number[];
+}
+
+export interface PortWishes {
+  mqtt?: number | undefined;
+  http?: number | undefined;
+  nodes: number;
+  /** The standard ports 1883 and 8080 are tried: the default mesh does. */
+  standard: boolean;
+}
+
+/**
+ * Chooses free ports: those asked for (never another one instead), else the ones of the last start, else the standard ones, else any.
+ * @param notice one line for people when a port is not the one they may expect
+ */
+export async function choosePorts(
+  layout: Layout,
+  wishes: PortWishes,
+  notice: (line: string) => void,
+): Promise<MeshPorts> {
+  const kept = readJson<MeshPorts>(layout.portsFile);
+  const pick = async (
+    what: string,
+    wished: number | undefined,
+    last: number | undefined,
+    standard: number | undefined,
+  ) => {
+    // A port that was asked for is used or fails with its own message.
+    if (wished !== undefined && wished !== 0) return wished;
+    const first = last ?? standard;
+    const port = await freeLastingPort(...[last, standard].filter((candidate) => candidate !== undefined));
+    if (first !== undefined && port !== first) notice(`port ${first} for ${what} is taken, using ${port}`);
+    return port;
+  };
+  const mqtt = await pick('MQTT', wishes.mqtt, kept?.mqtt, wishes.standard ? 1883 : undefined);
+  const http = await pick('HTTP', wishes.http, kept?.http, wishes.standard ? 8080 : undefined);
+  const postgres = await pick('PostgreSQL', undefined, kept?.postgres, undefined);
+  const nodes: number[] = [];
+  for (let index = 0; index < wishes.nodes; index += 1) {
+    nodes.push(await pick(`node ${index + 1}`, undefined, kept?.nodes[index], undefined));
+  }
+  const ports = { mqtt, http, postgres, nodes };
+  writeJson(layout.portsFile, ports);
+  return ports;
+}

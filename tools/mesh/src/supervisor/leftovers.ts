@@ -1,0 +1,73 @@
+/** What a killed supervisor left behind, found and ended. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { identify, stopPostgres, type ProcessIdentity } from '@thermomesh/servers';
+import type { Layout } from '../state/layout.ts';
+import { livingProcess, readRunFile, writeRunFile } from '../state/run-file.ts';
+import { endProcess, markName } from './child.ts';
+import type { MeshEvent } from './spec.ts';
+
+const stopTimeoutMs = 10_000;
+
+/**
+ * Ends every process of the mesh that still lives, in order: fleet, nodes, gateway, PostgreSQL. Processes are told by pid and
+ * start time (a pid that somebody else got meanwhile is left alone), by the mark in their environment, and PostgreSQL by its
+ * pid file. Only for a mesh without a supervisor.
+ * @returns how many were ended
+ */
+export async function endLeftovers(layout: Layout, onEvent: (event: MeshEvent) => void): Promise<number> {
+  const run = readRunFile(layout);
+  const found = new Map<number, { name: string; role: string; identity: ProcessIdentity }>();
+  for (const record of run?.processes ?? []) {
+    const identity = await livingProcess(record);
+    if (identity !== undefined && record.role !== 'postgres')
+      found.set(identity.pid, { ...record, identity });
+  }
+  for (const identity of await findMarked(layout.folder)) {
+    if (!found.has(identity.pid))
+      found.set(identity.pid, { name: 'unrecorded', role: 'analytics', identity });
+  }
+  for (const role of ['fleet', 'analytics', 'gateway']) {
+    const group = [...found.values()].filter((entry) => entry.role === role);
+    await Promise.all(group.map(async ({ identity }) => endProcess(identity, stopTimeoutMs)));
+    for (const { name, identity } of group) onEvent({ event: 'leftover.ended', name, pid: identity.pid });
+  }
+  let ended = found.size;
+  if (await stopPostgres(layout.postgresDir)) {
+    onEvent({ event: 'notice', text: 'PostgreSQL that an earlier start left behind was stopped' });
+    ended += 1;
+  }
+  if (run !== undefined) {
+    const processes = run.processes.map((record) => ({
+      ...record,
+      pid: null,
+      startTime: null,
+      ready: false,
+    }));
+    writeRunFile(layout, { ...run, state: 'stopped', processes });
+  }
+  return ended;
+}
+
+/** Linux only: elsewhere the run file alone knows. */
+async function findMarked(stateDir: string): Promise<ProcessIdentity[]> {
+  if (!existsSync('/proc/self/environ')) return [];
+  const mark = `${markName}=${stateDir}\0`;
+  const identities: ProcessIdentity[] = [];
+  for (const entry of readdirSync('/proc')) {
+    if (!/^\d+$/.test(entry) || Number(entry) === process.pid) continue;
+    const environment = readEnvironment(Number(entry));
+    if (!environment.startsWith(mark) && !environment.includes(`\0${mark}`)) continue;
+    const identity = await identify(Number(entry));
+    if (identity !== undefined) identities.push(identity);
+  }
+  return identities;
+}
+
+function readEnvironment(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, 'utf8');
+  } catch {
+    // Another user's process, or one that has just ended: not one of ours.
+    return '';
+  }
+}

@@ -1,0 +1,149 @@
+/** A mesh under this process's supervision, from the lock to the last process's end. */
+import { appendFile, mkdir } from 'node:fs/promises';
+import { identify } from '@thermomesh/servers';
+import { MeshError } from '@thermomesh/runtime';
+import { openMesh, readCoordinator } from '../client/mesh.ts';
+import type { MeshConfig } from '../config.ts';
+import { isHeld, releaseAll } from '../state/holds.ts';
+import { layoutOf, type Layout } from '../state/layout.ts';
+import { choosePorts } from '../state/ports.ts';
+import { lockSupervisor, writeRunFile, type ProcessRecord, type RunFile } from '../state/run-file.ts';
+import { ensureSecret } from '../state/secrets.ts';
+import { rotateLog } from './child.ts';
+import { endLeftovers } from './leftovers.ts';
+import { planMesh, type MeshPlan } from './plan.ts';
+import type { MeshEvent } from './spec.ts';
+import { createSupervisor } from './supervisor.ts';
+
+export interface UpOptions {
+  name: string;
+  mqttPort?: number | undefined;
+  httpPort?: number | undefined;
+  /** Analytics nodes. */
+  nodes: number;
+  /** Simulated devices; 0 runs no fleet. */
+  fleetDevices: number;
+  /** By process name, from `--env`. */
+  extraEnv: Record<string, Record<string, string>>;
+}
+
+export interface RunningMesh {
+  run(): RunFile;
+  stop(): Promise<void>;
+}
+
+type Tell = (event: MeshEvent) => void;
+
+const rotateIntervalMs = 10_000;
+
+/**
+ * Ends what an earlier supervisor left, then starts everything.
+ * @param abort ends a start that is under way
+ * @returns when everything is ready
+ * @throws MeshError `mesh.already_running`, or of what does not start: everything is stopped again then
+ */
+export async function runMesh(
+  config: MeshConfig,
+  options: UpOptions,
+  onEvent: Tell,
+  abort: AbortSignal,
+): Promise<RunningMesh> {
+  const layout = layoutOf(config.home, options.name);
+  ensureSecret(layout);
+  const unlock = await lockSupervisor(layout, options.name);
+  try {
+    await mkdir(layout.logsDir, { recursive: true });
+    const tell: Tell = (event) => {
+      void appendFile(
+        layout.logFile('events'),
+        `${JSON.stringify({ time: new Date().toISOString(), ...event })}\n`,
+      );
+      onEvent(event);
+    };
+    await endLeftovers(layout, tell);
+    releaseAll(layout);
+    const plan = await makePlan(config, options, layout, tell);
+    return await supervise(config, options.name, layout, plan, tell, abort, unlock);
+  } catch (error) {
+    unlock();
+    throw error;
+  }
+}
+
+async function makePlan(
+  config: MeshConfig,
+  options: UpOptions,
+  layout: Layout,
+  tell: Tell,
+): Promise<MeshPlan> {
+  const notice = (text: string) => tell({ event: 'notice', text });
+  const { mqttPort: mqtt, httpPort: http, nodes, name } = options;
+  const ports = await choosePorts(layout, { mqtt, http, nodes, standard: name === 'main' }, notice);
+  const plan = planMesh({ ...options, config, layout, ports, notice });
+  const unknown = Object.keys(options.extraEnv).filter((process) => !plan.names.includes(process));
+  if (unknown.length > 0) {
+    throw new MeshError(
+      'usage',
+      `--env names ${unknown.join(', ')}; the processes of this mesh are ${plan.names.join(', ')}`,
+    );
+  }
+  return plan;
+}
+
+async function supervise(
+  config: MeshConfig,
+  name: string,
+  layout: Layout,
+  plan: MeshPlan,
+  tell: Tell,
+  abort: AbortSignal,
+  unlock: () => void,
+): Promise<RunningMesh> {
+  const self = await identify(process.pid);
+  if (self === undefined)
+    throw new MeshError('mesh.unsupported', 'this system does not tell when a process was started');
+  let state: RunFile['state'] = 'starting';
+  const { mqttUrl, httpUrl } = plan;
+  const describe = (processes: ProcessRecord[]): RunFile => ({
+    name,
+    state,
+    supervisor: self,
+    mqttUrl,
+    httpUrl,
+    databaseUrl: plan.databaseUrl(),
+    processes,
+  });
+  const supervisor = createSupervisor(plan.stages, {
+    onEvent: tell,
+    onChange: (processes) => writeRunFile(layout, describe(processes)),
+    isHeld: (process) => isHeld(layout, process),
+    async lastOf() {
+      const coordinator = await readCoordinator(openMesh(config, name));
+      return coordinator === null ? undefined : `node-${coordinator.node}`;
+    },
+  });
+  const enter = (next: RunFile['state']) => {
+    state = next;
+    writeRunFile(layout, describe(supervisor.processes()));
+  };
+  const rotation = setInterval(() => {
+    for (const process of [...plan.names, 'events']) rotateLog(layout.logFile(process));
+  }, rotateIntervalMs).unref();
+  const stop = async () => {
+    clearInterval(rotation);
+    enter('stopping');
+    await supervisor.stop();
+    enter('stopped');
+    unlock();
+  };
+  enter('starting');
+  abort.addEventListener('abort', () => void supervisor.stop());
+  try {
+    if (!abort.aborted) await supervisor.start();
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  if (!abort.aborted) enter('running');
+  return { run: () => describe(supervisor.processes()), stop };
+}

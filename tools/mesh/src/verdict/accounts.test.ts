@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Accounts, isDocument, type AccountsDocument, type BrokerDocument } from '@thermomesh/contracts';
+import { accountsOf } from './accounts.ts';
+import { judgeBalance } from './balance.ts';
+
+function broker(accepted: number, buffered: number, inFlight = 0, connected = true): BrokerDocument {
+  return {
+    log: 'a',
+    store: { state: 'ok', reason: null, bytes: 0, bytesMax: 1 },
+    connections: 0,
+    sessions: [],
+    drain: { connected, node: 5, epoch: 1, inFlight },
+    backlog: { messages: buffered, bytes: 0, oldestReceivedAtMs: null },
+    counters: { accepted, buffered, qos0: 0, refusedConnections: 0, refusedPublishes: 0 },
+  };
+}
+function sql(stored: number, duplicate = 0, rejected = 0, log = 'a'): AccountsDocument {
+  const terms = { stored, duplicate, rejected };
+  return { logs: [{ log, highWaterMark: 1, ...terms }], ...terms };
+}
+
+describe('accounts (I6)', () => {
+  it('balance-exactly-at-rest', () => {
+    const accounts = accountsOf({ before: broker(10, 0), accounts: sql(7, 2, 1), after: broker(10, 0) });
+    assert.equal(isDocument(Accounts, accounts), true);
+    assert.deepEqual([accounts.balanced, accounts.inFlight], [true, 0]);
+  });
+
+  it('a-message-that-vanished-is-seen', () => {
+    assert.equal(
+      accountsOf({ before: broker(10, 0), accounts: sql(9), after: broker(10, 0) }).balanced,
+      false,
+    );
+  });
+
+  it('a-message-that-was-stored-twice-is-seen', () => {
+    assert.equal(
+      accountsOf({ before: broker(10, 0), accounts: sql(11), after: broker(10, 0) }).balanced,
+      false,
+    );
+  });
+
+  it('batches-in-flight-and-between-the-looks-explain-a-difference', () => {
+    const live = accountsOf({ before: broker(100, 40, 30), accounts: sql(75), after: broker(130, 50, 30) });
+    assert.deepEqual([live.balanced, live.inFlight], [true, 30]);
+    const committed = accountsOf({
+      before: broker(100, 40, 30),
+      accounts: sql(85),
+      after: broker(100, 40, 30),
+    });
+    assert.equal(committed.balanced, true);
+    const beyond = accountsOf({ before: broker(100, 40, 30), accounts: sql(95), after: broker(100, 40, 30) });
+    assert.equal(beyond.balanced, false);
+  });
+
+  it('between-two-coordinators-what-was-committed-and-not-acknowledged-is-unknown-not-wrong', () => {
+    const between = accountsOf({
+      before: broker(100, 40, 0, false),
+      accounts: sql(80),
+      after: broker(100, 40, 0, false),
+    });
+    assert.equal(between.balanced, null);
+    // But what is missing in SQL is missing, whoever coordinates.
+    const lost = accountsOf({
+      before: broker(100, 40, 0, false),
+      accounts: sql(50),
+      after: broker(100, 40, 0, false),
+    });
+    assert.equal(lost.balanced, false);
+  });
+
+  it('only-the-gateways-present-store-counts', () => {
+    const accounts = accountsOf({
+      before: broker(0, 0),
+      accounts: sql(9, 0, 0, 'an earlier store'),
+      after: broker(0, 0),
+    });
+    assert.deepEqual([accounts.stored, accounts.balanced], [0, true]);
+  });
+
+  it('a-dead-part-makes-terms-unknown', () => {
+    const dead = accountsOf({ before: undefined, accounts: undefined, after: undefined });
+    assert.deepEqual([dead.accepted, dead.stored, dead.balanced], [null, null, null]);
+    assert.equal(
+      accountsOf({ before: broker(1, 1), accounts: undefined, after: broker(1, 1) }).balanced,
+      null,
+    );
+  });
+});
+
+describe('verdict on the accounts', () => {
+  const judge = async (samples: Accounts[]) => {
+    let index = 0;
+    const sample = async () => samples[Math.min(index++, samples.length - 1)] as Accounts;
+    return judgeBalance({ sample, timeoutMs: 30, pollMs: 1 });
+  };
+  const rest = accountsOf({ before: broker(10, 0), accounts: sql(10), after: broker(10, 0) });
+
+  it('rest-is-waited-for', async () => {
+    const moving = accountsOf({ before: broker(10, 4, 4), accounts: sql(6), after: broker(10, 4, 4) });
+    assert.deepEqual((await judge([moving, moving, rest, rest])).ok, true);
+  });
+
+  it('a-difference-at-rest-is-broken-however-small', async () => {
+    const short = accountsOf({ before: broker(10, 0), accounts: sql(9), after: broker(10, 0) });
+    assert.match((await judge([short])).detail, /1 unexplained at rest/);
+  });
+
+  it('traffic-that-goes-on-is-judged-by-its-bound-and-says-so', async () => {
+    const moving = accountsOf({ before: broker(10, 4, 4), accounts: sql(6), after: broker(10, 4, 4) });
+    const verdict = await judge([moving]);
+    assert.equal(verdict.ok, true);
+    assert.match(verdict.detail, /traffic goes on/);
+  });
+
+  it('unknown-terms-are-no-verdict-in-favour', async () => {
+    const dead = accountsOf({ before: undefined, accounts: undefined, after: undefined });
+    assert.equal((await judge([dead])).ok, false);
+  });
+});

@@ -1,0 +1,56 @@
+/** I2: the evidence that the batches themselves left. */
+import type { InvariantVerdict } from '@thermomesh/contracts';
+import type { SqlPool } from '@thermomesh/sql';
+
+interface Fall extends Record<string, unknown> {
+  id: number;
+  epoch: number;
+  before: number;
+}
+interface Stray extends Record<string, unknown> {
+  device_id: string;
+  seq: number;
+  epoch: number;
+}
+
+const fallsSql = `
+  SELECT id, epoch, before FROM (
+    SELECT id, epoch, max(epoch) OVER (ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before FROM drain_batches
+  ) batches WHERE epoch < before ORDER BY id LIMIT 5`;
+const strayEpochs = (table: string) => `
+  SELECT epoch FROM (SELECT DISTINCT epoch FROM ${table}) seen
+  WHERE NOT EXISTS (SELECT FROM drain_batches b WHERE b.epoch = seen.epoch) LIMIT 5`;
+const strayRowsSql = 'SELECT device_id, seq, epoch FROM readings WHERE epoch = ANY($1) LIMIT 3';
+const summarySql = `
+  SELECT (SELECT count(*) FROM drain_batches) AS batches, (SELECT count(DISTINCT epoch) FROM drain_batches) AS epochs,
+    (SELECT max(epoch) FROM drain_batches) AS highest, (SELECT epoch FROM coordinator) AS current`;
+
+/** Epochs never fall with the id of a batch, every row's epoch has batches, and none is above the coordinator's. */
+export async function judgeOneWriter(pool: SqlPool): Promise<InvariantVerdict> {
+  const falls = await pool.query<Fall>(fallsSql);
+  const stray: number[] = [];
+  for (const table of ['readings', 'rejected_readings']) {
+    stray.push(...(await pool.query<{ epoch: number }>(strayEpochs(table))).map(({ epoch }) => epoch));
+  }
+  const strayRows = stray.length === 0 ? [] : await pool.query<Stray>(strayRowsSql, [stray]);
+  const [summary] = await pool.query<{
+    batches: number;
+    epochs: number;
+    highest: number | null;
+    current: number | null;
+  }>(summarySql);
+  const faults = [
+    ...falls.map(({ id, epoch, before }) => `batch ${id} has epoch ${epoch} after epoch ${before}`),
+    ...(stray.length === 0 ? [] : [`rows of epochs ${stray.join(', ')} without any batch`]),
+    ...strayRows.map(({ device_id: device, seq, epoch }) => `${device}/${seq} has epoch ${epoch}`),
+  ];
+  const { highest = null, current = null } = summary ?? {};
+  if (highest !== null && (current === null || highest > current)) {
+    faults.push(`batches up to epoch ${highest}, but the coordinator's is ${current ?? 'none'}`);
+  }
+  const detail =
+    faults.length > 0
+      ? faults.join('; ')
+      : `${summary?.batches ?? 0} batches in ${summary?.epochs ?? 0} epochs, epochs never fall`;
+  return { id: 'I2', ok: faults.length === 0, detail };
+}

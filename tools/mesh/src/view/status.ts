@@ -1,0 +1,52 @@
+/** `mesh status` and the live view of `mesh up`, for people. */
+import type { Accounts, StatusDocument } from '@thermomesh/contracts';
+import { maskPassword, show, table } from './table.ts';
+
+export interface StatusView {
+  document: StatusDocument;
+  /** Epoch and role by node name, where the node answers. */
+  nodes: Record<string, { role: string; epoch: number | null }>;
+  /** Messages in the gateway's store. */
+  backlog: number | null;
+  rowsPerSecond: number | null;
+}
+
+/** The table of processes. */
+export function renderProcesses(view: StatusView, colours: boolean): string {
+  const rows = view.document.processes.map(({ name, role, pid, ready, url }) => {
+    const node = view.nodes[name];
+    const isCoordinator = node?.role === 'coordinator';
+    return [
+      name,
+      node?.role ?? role,
+      show(node?.epoch),
+      ready ? 'ready' : pid === null ? 'down' : 'not ready',
+      role === 'gateway' ? show(view.backlog) : '',
+      isCoordinator ? show(view.rowsPerSecond) : '',
+      show(pid),
+      show(url),
+    ];
+  });
+  return table(['process', 'role', 'epoch', 'state', 'backlog', 'rows/s', 'pid', 'url'], rows, colours);
+}
+
+/** One line for I6. */
+export function renderAccounts(accounts: Accounts): string {
+  const { accepted, stored, duplicate, rejected, buffered, inFlight, balanced } = accounts;
+  const verdict = balanced === null ? 'unknown' : balanced ? 'balanced' : 'NOT BALANCED';
+  const sum = `accepted ${show(accepted)} = stored ${show(stored)} + duplicate ${show(duplicate)} + rejected ${show(rejected)} + buffered ${show(buffered)}`;
+  return `accounts (I6): ${verdict}: ${sum} (in flight at most ${show(inFlight)})`;
+}
+
+/** Everything that `mesh status` says. */
+export function renderStatus(view: StatusView, colours: boolean): string {
+  const { document } = view;
+  const coordinator = document.coordinator;
+  return [
+    `mesh ${document.name}: ${document.ready ? 'ready' : 'not ready'}`,
+    `coordinator: ${coordinator === null ? 'none' : `node ${coordinator.node}, epoch ${coordinator.epoch}`}`,
+    `MQTT ${show(document.mqttUrl)}   HTTP ${show(document.httpUrl)}   SQL ${maskPassword(document.databaseUrl)}`,
+    ...(document.processes.length === 0 ? [] : [renderProcesses(view, colours)]),
+    renderAccounts(document.accounts),
+  ].join('\n');
+}

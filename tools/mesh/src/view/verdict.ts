@@ -1,0 +1,37 @@
+/** Verdicts for people. */
+import { invariants as promises, type InvariantVerdict, type LoadDocument } from '@thermomesh/contracts';
+import { show, showMs } from './table.ts';
+
+/** A line for each invariant. */
+export function renderVerdicts(verdicts: InvariantVerdict[]): string {
+  return verdicts
+    .map(
+      ({ id, ok, detail }) =>
+        `${ok ? 'kept  ' : 'BROKEN'}  ${id} ${promises[id as keyof typeof promises]}: ${detail}`,
+    )
+    .join('\n');
+}
+
+/** The outcome of a load. */
+export function renderLoad(load: LoadDocument): string {
+  const latency = ({ p50, p99, max }: LoadDocument['ackMs']) =>
+    `p50 ${showMs(p50)}, p99 ${showMs(p99)}, max ${showMs(max)}`;
+  return [
+    `sent ${load.sent} (${load.ratePerSecond.toFixed(0)}/s), acked ${load.acked}, stored ${load.stored}, rejected ${load.rejected}`,
+    `lost ${load.lost}, duplicated ${load.duplicated}, corrupted ${load.corrupted}`,
+    `ack         ${latency(load.ackMs)}`,
+    `end to end  ${latency(load.endToEndMs)}`,
+  ].join('\n');
+}
+
+/** `n` of something with percentiles. */
+export function renderDurations(
+  durations: { n: number; p50: number | null; p99: number | null; max: number | null } | null,
+): string {
+  if (durations === null) return '-';
+  return `${durations.n} measured, p50 ${showMs(durations.p50)}, p99 ${showMs(durations.p99)}, max ${showMs(durations.max)}`;
+}
+
+export function renderDrain(drainMs: number | null): string {
+  return drainMs === null ? show(null) : showMs(drainMs);
+}
