@@ -1,4 +1,5 @@
 /** The settings of an analytics node; the only reader of the environment here. */
+import { electionLimitFaults, type ElectionLimits } from '@thermomesh/election';
 import { crashPoints, parseCrashPlan, readConfig, secretCharsMin } from '@thermomesh/runtime';
 import Type, { type Static } from 'typebox';
 
@@ -52,8 +53,15 @@ const Settings = Type.Object({
   LEASE_RENEW_MS: Ms(250, 'an idle coordinator renews its lease so often'),
   PEER_PING_INTERVAL_MS: Ms(100, 'between two pings on a link'),
   PEER_TIMEOUT_MS: Ms(700, 'a silent peer is dead'),
+  SETTLE_MS: Ms(500, 'after a start: links and gossip come before the first claim'),
   ELECTION_TIMEOUT_MS: Ms(300, 'how long a higher node may take to answer ELECTION'),
-  PREEMPT_HOLD_MS: Ms(5_000, 'a returning higher node waits so long before it asks for the hand-over', 0),
+  COORDINATOR_TIMEOUT_MS: Ms(1_500, 'how long the winner may take to announce itself'),
+  CLAIM_RETRY_MS: Ms(100, 'between two claims while the database says that the holder lives'),
+  PREEMPT_HOLD_MS: Ms(5_000, 'a returning higher node waits so long before it asks for the hand-over'),
+  HANDOVER_TIMEOUT_MS: Ms(5_000, 'how long it waits for the release'),
+  RELEASE_TIMEOUT_MS: Ms(3_000, 'an orderly release takes at most so long'),
+  YIELD_HOLD_MS: Ms(1_000, 'how long an unfit coordinator sees a fit node before it yields'),
+  STATUS_INTERVAL_MS: Ms(1_000, 'between two rounds of gossip'),
   FITNESS_INTERVAL_MS: Ms(250, 'between two looks at PostgreSQL and the gateway'),
   FITNESS_TIMEOUT_MS: Ms(700, 'a look that takes longer has failed'),
   RETRY_MIN_MS: Ms(50, 'first pause after a failure of PostgreSQL or the gateway'),
@@ -88,6 +96,21 @@ export function readMigrateConfig(env: NodeJS.ProcessEnv = process.env): { DATAB
   return readConfig(Type.Pick(Settings, ['DATABASE_URL']), env);
 }
 
+/** The election's limits among the settings. */
+export function electionLimitsOf(config: Raw): ElectionLimits {
+  return {
+    settleMs: config.SETTLE_MS,
+    electionTimeoutMs: config.ELECTION_TIMEOUT_MS,
+    coordinatorTimeoutMs: config.COORDINATOR_TIMEOUT_MS,
+    claimRetryMs: config.CLAIM_RETRY_MS,
+    preemptHoldMs: config.PREEMPT_HOLD_MS,
+    handoverTimeoutMs: config.HANDOVER_TIMEOUT_MS,
+    releaseTimeoutMs: config.RELEASE_TIMEOUT_MS,
+    yieldHoldMs: config.YIELD_HOLD_MS,
+    statusIntervalMs: config.STATUS_INTERVAL_MS,
+  };
+}
+
 function relations(config: Raw): string[] {
   const faults: string[] = [];
   const below = (low: keyof Raw, high: keyof Raw) => {
@@ -99,6 +122,12 @@ function relations(config: Raw): string[] {
   // A paused writer must have lost its session's locks by the time its death is noticed (I2).
   below('SQL_IDLE_IN_TRANSACTION_TIMEOUT_MS', 'PEER_TIMEOUT_MS');
   below('RETRY_MIN_MS', 'RETRY_MAX_MS');
+  below('RELEASE_TIMEOUT_MS', 'STOP_TIMEOUT_MS');
+  faults.push(...electionLimitFaults(electionLimitsOf(config)).map((fault) => `election: ${fault}`));
+  // When PostgreSQL fails for everyone, one node is the first to notice: it must not yield to those that will notice next.
+  if (config.YIELD_HOLD_MS <= config.FITNESS_INTERVAL_MS + config.FITNESS_TIMEOUT_MS) {
+    faults.push('YIELD_HOLD_MS must be above FITNESS_INTERVAL_MS + FITNESS_TIMEOUT_MS');
+  }
   if (!isPeerList(config.PEERS)) faults.push('PEERS must read 1=http://host:port,2=http://host:port,…');
   else if (!parsePeers(config.PEERS).some(({ nodeId }) => nodeId === config.NODE_ID)) {
     faults.push(`PEERS must name this node too (NODE_ID ${config.NODE_ID})`);

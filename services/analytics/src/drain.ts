@@ -83,6 +83,7 @@ class Term {
         backoff.reset();
         await this.drain(source);
         this.source = undefined;
+        if (this.over) await source.end(this.aborted.signal);
         source.destroy();
         if (!this.over) {
           this.options.log.warn({ event: 'drain.session_lost', epoch: this.epoch });
@@ -225,12 +226,10 @@ class Term {
   }
 
   private async giveBack(): Promise<void> {
-    this.source?.end();
-    const released = this.store?.release(this.epoch).catch((error: unknown) => {
+    await this.store?.release(this.epoch).catch((error: unknown) => {
       // Not fatal: the successor then waits for the lease to run out.
       this.options.log.warn({ event: 'drain.release_failed', epoch: this.epoch, reason: messageOf(error) });
     });
-    await released;
     this.options.log.info({ event: 'drain.released', epoch: this.epoch });
   }
 }

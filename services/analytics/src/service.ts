@@ -19,8 +19,9 @@ import { createPool } from '@thermomesh/sql';
 import { announce } from './adapters/mqtt-announcer.ts';
 import { openDrainSource } from './adapters/mqtt-drain-source.ts';
 import { openDrainStore } from './adapters/pg-drain-store.ts';
+import { createSqlProbe } from './adapters/pg-probe.ts';
 import { createTelemetryQueries, type TelemetryQueries } from './adapters/pg-telemetry-queries.ts';
-import type { Config } from './config.ts';
+import { electionLimitsOf, type Config } from './config.ts';
 import { createCoordinator, type Coordinator } from './coordinator.ts';
 import { createFitness, probeTcp } from './fitness.ts';
 import { createAnalyticsApp } from './http/app.ts';
@@ -46,10 +47,19 @@ export async function createService(config: Config, log: Log): Promise<Analytics
   });
   const queries = createTelemetryQueries(pool);
   const { election, coordinator, links } = composeElection(config, log, metrics, queries);
+  const probe = createSqlProbe({
+    url: config.DATABASE_URL,
+    applicationName: `thermomesh-probe-${config.NODE_ID}`,
+    lockTimeoutMs: config.SQL_LOCK_TIMEOUT_MS,
+    idleInTransactionTimeoutMs: config.SQL_IDLE_IN_TRANSACTION_TIMEOUT_MS,
+  });
   const fitness = createFitness({
     intervalMs: config.FITNESS_INTERVAL_MS,
     timeoutMs: config.FITNESS_TIMEOUT_MS,
-    probes: { postgresql: () => queries.ping(), gateway: (timeoutMs) => probeTcp(config.mqtt, timeoutMs) },
+    probes: {
+      postgresql: (timeoutMs) => probe.ask(timeoutMs),
+      gateway: (timeoutMs) => probeTcp(config.mqtt, timeoutMs),
+    },
     onChange: (fit, reasons) => {
       log[fit ? 'info' : 'warn']({ event: fit ? 'node.fit' : 'node.unfit', reasons });
       election.setFit(fit);
@@ -75,6 +85,7 @@ export async function createService(config: Config, log: Log): Promise<Analytics
   async function stop(): Promise<void> {
     health.close();
     fitness.stop();
+    probe.close();
     await election.stop();
     coordinator.close();
     await app.close();
@@ -118,7 +129,7 @@ function composeElection(config: Config, log: Log, metrics: Metrics, queries: Te
     peers: config.peers.map(({ nodeId }) => nodeId),
     transport: links,
     host: coordinator,
-    limits: { electionTimeoutMs: config.ELECTION_TIMEOUT_MS, preemptHoldMs: config.PREEMPT_HOLD_MS },
+    limits: electionLimitsOf(config),
   });
   return { election, coordinator, links };
 }

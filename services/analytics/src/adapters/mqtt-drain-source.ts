@@ -6,6 +6,8 @@ import {
   readDrainMessage,
   type DrainMessage,
 } from '@thermomesh/contracts';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { deriveToken, MeshError, subjects } from '@thermomesh/runtime';
 import type { Packet } from 'mqtt-packet';
 import { toEntry, type Batch, type Entry } from '../core/batch.ts';
@@ -44,8 +46,11 @@ export interface DrainSource {
   ack(packetIds: readonly number[]): void;
   /** Takes no more from the gateway: what `next` has not given out stays unacknowledged. */
   stopIntake(): void;
-  /** DISCONNECT; the session and its queue stay at the gateway. */
-  end(): void;
+  /**
+   * DISCONNECT, behind all acknowledgements; resolves when the gateway has read them, so that the successor is not sent again what
+   * is committed. The session and its queue stay at the gateway.
+   */
+  end(signal: AbortSignal): Promise<void>;
   destroy(): void;
 }
 
@@ -75,6 +80,9 @@ export async function openDrainSource(options: DrainSourceOptions): Promise<Drai
   }
   return source;
 }
+
+/** A gateway that does not answer the end of a session within this time is waited for no longer. */
+const endTimeoutMs = 1_000;
 
 interface Received {
   log: Buffer;
@@ -150,7 +158,18 @@ function createSource(
       connection.socket.pause();
       end();
     },
-    end: () => connection.end(),
+    end: async (signal) => {
+      if (signal.aborted) return;
+      // A paused socket would never see the gateway's end; what still arrives stays unacknowledged.
+      connection.onPacket(() => undefined);
+      connection.end();
+      connection.socket.resume();
+      await Promise.race([
+        connection.closed,
+        once(signal, 'abort'),
+        sleep(endTimeoutMs, undefined, { ref: false }),
+      ]);
+    },
     destroy: () => connection.destroy(),
   };
 }

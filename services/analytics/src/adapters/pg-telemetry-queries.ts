@@ -23,7 +23,6 @@ export interface TelemetryQueries {
   buckets(query: Omit<ReadingsQuery, 'after'>, bucketSeconds: number): Promise<BucketRow[]>;
   /** Newest first; `before` is the last id of the page before. */
   rejected(limit: number, before: number, deviceId: string | undefined): Promise<RejectedRow[]>;
-  ping(): Promise<void>;
 }
 
 const ms = (column: string) => `(extract(epoch FROM ${column}) * 1000)::bigint`;
@@ -82,6 +81,5 @@ export function createTelemetryQueries(pool: SqlPool): TelemetryQueries {
          FROM rejected_readings WHERE id < $1 AND ($2::text IS NULL OR device_id = $2) ORDER BY id DESC LIMIT $3`,
         [before, deviceId ?? null, limit],
       ),
-    ping: async () => void (await pool.query('SELECT 1')),
   };
 }
