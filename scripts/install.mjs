@@ -34,7 +34,7 @@ export async function ensureInstalled(say) {
   const reason = whyInstall();
   if (reason === undefined) return;
   say(`installing the packages of package-lock.json into node_modules: ${reason}`);
-  say('(npm packages, PostgreSQL and Node 24 among them; about 700 MB, once; later starts need no network)');
+  say('(npm packages, PostgreSQL and Node 24 among them; about 500 MB, once; later starts need no network)');
   const startedAt = Date.now();
   const elapsed = () => `${Math.round((Date.now() - startedAt) / 1000)} s`;
   const progress = setInterval(() => say(`still installing (${elapsed()})`), progressIntervalMs);

@@ -10,6 +10,8 @@ import { promisify } from 'node:util';
 import { childEnvironment, runChild } from './child.mjs';
 import { ensureInstalled, pinnedNode, root } from './install.mjs';
 
+/** A test file that hangs is a failed one. */
+const fileTimeoutMs = { unit: 60_000, integration: 180_000, e2e: 300_000 };
 const inCi = !['', '0', 'false', undefined].includes(process.env.CI);
 const scratch = mkdtempSync(path.join(os.tmpdir(), 'thermomesh-test-'));
 
@@ -118,6 +120,7 @@ async function tests(name, ending, flags, withPostgres = false) {
   const countFile = path.join(scratch, `${name}.json`);
   const words = [
     '--test',
+    `--test-timeout=${fileTimeoutMs[name]}`,
     ...flags,
     '--test-reporter=spec',
     '--test-reporter-destination=stdout',

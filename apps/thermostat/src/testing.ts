@@ -50,17 +50,33 @@ export async function startGateway(dataFolder: string, port = 0): Promise<Gatewa
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   const kill = async () => killed(child);
-  const exited = once(child, 'exit').then(([code]) => {
-    throw new Error(`the gateway ended with ${String(code)} before it was ready`);
+  try {
+    const { mqttPort, httpPort } = await readyOf(child);
+    return { mqttPort, httpPort, kill, [Symbol.asyncDispose]: kill };
+  } catch (error) {
+    await kill();
+    throw error;
+  }
+}
+
+async function readyOf(child: ChildProcess): Promise<{ mqttPort: number; httpPort: number }> {
+  const { promise, resolve, reject } = Promise.withResolvers<{ mqttPort: number; httpPort: number }>();
+  const deadline = setTimeout(
+    () => reject(new Error(`the gateway was not ready in ${readyTimeoutMs} ms`)),
+    readyTimeoutMs,
+  );
+  const onExit = (code: number | null) =>
+    reject(new Error(`the gateway ended with ${String(code)} before it was ready`));
+  child.once('exit', onExit);
+  child.on('message', (message: { ready?: boolean; mqttPort: number; httpPort: number }) => {
+    if (message.ready === true) resolve(message);
   });
-  const ready = new Promise<{ mqttPort: number; httpPort: number }>((resolve) => {
-    child.on('message', (message: { ready?: boolean; mqttPort: number; httpPort: number }) => {
-      if (message.ready === true) resolve(message);
-    });
-  });
-  exited.catch(() => undefined);
-  const { mqttPort, httpPort } = await Promise.race([ready, exited]);
-  return { mqttPort, httpPort, kill, [Symbol.asyncDispose]: kill };
+  try {
+    return await promise;
+  } finally {
+    clearTimeout(deadline);
+    child.off('exit', onExit);
+  }
 }
 
 async function killed(child: ChildProcess): Promise<void> {

@@ -32,7 +32,8 @@ describe('comparing a ledger with the tables', () => {
       [result.endToEndMs, 10],
     ] as const) {
       // Three significant digits.
-      for (const value of [found.p50, found.p99, found.max]) assert.ok(Math.abs((value ?? 0) / expected - 1) < 0.001);
+      for (const value of [found.p50, found.p99, found.max])
+        assert.ok(Math.abs((value ?? 0) / expected - 1) < 0.001);
     }
   });
 

@@ -76,7 +76,7 @@ describe('the load generator and the real gateway', () => {
       offlineRatio: 0.1,
     });
     const running = startLoad(options, { onReady: () => undefined, onProgress: () => killing.resolve() });
-    await killing.promise;
+    await Promise.race([killing.promise, running.done]);
     // Acks are held so that there surely is something in flight when the gateway dies.
     wire.holdAcks();
     await until('readings in flight', async () => {
@@ -126,11 +126,14 @@ describe('the load generator as a process', () => {
       { env: { MESH_SECRET: secret }, stdio: ['ignore', 'pipe', 'ignore', 'ipc'] },
     );
     const exit = once(child, 'exit') as Promise<[number | null, string | null]>;
+    const early = exit.then(([code]) => assert.fail(`the load ended with ${code} before it was ready`));
+    early.catch(() => undefined);
+    const ready = Promise.race([once(child, 'message'), early]);
     return {
       child,
       exit,
       stdout: child.stdout === null ? Promise.resolve('') : text(child.stdout),
-      ready: once(child, 'message'),
+      ready,
     };
   };
   const ledgerHas = async (file: string, acked: number) => (await readLedger(file)).acked >= acked;

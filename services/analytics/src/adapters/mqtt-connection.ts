@@ -16,6 +16,7 @@ export interface MqttConnection {
   send(packet: Packet): void;
   /** The next packet that `wanted` accepts; others go to `onPacket`. @throws MeshError `mqtt.closed`, `mqtt.timeout` */
   expect<C extends Packet['cmd']>(cmd: C, timeoutMs: number): Promise<Extract<Packet, { cmd: C }>>;
+  /** Packets that came before the first listener are kept for it: the backlog may follow the CONNACK in the same segment. */
   onPacket(listener: (packet: Packet) => void): void;
   /** DISCONNECT and an orderly end of the stream. */
   end(): void;
@@ -92,7 +93,8 @@ function unreachable({ host, port }: MqttAddress, cause?: unknown): MeshError {
 
 function wrap(socket: Socket): MqttConnection {
   const parser = mqtt.parser({ protocolVersion: 4 });
-  let listener: (packet: Packet) => void = () => undefined;
+  let early: Packet[] = [];
+  let listener: (packet: Packet) => void = (packet) => void early.push(packet);
   const waiting = new Map<Packet['cmd'], (packet: Packet) => void>();
   parser.on('packet', (packet: Packet) => {
     const waiter = waiting.get(packet.cmd);
@@ -125,6 +127,9 @@ function wrap(socket: Socket): MqttConnection {
       }),
     onPacket: (next) => {
       listener = next;
+      const kept = early;
+      early = [];
+      kept.forEach(next);
     },
     end: () => {
       if (socket.writable) socket.end(mqtt.generate({ cmd: 'disconnect' }));

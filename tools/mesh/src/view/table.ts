@@ -3,10 +3,9 @@ import Table from 'cli-table3';
 
 /** Rows under a head, without colours where nobody sees them. */
 export function table(head: string[], rows: (string | number)[][], colours: boolean): string {
-  const lines = new Table({
-    head,
-    style: colours ? { head: ['bold'], border: ['grey'] } : { head: [], border: [] },
-  });
+  const compact = { mid: '', 'left-mid': '', 'mid-mid': '', 'right-mid': '' };
+  const style = colours ? { head: ['bold'], border: ['grey'] } : { head: [], border: [] };
+  const lines = new Table({ head, chars: compact, style });
   lines.push(...rows);
   return lines.toString();
 }

@@ -1,0 +1,296 @@
+/**
+ * What Aedes keeps of sessions, over the gateway's store. Messages of the log come here already stored, in the transaction that
+ * let their PUBACK go: they are recognised by their broker id and not stored again.
+ */
+import { Readable } from 'node:stream';
+import { deserialize, serialize } from 'node:v8';
+import type { AedesPublishPacket, Brokers, Client } from 'aedes';
+import Packet from 'aedes-packet';
+import type { Identity } from '../core/access.ts';
+import type { Committer } from '../core/committer.ts';
+import { clientKey, clientPrefix, prefixRange } from '../core/keys.ts';
+import type { Match, Queued, Sessions, Subscription } from '../core/sessions.ts';
+import type { Operation, Range, Store, Table } from '../core/store.ts';
+import { matches } from '../core/topic-tree.ts';
+import { streamQueue, type CatchUp } from './queue-stream.ts';
+
+/** Messages of the log carry this before their publisher as broker id: order holds per publisher only. */
+export const logBrokerPrefix = 'log/';
+
+/** Aedes hands over its client; the suite hands over an id. */
+type ClientLike = Pick<Client, 'id'>;
+type AnyPacket = Partial<AedesPublishPacket> & { cmd?: string; messageId?: number };
+
+export interface PersistenceOptions {
+  store: Store;
+  committer: Committer;
+  sessions: Sessions;
+  /** Sent and unacknowledged on one session while its backlog is delivered. */
+  windowMessagesMax: number;
+  /** Aedes stores every filter of a SUBSCRIBE, the refused ones too: what is false here is left out. */
+  maySubscribe?: (client: ClientLike, filter: string) => boolean;
+  /** Stored with a will, so that it can be judged when its client is gone. */
+  identityOf?: (client: ClientLike) => Identity | undefined;
+}
+
+/** A page of keys and values, so that nothing is awaited inside an iteration of the store. */
+const pageRows = 64;
+
+export class LmdbPersistence {
+  broker: { id: string } | undefined;
+  readonly #options: PersistenceOptions;
+  readonly #catchUps = new Map<string, CatchUp>();
+  readonly #again = new WeakSet<object>();
+  readonly #willIdentities = new WeakMap<object, Identity>();
+
+  constructor(options: PersistenceOptions) {
+    this.#options = options;
+  }
+
+  async setup(broker: { id: string }): Promise<void> {
+    this.broker = broker;
+  }
+
+  async storeRetained(packet: AnyPacket): Promise<void> {
+    if (isLogged(packet)) return;
+    await this.#write([retainedOperation({ ...packet } as AnyPacket & { topic: string })]);
+  }
+
+  createRetainedStream(pattern: string): Readable {
+    return this.createRetainedStreamCombi([pattern]);
+  }
+
+  createRetainedStreamCombi(patterns: string[]): Readable {
+    return Readable.from(this.#retained(patterns));
+  }
+
+  async *#retained(patterns: string[]): AsyncGenerator<object> {
+    for (const pattern of patterns) {
+      const wild = pattern.search(/[+#]/);
+      if (wild < 0) {
+        const value = this.#options.store.get('retained', Buffer.from(pattern));
+        if (value !== undefined) yield deserialize(value) as object;
+        continue;
+      }
+      // 'a/#' also matches 'a', so the slash before the wildcard is not part of the prefix.
+      const prefix = pattern.slice(0, Math.max(0, wild - 1));
+      const range = prefix === '' ? {} : prefixRange(Buffer.from(prefix));
+      for await (const { key, value } of this.#pages('retained', range)) {
+        if (matches(pattern, key.toString())) yield deserialize(value) as object;
+      }
+    }
+  }
+
+  async addSubscriptions(client: ClientLike, subscriptions: Subscription[]): Promise<void> {
+    const { maySubscribe = () => true, sessions } = this.#options;
+    const allowed = subscriptions.filter(({ topic }) => maySubscribe(client, topic));
+    const plain = allowed.map(({ topic, qos, rh, rap, nl, subscriptionIdentifier }) => ({
+      ...{ topic, qos, rh, rap, nl },
+      ...(subscriptionIdentifier === undefined ? {} : { subscriptionIdentifier }),
+    }));
+    // The last of several for the same filter counts.
+    const last = new Map(plain.map((subscription) => [subscription.topic, subscription]));
+    if (last.size > 0) await sessions.subscribe(client.id, [...last.values()] as Subscription[]);
+  }
+
+  async removeSubscriptions(client: ClientLike, topics: string[]): Promise<void> {
+    await this.#options.sessions.unsubscribe(client.id, topics);
+  }
+
+  async subscriptionsByClient(client: ClientLike): Promise<Subscription[]> {
+    return this.#options.sessions.subscriptionsOf(client.id);
+  }
+
+  async countOffline(): Promise<{ subsCount: number; clientsCount: number }> {
+    return this.#options.sessions.counts();
+  }
+
+  async subscriptionsByTopic(topic: string): Promise<Match[]> {
+    return this.#options.sessions.matching(topic);
+  }
+
+  async cleanSubscriptions(client: ClientLike): Promise<void> {
+    await this.#options.sessions.clear(client.id);
+  }
+
+  async outgoingEnqueue(subscription: { clientId: string }, packet: AnyPacket): Promise<void> {
+    await this.outgoingEnqueueCombi([subscription], packet);
+  }
+
+  async outgoingEnqueueCombi(subscriptions: { clientId: string }[], packet: AnyPacket): Promise<void> {
+    if (isLogged(packet)) return;
+    const stored = { ...new Packet(packet as never) };
+    for (const { clientId } of subscriptions) {
+      await this.#options.sessions.enqueueInline(clientId, nameOf(packet), stored);
+    }
+  }
+
+  async outgoingUpdate(client: ClientLike, packet: AnyPacket): Promise<void> {
+    const { sessions } = this.#options;
+    if (packet.messageId === undefined) return;
+    if (packet.cmd === 'pubrel') return sessions.release(client.id, packet.messageId);
+    const logId = isLogged(packet) ? packet.brokerCounter : undefined;
+    const sequence = sessions.sequenceOf(client.id, logId, nameOf(packet));
+    // Published before its subscription was stored: delivered all the same, but not queued.
+    if (sequence === undefined) return;
+    const { messageId, again, durable } = sessions.assign(client.id, sequence, packet.messageId);
+    packet.messageId = messageId;
+    if (again) this.#again.add(packet);
+    this.#catchUps.get(client.id)?.updated(sequence);
+    // At QoS 2 the packet id is what the receiver knows the message by, also after a crash [MQTT-4.4.0-1].
+    if (packet.qos === 2) await durable;
+    else durable.catch(() => undefined);
+  }
+
+  /** True if `packet` is being sent again: its DUP flag is to be set [MQTT-3.3.1-1]. */
+  isRedelivery(packet: object): boolean {
+    return this.#again.has(packet);
+  }
+
+  /** How the delivery of a client's backlog stands; undefined when it is not under way. */
+  catchUpOf(clientId: string): CatchUp | undefined {
+    return this.#catchUps.get(clientId);
+  }
+
+  async outgoingClearMessageId(client: ClientLike, packet: AnyPacket): Promise<object | undefined> {
+    // Aedes also calls this for packets that it does not forward; they have no id and stay where they are.
+    if (packet.messageId === undefined) return undefined;
+    const queued = await this.#options.sessions.acknowledge(client.id, packet.messageId);
+    this.#catchUps.get(client.id)?.acknowledged();
+    return queued && toPacket(queued);
+  }
+
+  outgoingStream(client: ClientLike): Readable {
+    const { sessions, windowMessagesMax } = this.#options;
+    const live = 'conn' in client;
+    return streamQueue({ sessions, clientId: client.id, live, windowMessagesMax, toPacket, catchUps: this.#catchUps });
+  }
+
+  async incomingStorePacket(client: ClientLike, packet: AnyPacket): Promise<void> {
+    if (isLogged(packet)) return;
+    await this.#write([incomingOperation(client.id, packet)]);
+  }
+
+  async incomingGetPacket(client: ClientLike, packet: AnyPacket): Promise<object> {
+    const value = this.#options.store.get('incoming', clientKey(client.id, packet.messageId!));
+    // A logged packet was stored a moment ago with its message: it is not one that is sent again.
+    if (value === undefined || isLogged(packet)) throw new Error('no such packet');
+    return deserialize(value) as object;
+  }
+
+  async incomingDelPacket(client: ClientLike, packet: AnyPacket): Promise<void> {
+    const key = clientKey(client.id, packet.messageId!);
+    if (this.#options.store.get('incoming', key) === undefined) throw new Error('no such packet');
+    await this.#remove('incoming', [key]);
+  }
+
+  async cleanIncoming(client: ClientLike): Promise<void> {
+    const keys = [...this.#options.store.keys('incoming', prefixRange(clientPrefix(client.id)))];
+    if (keys.length > 0) await this.#remove('incoming', keys);
+  }
+
+  async putWill(client: ClientLike, packet: AnyPacket & { clientId?: string }): Promise<void> {
+    packet.brokerId = this.broker!.id;
+    packet.clientId = client.id;
+    const value = serialize({ packet, identity: this.#options.identityOf?.(client) });
+    await this.#write([{ table: 'wills', key: Buffer.from(client.id), value }]);
+  }
+
+  async getWill(client: ClientLike): Promise<object | undefined> {
+    const value = this.#options.store.get('wills', Buffer.from(client.id));
+    return value && this.#readWill(value);
+  }
+
+  async delWill(client: ClientLike): Promise<object | undefined> {
+    const key = Buffer.from(client.id ?? '');
+    const value = key.length === 0 ? undefined : this.#options.store.get('wills', key);
+    if (value === undefined) return undefined;
+    await this.#remove('wills', [key]);
+    return this.#readWill(value);
+  }
+
+  streamWill(brokers: Brokers = {}): Readable {
+    return Readable.from(this.#wills(brokers));
+  }
+
+  async *#wills(brokers: Brokers): AsyncGenerator<object> {
+    for await (const { value } of this.#pages('wills', {})) {
+      const packet = this.#readWill(value);
+      if (!Object.hasOwn(brokers, packet.brokerId!)) yield packet;
+    }
+  }
+
+  /** Whose will this is, if it came from the store. */
+  identityOfWill(packet: object): Identity | undefined {
+    return this.#willIdentities.get(packet);
+  }
+
+  getClientList(topic: string): Readable {
+    return Readable.from(this.#options.sessions.clientsWith(topic));
+  }
+
+  async destroy(): Promise<void> {
+    this.broker = undefined;
+  }
+
+  #readWill(value: Buffer): AnyPacket {
+    const { packet, identity } = deserialize(value) as { packet: AnyPacket; identity?: Identity };
+    if (identity !== undefined) this.#willIdentities.set(packet, identity);
+    return packet;
+  }
+
+  #write(operations: Operation[]): Promise<void> {
+    return this.#options.committer.submit('append', () => operations);
+  }
+
+  #remove(table: Table, keys: readonly Buffer[]): Promise<void> {
+    return this.#options.committer.submit('housekeeping', () => keys.map((key) => ({ table, key })));
+  }
+
+  async *#pages(table: Table, range: Range): AsyncGenerator<{ key: Buffer; value: Buffer }> {
+    let { start } = range;
+    for (;;) {
+      const page = [
+        ...this.#options.store.range(table, { ...range, ...(start && { start }), limit: pageRows }),
+      ];
+      yield* page;
+      const last = page.at(-1);
+      if (last === undefined || page.length < pageRows) return;
+      // The next key there can be.
+      start = Buffer.concat([last.key, Buffer.from([0])]);
+    }
+  }
+}
+
+/** What a retained publish does to the store; an empty payload removes [MQTT-3.3.1-10]. */
+export function retainedOperation(packet: AnyPacket & { topic: string }): Operation {
+  const key = Buffer.from(packet.topic);
+  const empty = packet.payload === undefined || packet.payload.length === 0;
+  return empty ? { table: 'retained', key } : { table: 'retained', key, value: serialize({ ...packet }) };
+}
+
+/** Keeps a QoS 2 publish until its PUBREL, so that one that is sent again is known. */
+export function incomingOperation(clientId: string, packet: AnyPacket): Operation {
+  const { messageId } = packet;
+  const value = serialize({ ...new Packet(packet as never), messageId });
+  return { table: 'incoming', key: clientKey(clientId, messageId!), value };
+}
+
+function isLogged({ brokerId }: AnyPacket): boolean {
+  return typeof brokerId === 'string' && brokerId.startsWith(logBrokerPrefix);
+}
+
+function nameOf({ brokerId, brokerCounter }: AnyPacket): string {
+  return `${brokerId}\0${brokerCounter}`;
+}
+
+function toPacket({ sequence, messageId, released, message }: Queued): object {
+  if (released) return { cmd: 'pubrel', messageId };
+  const original =
+    message.kind === 'inline'
+      ? message.packet
+      : { ...message, cmd: 'publish', brokerId: logBrokerPrefix, brokerCounter: sequence };
+  const packet = new Packet(original as never) as AnyPacket;
+  if (messageId !== undefined) packet.messageId = messageId;
+  return packet;
+}

@@ -1,0 +1,107 @@
+/** The broker's TCP port: looks at the first bytes of each connection and hands it to the drain session or to Aedes. */
+import { once } from 'node:events';
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { drainClientId } from '@thermomesh/contracts';
+import type { Log } from '@thermomesh/runtime';
+import { readFirstBytes } from '../core/first-bytes.ts';
+
+export interface ListenerOptions {
+  host: string;
+  port: number;
+  connectionsMax: number;
+  /** A connection that has not said who it is by then is closed. */
+  connectTimeoutMs: number;
+  connectBytesMax: number;
+  log: Log;
+  onDrain: (socket: Socket, first: Buffer) => void;
+  onClient: (socket: Socket) => void;
+  onRefused: () => void;
+}
+
+export interface MqttListener {
+  /** Resolves with the port. */
+  listen(): Promise<number>;
+  /** Takes no more connections; those that have not said who they are are closed. */
+  stopIntake(): void;
+  /** Closes every connection that is left. */
+  close(): Promise<void>;
+  readonly connections: number;
+}
+
+export function createMqttListener(options: ListenerOptions): MqttListener {
+  const { log, connectionsMax, connectTimeoutMs, connectBytesMax } = options;
+  const sockets = new Set<Socket>();
+  const unknown = new Set<Socket>();
+  const server: Server = createServer({ noDelay: true, keepAlive: true }, (socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+    identify(socket);
+  });
+  server.maxConnections = connectionsMax;
+  server.on('drop', () => refuse(undefined, 'too many connections'));
+
+  function refuse(socket: Socket | undefined, reason: string): void {
+    options.onRefused();
+    log.warn({ event: 'connection.refused', reason, address: socket?.remoteAddress });
+    socket?.destroy();
+  }
+
+  function identify(socket: Socket): void {
+    let bytes: Buffer = Buffer.alloc(0);
+    unknown.add(socket);
+    const timer = setTimeout(() => refuse(socket, 'no CONNECT in time'), connectTimeoutMs);
+    const settle = () => {
+      clearTimeout(timer);
+      unknown.delete(socket);
+      socket.off('readable', read);
+      socket.off('error', ignore);
+      socket.off('close', settle);
+    };
+    // 'close' follows an error and says all that matters before anybody is known.
+    const ignore = () => undefined;
+    const read = () => {
+      const chunk = socket.read() as Buffer | null;
+      if (chunk === null) return;
+      bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk]);
+      const found = readFirstBytes(bytes, connectBytesMax);
+      if (found.kind === 'incomplete') return;
+      settle();
+      if (found.kind === 'garbage') {
+        socket.on('error', ignore);
+        return refuse(socket, found.reason);
+      }
+      if (found.clientId === drainClientId) {
+        options.onDrain(socket, bytes);
+        socket.resume();
+      } else {
+        socket.unshift(bytes);
+        options.onClient(socket);
+      }
+    };
+    socket.on('error', ignore);
+    socket.on('close', settle);
+    socket.on('readable', read);
+  }
+
+  return {
+    async listen() {
+      server.listen({ host: options.host, port: options.port });
+      await once(server, 'listening');
+      return (server.address() as AddressInfo).port;
+    },
+    stopIntake() {
+      if (server.listening) server.close();
+      for (const socket of unknown) socket.destroy();
+    },
+    async close() {
+      if (server.listening) server.close();
+      const open = [...sockets].filter((socket) => !socket.destroyed);
+      const gone = open.map((socket) => once(socket, 'close'));
+      for (const socket of open) socket.destroy();
+      await Promise.all(gone);
+    },
+    get connections() {
+      return sockets.size;
+    },
+  };
+}
