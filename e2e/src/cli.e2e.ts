@@ -28,7 +28,10 @@ const env = () => ({ ...process.env, MESH_HOME: home, DATABASE_URL: '' });
 
 /** Runs `mesh … --json` and checks the one document on stdout. */
 async function mesh<S extends TSchema>(schema: S, ...args: string[]): Promise<Static<S>> {
-  const { stdout } = await run(process.execPath, [bin, ...args, '--json'], { env: env(), timeout: 5 * waitMs });
+  const { stdout } = await run(process.execPath, [bin, ...args, '--json'], {
+    env: env(),
+    timeout: 5 * waitMs,
+  });
   const document: unknown = JSON.parse(stdout);
   assert.ok(Check(schema, document), JSON.stringify([...Errors(schema, document)].slice(0, 3)));
   return document;
@@ -55,11 +58,31 @@ describe('the mesh command', () => {
     assert.equal(first.processes.length, 7);
     assert.notEqual(first.mqttUrl, second.mqttUrl);
 
-    const load = await mesh(LoadDocument, 'load', '--name', 'first', '--devices', '50', '--rate', '500', '--seconds', '3');
+    const load = await mesh(
+      LoadDocument,
+      'load',
+      '--name',
+      'first',
+      '--devices',
+      '50',
+      '--rate',
+      '500',
+      '--seconds',
+      '3',
+    );
     assert.deepEqual([load.lost, load.duplicated, load.corrupted], [0, 0, 0]);
     assert.ok(load.acked > 500 && load.stored === load.acked);
 
-    const chaos = await mesh(ChaosDocument, 'chaos', 'coordinator', '--name', 'first', '--times', '2', '--load');
+    const chaos = await mesh(
+      ChaosDocument,
+      'chaos',
+      'coordinator',
+      '--name',
+      'first',
+      '--times',
+      '2',
+      '--load',
+    );
     assert.ok(chaos.ok, JSON.stringify(chaos));
     assert.equal(chaos.rounds, 2);
     assert.equal(chaos.failoverMs?.n, 2);
@@ -77,13 +100,30 @@ describe('the mesh command', () => {
 
   it('verify says so, and fails, when a stored value is not what was sent', async () => {
     const up = await mesh(StatusDocument, 'up', '--detach', '--name', 'tampered', '--nodes', '1');
-    await mesh(LoadDocument, 'load', '--name', 'tampered', '--devices', '5', '--rate', '50', '--seconds', '1');
+    await mesh(
+      LoadDocument,
+      'load',
+      '--name',
+      'tampered',
+      '--devices',
+      '5',
+      '--rate',
+      '50',
+      '--seconds',
+      '1',
+    );
     const { createPool } = await import('@thermomesh/sql');
     const pool = createPool({ url: up.databaseUrl ?? '', applicationName: 'tamper' });
-    await pool.query('UPDATE readings SET celsius = celsius + 1 WHERE (device_id, seq) IN (SELECT device_id, seq FROM readings LIMIT 1)');
-    await pool.query('DELETE FROM readings WHERE (device_id, seq) IN (SELECT device_id, seq FROM readings ORDER BY seq DESC LIMIT 1)');
+    await pool.query(
+      'UPDATE readings SET celsius = celsius + 1 WHERE (device_id, seq) IN (SELECT device_id, seq FROM readings LIMIT 1)',
+    );
+    await pool.query(
+      'DELETE FROM readings WHERE (device_id, seq) IN (SELECT device_id, seq FROM readings ORDER BY seq DESC LIMIT 1)',
+    );
     await pool.close();
-    const failed = await run(process.execPath, [bin, 'verify', '--name', 'tampered', '--json'], { env: env() }).then(
+    const failed = await run(process.execPath, [bin, 'verify', '--name', 'tampered', '--json'], {
+      env: env(),
+    }).then(
       () => assert.fail('verify found nothing'),
       (error: { code: number; stdout: string }) => error,
     );
@@ -130,7 +170,9 @@ describe('the mesh command', () => {
 
   it('device-token prints what the gateway accepts; wrong usage exits with 2', async () => {
     await mesh(StatusDocument, 'up', '--detach', '--name', 'tokens', '--nodes', '1');
-    const { stdout } = await run(process.execPath, [bin, 'device-token', 'd1', '--name', 'tokens'], { env: env() });
+    const { stdout } = await run(process.execPath, [bin, 'device-token', 'd1', '--name', 'tokens'], {
+      env: env(),
+    });
     assert.match(stdout.trim(), /^[\w-]{43}$/);
     await run(process.execPath, [bin, 'down', '--name', 'tokens'], { env: env() });
     await assert.rejects(run(process.execPath, [bin, 'chaos', 'nobody'], { env: env() }), { code: 2 });

@@ -42,7 +42,10 @@ describe('the gateway', () => {
         const broker = await mesh.broker();
         return broker.store.state === 'full' ? broker : undefined;
       });
-      assert.ok(full.counters.buffered >= 300 && full.counters.buffered < 1_000, JSON.stringify(full.counters));
+      assert.ok(
+        full.counters.buffered >= 300 && full.counters.buffered < 1_000,
+        JSON.stringify(full.counters),
+      );
       const readiness = await fetch(`${mesh.httpUrl}/readyz`);
       assert.equal(readiness.status, 503);
       mesh.release('node-1');
@@ -65,7 +68,11 @@ describe('the gateway', () => {
         ['d1', mesh.deviceToken('d1')],
       ] as const) {
         for (const clean of [true, false]) {
-          const intruder = mqtt.connectAsync(mesh.mqttUrl, { clientId: drainClientId, username, password, clean, reconnectPeriod: 0 }, false);
+          const intruder = mqtt.connectAsync(
+            mesh.mqttUrl,
+            { clientId: drainClientId, username, password, clean, reconnectPeriod: 0 },
+            false,
+          );
           await assert.rejects(intruder);
         }
       }

@@ -12,7 +12,10 @@ let mesh: MeshHandle;
 let clients: MosquittoClients;
 
 before(async () => {
-  const found = await findMosquittoClients(path.resolve(import.meta.dirname, '../../.mesh/tools'), process.env['PATH'] ?? '');
+  const found = await findMosquittoClients(
+    path.resolve(import.meta.dirname, '../../.mesh/tools'),
+    process.env['PATH'] ?? '',
+  );
   if ('missing' in found) throw new Error(found.missing);
   clients = found;
   mesh = await startMesh({ nodes: 1 });
@@ -30,7 +33,9 @@ describe('mosquitto’s clients', () => {
   it('log in and publish at QoS 1; the reading is stored', async () => {
     await pub(...login('m1'), '-i', 'm1', '-q', '1', '-t', 'thermostat/data/m1', '-m', reading('m1', 1));
     await mesh.drained();
-    assert.deepEqual(await mesh.sql.query('SELECT seq FROM readings WHERE device_id = $1', ['m1']), [{ seq: 1 }]);
+    assert.deepEqual(await mesh.sql.query('SELECT seq FROM readings WHERE device_id = $1', ['m1']), [
+      { seq: 1 },
+    ]);
   });
 
   it('are refused with a wrong password, without a login, and on another device’s topics', async () => {
@@ -54,22 +59,40 @@ describe('mosquitto’s clients', () => {
   it('a persistent session gets what came while it was away, in order, also after the gateway was killed', async () => {
     const session = [...operator(), '-i', 'watcher', '-c', '-q', '1', '-t', 'thermostat/status/#'];
     await sub(...session, '-E');
-    for (let n = 0; n < 20; n++) await pub(...login('m4'), '-i', 'm4', '-q', '1', '-t', 'thermostat/status/m4', '-m', String(n));
+    for (let n = 0; n < 20; n++)
+      await pub(...login('m4'), '-i', 'm4', '-q', '1', '-t', 'thermostat/status/m4', '-m', String(n));
     const killed = await mesh.kill('gateway');
     await mesh.whole(killed);
     const { stdout } = await sub(...session, '-R', '-C', '20', '-W', '30');
-    assert.deepEqual(stdout.trim().split('\n'), Array.from({ length: 20 }, (_, n) => String(n)));
+    assert.deepEqual(
+      stdout.trim().split('\n'),
+      Array.from({ length: 20 }, (_, n) => String(n)),
+    );
   });
 
   it('the coordinator’s announcement is retained', async () => {
-    const { stdout } = await sub(...operator(), '-q', '1', '-t', 'mesh/analytics/coordinator', '-C', '1', '-W', '20');
+    const { stdout } = await sub(
+      ...operator(),
+      '-q',
+      '1',
+      '-t',
+      'mesh/analytics/coordinator',
+      '-C',
+      '1',
+      '-W',
+      '20',
+    );
     const { node, epoch } = await mesh.coordinator();
     const announced = JSON.parse(stdout) as { node: number; epoch: number };
     assert.deepEqual([announced.node, announced.epoch], [node, epoch]);
   });
 
   it('a live subscriber sees readings as they are published', async () => {
-    const subscriber = spawn(clients.sub, [...address(), ...operator(), '-q', '1', '-t', 'thermostat/data/m5', '-C', '1', '-d'], { env: env() });
+    const subscriber = spawn(
+      clients.sub,
+      [...address(), ...operator(), '-q', '1', '-t', 'thermostat/data/m5', '-C', '1', '-d'],
+      { env: env() },
+    );
     let output = '';
     subscriber.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
     await until({ what: 'the subscription', timeoutMs: waitMs }, async () => output.includes('SUBACK'));

@@ -11,7 +11,9 @@ describe('PostgreSQL', () => {
       await load.sending;
       for (let round = 0; round < 2; round++) {
         await until({ what: 'batches to flow', timeoutMs: waitMs }, async () => {
-          const rows = await mesh.sql.query<{ n: number }>('SELECT count(*)::int AS n FROM drain_batches').catch(() => []);
+          const rows = await mesh.sql
+            .query<{ n: number }>('SELECT count(*)::int AS n FROM drain_batches')
+            .catch(() => []);
           return (rows[0]?.n ?? 0) > 5;
         });
         await mesh.kill('postgres');
@@ -37,7 +39,10 @@ describe('PostgreSQL', () => {
       const { document } = await mesh.judgeLoad(load);
       assert.deepEqual([document.lost, document.duplicated, document.corrupted], [0, 0, 0]);
       assert.deepEqual(await mesh.coordinator(), before);
-      assert.deepEqual(await Promise.all([1, 2, 3].map(async (n) => (await mesh.process(`node-${n}`)).pid)), pids);
+      assert.deepEqual(
+        await Promise.all([1, 2, 3].map(async (n) => (await mesh.process(`node-${n}`)).pid)),
+        pids,
+      );
     });
   });
 });

@@ -10,9 +10,15 @@ before(async () => {
 after(() => mesh.remove());
 
 const stored = (deviceId: string) =>
-  mesh.sql.query<{ seq: number; celsius: number }>('SELECT seq, celsius FROM readings WHERE device_id = $1 ORDER BY seq', [deviceId]);
+  mesh.sql.query<{ seq: number; celsius: number }>(
+    'SELECT seq, celsius FROM readings WHERE device_id = $1 ORDER BY seq',
+    [deviceId],
+  );
 const rejected = (deviceId: string) =>
-  mesh.sql.query<{ reason: string; raw: Buffer }>('SELECT reason, raw FROM rejected_readings WHERE device_id = $1 ORDER BY id', [deviceId]);
+  mesh.sql.query<{ reason: string; raw: Buffer }>(
+    'SELECT reason, raw FROM rejected_readings WHERE device_id = $1 ORDER BY id',
+    [deviceId],
+  );
 
 describe('readings', () => {
   it('poison readings among good ones are acknowledged and land with their reason; the good ones are stored', async () => {
@@ -32,10 +38,19 @@ describe('readings', () => {
       await publish(device, 'poisoned', payload);
     }
     await mesh.drained();
-    assert.deepEqual((await stored('poisoned')).map(({ seq }) => seq), bad.map((_, index) => index));
+    assert.deepEqual(
+      (await stored('poisoned')).map(({ seq }) => seq),
+      bad.map((_, index) => index),
+    );
     const rows = await rejected('poisoned');
-    assert.deepEqual(rows.map(({ reason }) => reason), bad.map(([, reason]) => reason));
-    assert.deepEqual(rows.map(({ raw }) => raw), bad.map(([payload]) => Buffer.from(payload)));
+    assert.deepEqual(
+      rows.map(({ reason }) => reason),
+      bad.map(([, reason]) => reason),
+    );
+    assert.deepEqual(
+      rows.map(({ raw }) => raw),
+      bad.map(([payload]) => Buffer.from(payload)),
+    );
     await device.endAsync();
   });
 
@@ -54,16 +69,24 @@ describe('readings', () => {
     await publish(device, 'reset', reading('reset', 1, { celsius: 5 }));
     await mesh.drained();
     assert.deepEqual(await stored('reset'), [{ seq: 1, celsius: 20.1 }]);
-    assert.deepEqual((await rejected('reset')).map(({ reason }) => reason), ['seq_conflict']);
+    assert.deepEqual(
+      (await rejected('reset')).map(({ reason }) => reason),
+      ['seq_conflict'],
+    );
     await device.endAsync();
   });
 
   it('the bare topic is the device’s own; late and out of order readings are stored', async () => {
     const device = await connectDevice(mesh, 'bare');
     await device.publishAsync('thermostat/data', reading('bare', 7), { qos: 1 });
-    await device.publishAsync('thermostat/data', reading('bare', 3, { measuredAt: '1999-12-31T23:59:59Z' }), { qos: 1 });
+    await device.publishAsync('thermostat/data', reading('bare', 3, { measuredAt: '1999-12-31T23:59:59Z' }), {
+      qos: 1,
+    });
     await mesh.drained();
-    assert.deepEqual((await stored('bare')).map(({ seq }) => seq), [3, 7]);
+    assert.deepEqual(
+      (await stored('bare')).map(({ seq }) => seq),
+      [3, 7],
+    );
     await device.endAsync();
   });
 
@@ -76,7 +99,10 @@ describe('readings', () => {
     const now = (await mesh.broker()).counters;
     assert.equal(now.qos0, counters.qos0 + 1);
     assert.equal(now.accepted, counters.accepted + 1);
-    assert.deepEqual((await stored('careless')).map(({ seq }) => seq), [2]);
+    assert.deepEqual(
+      (await stored('careless')).map(({ seq }) => seq),
+      [2],
+    );
     await device.endAsync();
   });
 
@@ -84,6 +110,9 @@ describe('readings', () => {
     await mesh.drained();
     const { accounts } = await mesh.status();
     assert.equal(accounts.balanced, true, JSON.stringify(accounts));
-    assert.equal(accounts.accepted, (accounts.stored ?? 0) + (accounts.duplicate ?? 0) + (accounts.rejected ?? 0));
+    assert.equal(
+      accounts.accepted,
+      (accounts.stored ?? 0) + (accounts.duplicate ?? 0) + (accounts.rejected ?? 0),
+    );
   });
 });

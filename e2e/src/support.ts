@@ -9,7 +9,10 @@ import mqtt, { type MqttClient } from 'mqtt';
 export const waitMs = 60_000;
 
 /** Runs `test` against a mesh of its own, which ends afterwards whatever happens. */
-export async function withMesh(options: StartMeshOptions, test: (mesh: MeshHandle) => Promise<void>): Promise<void> {
+export async function withMesh(
+  options: StartMeshOptions,
+  test: (mesh: MeshHandle) => Promise<void>,
+): Promise<void> {
   const mesh = await startMesh(options);
   try {
     await test(mesh);
@@ -19,7 +22,12 @@ export async function withMesh(options: StartMeshOptions, test: (mesh: MeshHandl
 }
 
 /** Environment of a process that ends or freezes at `point`, on its nth passing, and says so in `witness`. */
-export function crashAt(point: CrashPoint, witness: string, nth = 1, action: 'kill' | 'stop' = 'kill'): Record<string, string> {
+export function crashAt(
+  point: CrashPoint,
+  witness: string,
+  nth = 1,
+  action: 'kill' | 'stop' = 'kill',
+): Record<string, string> {
   return { CRASH_POINT: `${point}:${nth}:${action}`, CRASH_WITNESS_FILE: witness };
 }
 
@@ -34,7 +42,9 @@ export function witnessed(witness: string): string[] {
 
 /** Waits until the crash point has been hit. */
 export async function untilHit(witness: string, point: CrashPoint): Promise<void> {
-  await until({ what: `crash point ${point}`, timeoutMs: waitMs }, async () => witnessed(witness).includes(point));
+  await until({ what: `crash point ${point}`, timeoutMs: waitMs }, async () =>
+    witnessed(witness).includes(point),
+  );
 }
 
 /** A file of this mesh's folder. */
@@ -43,7 +53,11 @@ export function fileOf(home: string, name: string): string {
 }
 
 /** A connected device, as in the field: mqtt.js with the device's own credentials. */
-export async function connectDevice(mesh: MeshHandle, deviceId: string, options: mqtt.IClientOptions = {}): Promise<MqttClient> {
+export async function connectDevice(
+  mesh: MeshHandle,
+  deviceId: string,
+  options: mqtt.IClientOptions = {},
+): Promise<MqttClient> {
   return mqtt.connectAsync(mesh.mqttUrl, {
     clientId: deviceId,
     username: deviceId,
@@ -60,5 +74,11 @@ export async function publish(client: MqttClient, deviceId: string, payload: str
 
 /** The JSON of a reading. */
 export function reading(deviceId: string, seq: number, more: Record<string, unknown> = {}): string {
-  return JSON.stringify({ deviceId, seq, measuredAt: 1_700_000_000_000 + seq, celsius: 20 + (seq % 10) / 10, ...more });
+  return JSON.stringify({
+    deviceId,
+    seq,
+    measuredAt: 1_700_000_000_000 + seq,
+    celsius: 20 + (seq % 10) / 10,
+    ...more,
+  });
 }

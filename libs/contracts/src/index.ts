@@ -4,5 +4,6 @@ export * from './drain.ts';
 export * from './http.ts';
 export * from './ids.ts';
 export * from './invariants.ts';
+export * from './payments.ts';
 export * from './reading.ts';
 export * from './topics.ts';

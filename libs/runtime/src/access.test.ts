@@ -58,3 +58,13 @@ describe('API keys', () => {
     assert.equal(gatekeeper.scopesOf(''), undefined);
   });
 });
+
+it('a service is known by its own name only, with its own scopes', () => {
+  const gatekeeper = createCallerGatekeeper(secret, { gateway: ['read', 'checkout'], shop: ['read'] });
+  const token = (name: string) => deriveToken(secret, subjects.service(name));
+  assert.equal(gatekeeper.callerOf(token('gateway')), 'gateway');
+  assert.deepEqual(gatekeeper.scopesOf(token('shop')), ['read']);
+  assert.equal(gatekeeper.callerOf(deriveToken(secret, subjects.operator)), 'operator');
+  for (const bearer of ['', 'gateway', token('stranger'), deriveToken(secret, subjects.device('gateway'))])
+    assert.equal(gatekeeper.callerOf(bearer), undefined);
+});

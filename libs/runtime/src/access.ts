@@ -13,6 +13,8 @@ export const secretCharsMin = 32;
 export const subjects = {
   device: (deviceId: string) => `device:${deviceId}`,
   node: (nodeId: number) => `node:${nodeId}`,
+  /** A process that calls another one in its own name, such as the gateway at billing. */
+  service: (name: string) => `service:${name}`,
   /** The mesh's own tools and processes on HTTP. */
   operator: 'operator',
 } as const;
@@ -92,6 +94,29 @@ export function createGatekeeper(secret: string, file: string | undefined): Gate
       const record = id === undefined ? undefined : keys.get(id);
       return record !== undefined && equal(record.sha256, sha256(bearer)) ? record.scopes : undefined;
     },
+  };
+}
+
+/** Knows callers by name too, for services whose keys or quotas are per caller. */
+export interface CallerGatekeeper extends Gatekeeper {
+  /** The name of the caller that this bearer is; undefined if it is unknown. */
+  callerOf(bearer: string): string | undefined;
+}
+
+/** Knows the services named in `callers`, each by its own derived token and with its scopes, and the operator. */
+export function createCallerGatekeeper(
+  secret: string,
+  callers: Readonly<Record<string, readonly ApiScope[]>>,
+): CallerGatekeeper {
+  // Looked up by digest: how long it takes says nothing about how much of a guessed token was right.
+  const byDigest = new Map<string, { name: string; scopes: readonly ApiScope[] }>([
+    [sha256(deriveToken(secret, subjects.operator)), { name: subjects.operator, scopes: apiScopes }],
+  ]);
+  for (const [name, scopes] of Object.entries(callers))
+    byDigest.set(sha256(deriveToken(secret, subjects.service(name))), { name, scopes });
+  return {
+    scopesOf: (bearer) => byDigest.get(sha256(bearer))?.scopes,
+    callerOf: (bearer) => byDigest.get(sha256(bearer))?.name,
   };
 }
 

@@ -22,6 +22,12 @@ export const crashPoints = [
   'analytics.after-commit',
   /** Analytics: the epoch is won, the drain session not yet opened. */
   'analytics.after-claim',
+  /** Billing: the charge is recorded as under way, nothing has left for the processor. */
+  'billing.before-charge',
+  /** Billing: the processor has answered, nothing of it is written down. */
+  'billing.after-charge',
+  /** Billing: outcome, ledger and answer are committed, no reply has left. */
+  'billing.after-commit',
 ] as const;
 export type CrashPoint = (typeof crashPoints)[number];
 

@@ -94,7 +94,8 @@ function guard(app: HttpApp, gatekeeper: Gatekeeper): void {
   });
 }
 
-function bearerOf(request: FastifyRequest): string {
+/** The bearer token of a request; empty if it has none. */
+export function bearerOf(request: FastifyRequest): string {
   const header = request.headers.authorization ?? '';
   return header.startsWith('Bearer ') ? header.slice('Bearer '.length) : '';
 }
@@ -141,6 +142,11 @@ const titles: Record<number, string> = {
   401: 'Unauthorized',
   403: 'Forbidden',
   404: 'Not Found',
+  409: 'Conflict',
+  410: 'Gone',
+  413: 'Content Too Large',
+  415: 'Unsupported Media Type',
+  422: 'Unprocessable Content',
   503: 'Service Unavailable',
 };
 

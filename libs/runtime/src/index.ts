@@ -7,3 +7,4 @@ export * from './http.ts';
 export * from './lifecycle.ts';
 export * from './log.ts';
 export * from './metrics.ts';
+export * from './paging.ts';
