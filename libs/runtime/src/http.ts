@@ -6,6 +6,7 @@ import fastify, {
   type FastifyBaseLogger,
   type FastifyError,
   type FastifyInstance,
+  type FastifyReply,
   type FastifyRequest,
 } from 'fastify';
 import type { ApiScope, Gatekeeper } from './access.ts';
@@ -22,6 +23,10 @@ declare module 'fastify' {
 }
 
 export type HttpApp = FastifyInstance<never, never, never, FastifyBaseLogger, TypeBoxTypeProvider>;
+
+/** What helpers of routes take; routes themselves infer it. */
+export type HttpReply = FastifyReply;
+export type HttpRequest = FastifyRequest;
 
 export interface HttpOptions {
   title: string;

@@ -14,13 +14,16 @@ import {
 } from '@thermomesh/runtime';
 import { createBroker, type Broker } from './adapters/aedes-broker.ts';
 import { createDrainSession, type DrainSession } from './adapters/drain-session.ts';
+import { LmdbPersistence } from './adapters/aedes-persistence.ts';
 import { openLmdbStore } from './adapters/lmdb-store.ts';
 import { createMqttListener, type MqttListener } from './adapters/mqtt-listener.ts';
 import type { Config } from './config.ts';
+import { maySubscribe } from './core/access.ts';
 import { createCommitter, type Committer, type StoreState } from './core/committer.ts';
 import { connectOverheadBytesMax } from './core/first-bytes.ts';
 import { createIntake, type Intake } from './core/intake.ts';
 import { openMessageLog, type MessageLog } from './core/message-log.ts';
+import { Sessions } from './core/sessions.ts';
 import type { Store } from './core/store.ts';
 import { createGatewayApp } from './http/app.ts';
 import { createGatewayMetrics, type GatewayFigures, type GatewayMetrics } from './metrics.ts';
@@ -41,6 +44,7 @@ interface Running {
   store: Store;
   committer: Committer;
   messages: MessageLog;
+  sessions: Sessions;
   devices: Intake;
   mesh: Intake;
   drain: DrainSession;
@@ -130,12 +134,12 @@ async function compose(
     limits: { messagesMax: config.DRAIN_WINDOW_MESSAGES, bytesMax: config.DRAIN_WINDOW_BYTES },
     onRefused: () => metrics.refusedConnection(),
   });
-  const queues = { wanting: () => [], enqueue: () => [] };
+  const sessions = new Sessions(store, committer, messages);
   const intake = (limits: { bytesMax: number; messagesMax: number } | null) =>
     createIntake({
       log: messages,
       committer,
-      queues,
+      queues: sessions,
       crash,
       limits,
       now: Date.now,
@@ -150,7 +154,20 @@ async function compose(
     log,
     access: { secret: config.MESH_SECRET, allowAnonymous: config.ALLOW_ANONYMOUS },
     intakeFor: (identity) => (identity.kind === 'device' ? devices : mesh),
-    persistence: undefined,
+    persistence: (identityOf) =>
+      new LmdbPersistence({
+        store,
+        committer,
+        sessions,
+        windowMessagesMax: subscriberWindowMax / 2,
+        identityOf,
+        maySubscribe: (client, filter) => {
+          const identity = identityOf(client);
+          return identity !== undefined && maySubscribe(identity, filter);
+        },
+      }),
+    subscriberWindowMax,
+    inFlight: (clientId) => sessions.inFlight(clientId),
     connectTimeoutMs: config.CONNECT_TIMEOUT_MS,
     publishBytesMax: config.PUBLISH_BYTES_MAX,
     subscriberBufferBytesMax: config.SUBSCRIBER_BUFFER_BYTES_MAX,
@@ -167,8 +184,11 @@ async function compose(
     onClient: (socket) => broker.accept(socket),
     onRefused: () => metrics.refusedConnection(),
   });
-  return { store, committer, messages, devices, mesh, drain, broker, listener };
+  return { store, committer, messages, sessions, devices, mesh, drain, broker, listener };
 }
+
+/** Sent to one persistent session and not acknowledged; well below the 65,535 packet ids there are. */
+const subscriberWindowMax = 20_000;
 
 const bufferLimit = 'the buffer limit is reached';
 
@@ -196,7 +216,11 @@ function figuresOf(running: Running): GatewayFigures {
 }
 
 function describe(running: Running, config: Config, metrics: GatewayMetrics): BrokerDocument {
-  const { messages, listener, drain } = running;
+  const { messages, sessions, broker, listener, drain } = running;
+  const others = sessions.list().map((session) => ({
+    ...session,
+    connected: broker.isConnected(session.clientId),
+  }));
   return {
     log: uuidText(messages.uuid),
     store: { ...storeState(running), bytes: messages.storedBytes, bytesMax: config.BUFFER_BYTES_MAX },
@@ -208,6 +232,7 @@ function describe(running: Running, config: Config, metrics: GatewayMetrics): Br
         queued: messages.buffered,
         subscriptions: [drainFilter],
       },
+      ...others,
     ],
     drain: {
       connected: drain.holder !== undefined,

@@ -11,7 +11,7 @@ describe('import directions', () => {
     const folders = ['libs', 'services', 'apps', 'tools'].flatMap((root) =>
       readdirSync(path.join(repository, root)).map((name) => `${root}/${name}`),
     );
-    assert.deepEqual(Object.keys(layerOf).sort(), [...folders, 'e2e'].sort());
+    assert.deepEqual(Object.keys(layerOf).sort(), [...folders, 'e2e', 'bench'].sort());
   });
 
   it('each forbidden direction goes red, each allowed one does not', () => {

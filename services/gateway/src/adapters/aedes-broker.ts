@@ -1,4 +1,5 @@
 /** Aedes, wired: who may connect, publish and subscribe, and the durable acknowledgement in `authorizePublish` (I1). */
+import type { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
 import { Aedes, type AedesPublishPacket, type Client, type Connection, type PublishPacket } from 'aedes';
 import { commandTopic, deviceOfDataTopic } from '@thermomesh/contracts';
@@ -12,6 +13,14 @@ import {
   type Identity,
 } from '../core/access.ts';
 import type { Intake } from '../core/intake.ts';
+import type { Operation } from '../core/store.ts';
+import { matches } from '../core/topic-tree.ts';
+import {
+  incomingOperation,
+  logBrokerPrefix,
+  retainedOperation,
+  type LmdbPersistence,
+} from './aedes-persistence.ts';
 import { createRelay } from './relay.ts';
 
 export interface BrokerOptions {
@@ -19,10 +28,15 @@ export interface BrokerOptions {
   access: AccessOptions;
   /** Devices are held back by the buffer limit, the mesh's own clients are not. */
   intakeFor: (identity: Identity) => Intake;
-  persistence: unknown;
+  /** Made here, because it asks who a client is. */
+  persistence: (identityOf: (client: object) => Identity | undefined) => LmdbPersistence;
   connectTimeoutMs: number;
   publishBytesMax: number;
   subscriberBufferBytesMax: number;
+  /** Sent to one persistent session and not acknowledged; above it the subscriber is disconnected. */
+  subscriberWindowMax: number;
+  /** Entries sent to a session and not acknowledged. */
+  inFlight: (clientId: string) => number;
   events: BrokerEvents;
 }
 
@@ -40,17 +54,15 @@ export interface Broker {
   close(): Promise<void>;
 }
 
-/** Messages of the log carry this broker id: one per publisher, because order holds per publisher only. */
-export const logBrokerPrefix = 'log/';
-
 export function createBroker(options: BrokerOptions): Broker {
   const { log, access, events } = options;
-  const identities = new WeakMap<Client, Identity>();
+  const identities = new WeakMap<object, Identity>();
+  const persistence = options.persistence((client) => identities.get(client));
   const wills = new WeakMap<Client, string>();
 
   const aedes = new Aedes({
     mq: createRelay(),
-    persistence: options.persistence,
+    persistence,
     connectTimeout: options.connectTimeoutMs,
     preConnect(client, packet, callback) {
       if (packet.will !== undefined) wills.set(client, packet.will.topic);
@@ -71,8 +83,9 @@ export function createBroker(options: BrokerOptions): Broker {
       done(null, allowed);
     },
     authorizePublish(client, packet, callback) {
-      const identity = client === null ? undefined : identities.get(client);
-      if (client === null || identity === undefined || !mayPublish(identity, packet.topic)) {
+      // A will is published for a client that has gone, perhaps before this process started.
+      const identity = client === null ? persistence.identityOfWill(packet) : identities.get(client);
+      if (identity === undefined || !mayPublish(identity, packet.topic)) {
         events.refusedPublish('not_allowed');
         log.warn({ event: 'publish.refused', clientId: client?.id, topic: packet.topic });
         return callback(new Error('publish not allowed'));
@@ -98,22 +111,30 @@ export function createBroker(options: BrokerOptions): Broker {
 
   /** I1: `callback` sends the PUBACK, so it is called when the message is durable and not before. */
   function store(
-    client: Client,
+    client: Client | null,
     identity: Identity,
     packet: PublishPacket,
     callback: (error?: Error | null) => void,
   ): void {
+    const publisher = client?.id ?? 'will';
+    // A QoS 2 publish that is sent again is stored already; Aedes answers it with PUBREC [MQTT-4.3.3-2].
+    if (client !== null && packet.qos === 2 && persistence.knowsIncoming(client, packet)) return callback(null);
+    const payload = Buffer.from(packet.payload as Buffer);
+    const alongside: Operation[] = [];
+    if (packet.retain) alongside.push(retainedOperation({ ...packet, payload, dup: false }));
+    if (packet.qos === 2 && packet.messageId !== undefined) {
+      alongside.push(incomingOperation(publisher, { ...packet, payload } as AedesPublishPacket));
+    }
+    const isWill = packet.messageId === undefined;
     options.intakeFor(identity).publish({
       topic: packet.topic,
-      payload: Buffer.from(packet.payload as Buffer),
+      payload,
       qos: packet.qos as 1 | 2,
-      retain: packet.retain,
-      publisher: client.id,
-      alongside: [],
-      wanted: () => !client.closed,
+      alongside,
+      wanted: () => isWill || client?.closed === false,
       done(logId) {
         const stored = packet as AedesPublishPacket;
-        stored.brokerId = logBrokerPrefix + client.id;
+        stored.brokerId = logBrokerPrefix + publisher;
         stored.brokerCounter = logId;
         callback(null);
       },
@@ -123,13 +144,47 @@ export function createBroker(options: BrokerOptions): Broker {
   function mayReceive(client: Client, packet: AedesPublishPacket): boolean {
     const identity = identities.get(client);
     if (identity?.kind === 'device' && packet.topic !== commandTopic(identity.deviceId)) return false;
-    if ((client.conn as Socket).writableLength <= options.subscriberBufferBytesMax) return true;
-    events.slowSubscriber();
-    log.warn({ event: 'subscriber.too_slow', clientId: client.id });
-    client.conn.destroy();
+    if ((client.conn as Socket).writableLength > options.subscriberBufferBytesMax) {
+      return disconnectSlow(client, 'its buffer is full');
+    }
+    if (packet.qos === 0) return true;
+    if (packet.messageId !== undefined) {
+      // From the session's queue, not live.
+      if (persistence.isRedelivery(packet)) packet.dup = true;
+      return true;
+    }
+    return mayReceiveLive(client, packet);
+  }
+
+  /** A live message at QoS 1 or 2. */
+  function mayReceiveLive(client: Client, packet: AedesPublishPacket): boolean {
+    const granted = grantedQos(client, packet.topic);
+    // Aedes would send it at the publisher's QoS if the filter has wildcards [MQTT-3.8.4-6].
+    if (granted > 0 && granted < packet.qos) packet.qos = granted;
+    if (client.clean || granted === 0 || !packet.brokerId.startsWith(logBrokerPrefix)) return true;
+    const catchUp = persistence.catchUpOf(client.id);
+    // It stands in the session's queue, which is being delivered in order, or has been up to here.
+    if (catchUp !== undefined && (catchUp.active || packet.brokerCounter <= catchUp.readUpTo)) return false;
+    // Packet ids would wrap onto messages that are not acknowledged. What waits stays queued.
+    if (options.inFlight(client.id) >= options.subscriberWindowMax) {
+      return disconnectSlow(client, 'it does not acknowledge');
+    }
+    return true;
+  }
+
+  function disconnectSlow(client: Client, reason: string): false {
+    if (!client.conn.destroyed) {
+      events.slowSubscriber();
+      log.warn({ event: 'subscriber.too_slow', clientId: client.id, reason });
+      client.conn.destroy();
+    }
     return false;
   }
 
+  // Aedes emits this when the persistence fails under it; the store says the same by its state.
+  (aedes as EventEmitter).on('error', (error: Error) => {
+    log.error({ event: 'broker.failed', reason: error.message });
+  });
   aedes.on('clientError', (client, error) => {
     log.debug({ event: 'client.failed', clientId: client.id, reason: error.message });
   });
@@ -149,6 +204,16 @@ export function createBroker(options: BrokerOptions): Broker {
     isConnected: (clientId) => Object.hasOwn(clientsOf(aedes), clientId),
     close: () => new Promise((resolve) => aedes.close(resolve)),
   };
+}
+
+/** The highest QoS at which the client's subscriptions match `topic`. */
+function grantedQos(client: Client, topic: string): 0 | 1 | 2 {
+  const { subscriptions } = client as unknown as { subscriptions: Record<string, { qos: 0 | 1 | 2 }> };
+  let granted: 0 | 1 | 2 = 0;
+  for (const [filter, { qos }] of Object.entries(subscriptions)) {
+    if (qos > granted && matches(filter, topic)) granted = qos;
+  }
+  return granted;
 }
 
 function clientsOf(aedes: Aedes): Record<string, Client> {

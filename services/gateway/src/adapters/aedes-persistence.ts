@@ -5,7 +5,7 @@
 import { Readable } from 'node:stream';
 import { deserialize, serialize } from 'node:v8';
 import type { AedesPublishPacket, Brokers, Client } from 'aedes';
-import Packet from 'aedes-packet';
+import aedesPacket from 'aedes-packet';
 import type { Identity } from '../core/access.ts';
 import type { Committer } from '../core/committer.ts';
 import { clientKey, clientPrefix, prefixRange } from '../core/keys.ts';
@@ -19,7 +19,10 @@ export const logBrokerPrefix = 'log/';
 
 /** Aedes hands over its client; the suite hands over an id. */
 type ClientLike = Pick<Client, 'id'>;
-type AnyPacket = Partial<AedesPublishPacket> & { cmd?: string; messageId?: number };
+type AnyPacket = Omit<Partial<AedesPublishPacket>, 'cmd'> & { cmd?: string };
+
+/** Aedes' packet, a class whose typings forget that. */
+const Packet = aedesPacket as unknown as new (original: AnyPacket) => AnyPacket;
 
 export interface PersistenceOptions {
   store: Store;
@@ -119,7 +122,7 @@ export class LmdbPersistence {
 
   async outgoingEnqueueCombi(subscriptions: { clientId: string }[], packet: AnyPacket): Promise<void> {
     if (isLogged(packet)) return;
-    const stored = { ...new Packet(packet as never) };
+    const stored = { ...new Packet(packet) };
     for (const { clientId } of subscriptions) {
       await this.#options.sessions.enqueueInline(clientId, nameOf(packet), stored);
     }
@@ -176,6 +179,11 @@ export class LmdbPersistence {
     // A logged packet was stored a moment ago with its message: it is not one that is sent again.
     if (value === undefined || isLogged(packet)) throw new Error('no such packet');
     return deserialize(value) as object;
+  }
+
+  /** True if a QoS 2 publish with this packet id awaits its PUBREL. */
+  knowsIncoming(client: ClientLike, packet: AnyPacket): boolean {
+    return this.#options.store.get('incoming', clientKey(client.id, packet.messageId!)) !== undefined;
   }
 
   async incomingDelPacket(client: ClientLike, packet: AnyPacket): Promise<void> {
@@ -272,7 +280,7 @@ export function retainedOperation(packet: AnyPacket & { topic: string }): Operat
 /** Keeps a QoS 2 publish until its PUBREL, so that one that is sent again is known. */
 export function incomingOperation(clientId: string, packet: AnyPacket): Operation {
   const { messageId } = packet;
-  const value = serialize({ ...new Packet(packet as never), messageId });
+  const value = serialize({ ...new Packet(packet), messageId });
   return { table: 'incoming', key: clientKey(clientId, messageId!), value };
 }
 
@@ -290,7 +298,7 @@ function toPacket({ sequence, messageId, released, message }: Queued): object {
     message.kind === 'inline'
       ? message.packet
       : { ...message, cmd: 'publish', brokerId: logBrokerPrefix, brokerCounter: sequence };
-  const packet = new Packet(original as never) as AnyPacket;
+  const packet = new Packet(original);
   if (messageId !== undefined) packet.messageId = messageId;
   return packet;
 }

@@ -1,15 +1,19 @@
 /** The store on LMDB: copy-on-write pages and two alternating meta pages, so that a half-written end is never taken for a record. */
-import { codeOf, MeshError, messageOf } from '@thermomesh/runtime';
+import { statfs } from 'node:fs/promises';
+import { MeshError, messageOf } from '@thermomesh/runtime';
 import { open, type Database, type RootDatabase } from 'lmdb';
 import { tables, type Commit, type Operation, type Range, type Store, type Table } from '../core/store.ts';
 
 /** Errors that mean "no space", by number: ENOSPC, EDQUOT, EFBIG and LMDB's MDB_MAP_FULL. */
 const fullCodes = new Set([28, 122, 27, -30792]);
+const ioErrorCode = 5;
+/** A disk with less than this is full for our purposes. */
+const freeBytesMin = 16 * 1024 * 1024;
 
 export interface LmdbOptions {
   /** Folder of the store; made if missing. */
   path: string;
-  /** Largest size of the file, in bytes; address space only, the file grows as needed. */
+  /** Address space for the file, in bytes: the file is as large as its content and the map grows with it. */
   mapBytesMax: number;
 }
 
@@ -30,6 +34,8 @@ export function openLmdbStore({ path, mapBytesMax }: LmdbOptions): Store {
       compression: false,
       // A commit resolves after the fdatasync of its transaction; with overlapping syncs it would resolve before.
       overlappingSync: false,
+      // Batches by turn of the event loop have a promise of their own that nobody sees: a failed commit would end the process.
+      eventTurnBatching: false,
     });
     for (const name of tables) {
       databases.set(name, root.openDB({ name, encoding: 'binary', keyEncoding: 'binary' }));
@@ -57,7 +63,12 @@ export function openLmdbStore({ path, mapBytesMax }: LmdbOptions): Store {
       yield* of(table).getKeys(bounds(range));
     },
     commit(operations): Commit {
-      const durable = root.batch(() => write(operations)).then(() => undefined, classify);
+      const durable = root
+        .batch(() => write(operations))
+        .then(
+          () => undefined,
+          (error: unknown) => classify(error, path),
+        );
       durable.catch(() => undefined);
       // LMDB makes a commit visible only after its sync, so there is no earlier moment to tell of.
       return { applied: durable, durable };
@@ -80,10 +91,11 @@ function bounds({ start, end, reverse = false, limit }: Range = {}) {
 }
 
 /** The library rejects with a general error and hands LMDB's own in a promise beside it. */
-async function classify(error: unknown): Promise<never> {
+async function classify(error: unknown, path: string): Promise<never> {
   const cause = await causeOf(error);
   const number = (cause as { code?: unknown }).code;
-  const full = typeof number === 'number' && fullCodes.has(number);
+  // A write that the disk took only in part is an I/O error to LMDB: the free space tells what it was.
+  const full = fullCodes.has(number as number) || (number === ioErrorCode && (await isDiskFull(path)));
   throw new MeshError(full ? 'store.full' : 'store.failed', messageOf(cause), { cause, retriable: true });
 }
 
@@ -96,7 +108,7 @@ async function causeOf(error: unknown): Promise<unknown> {
   );
 }
 
-/** True if nothing that this store does can succeed any more before it is opened again. */
-export function isFatal(error: unknown): boolean {
-  return codeOf(error) === 'store.failed' && /fatal|panic|corrupt/i.test(messageOf(error));
+async function isDiskFull(path: string): Promise<boolean> {
+  const { bavail, bsize } = await statfs(path);
+  return bavail * bsize < freeBytesMin;
 }

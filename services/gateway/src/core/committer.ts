@@ -81,6 +81,8 @@ export function createCommitter(options: CommitterOptions): Committer {
       const failure = await attempt(batch);
       if (failure !== undefined) await persist(batch, failure);
     }
+    // In the same turn as the look at the queue: work that comes later starts a new run.
+    running = undefined;
   }
 
   /** One transaction; settles its works. Returns the error if nothing was written. */
@@ -150,9 +152,10 @@ export function createCommitter(options: CommitterOptions): Committer {
       return new Promise<void>((resolve, reject) => {
         queue.push({ kind, operations, prepared: undefined, resolve, reject });
         if (kind === 'housekeeping') interrupt?.();
-        running ??= run().finally(() => {
-          running = undefined;
-        });
+        if (running === undefined) {
+          // `run` ends only after an await, so the assignment below comes before its own.
+          running = Promise.resolve().then(run);
+        }
       });
     },
     async close(deadlineMs) {

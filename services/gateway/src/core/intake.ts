@@ -18,8 +18,6 @@ export interface Publish {
   topic: string;
   payload: Buffer;
   qos: 1 | 2;
-  retain: boolean;
-  publisher: string;
   /** Operations of the same transaction besides the log's: retained message, QoS 2 record. */
   alongside: Operation[];
   /** False once its publisher is gone: what nobody waits for is not taken over. */

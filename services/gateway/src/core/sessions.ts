@@ -159,7 +159,7 @@ export class Sessions implements Queues {
       const range = { ...prefixRange(clientPrefix(clientId)), limit: clearBatch };
       const entries = [...this.#store.range('queue', range)];
       if (entries.length === 0) break;
-      await this.#removeEntries(clientId, session, entries);
+      await this.#removeEntries(session, entries);
     }
     this.#sessions.delete(clientId);
   }
@@ -240,7 +240,7 @@ export class Sessions implements Queues {
     const value = this.#store.get('queue', key);
     if (value === undefined) return undefined;
     const queued = this.#decode(session, sequence, value);
-    await this.#removeEntries(clientId, session, [{ key, value }]);
+    await this.#removeEntries(session, [{ key, value }]);
     this.#dropIfEmpty(clientId, session);
     return queued;
   }
@@ -265,7 +265,6 @@ export class Sessions implements Queues {
   }
 
   async #removeEntries(
-    clientId: string,
     session: Session,
     entries: readonly { key: Buffer; value: Buffer }[],
   ): Promise<void> {

@@ -1,0 +1,161 @@
+/** From the end of a coordinator to its successor's first commit, while the fleet publishes. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { percentile } from '../core/statistics.ts';
+import { startGenerator } from '../parts/generator.ts';
+import { until } from '../parts/until.ts';
+import { freePorts, startGateway, startNode, type Gateway, type Node, type World } from '../parts/world.ts';
+import { below, round, type Arm, type Findings } from './arms.ts';
+import type { IngestPlan } from './plan.ts';
+
+const p99TargetMs = 500;
+/** No orderly hand-over to a returning higher node comes between two failovers. */
+const noHandOver = { PREEMPT_HOLD_MS: '3600000' };
+
+/** A mesh of nodes, whose dead are replaced. */
+interface Nodes {
+  readonly world: World;
+  readonly byId: Map<number, Node>;
+  start(nodeId: number): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export async function measureFailover(world: World, plan: IngestPlan): Promise<Findings> {
+  const { kills, freezes, leaseFreezes, leaseMs, rate } = plan.failover;
+  const gateway = await startGateway(world, 'gateway-failover');
+  const [b1] = plan.shapes;
+  const generator = await startGenerator(world, {
+    name: 'failover',
+    port: gateway.mqttPort,
+    devices: b1.devices,
+    login: true,
+  });
+  await generator.sendPaced(b1, rate);
+  const usual = await startNodes(world, gateway, plan, {});
+  const killed = await repeat(kills, 'kill -9', world, async () => replaceAfter(usual, 'SIGKILL'));
+  const frozen = await repeat(freezes, 'freeze', world, async () => replaceAfter(usual, 'SIGSTOP'));
+  await usual.stop();
+  const arms = [
+    armOf('failover after kill -9', killed, 'our settings: the links break at once'),
+    armOf(
+      'failover after a freeze (SIGSTOP)',
+      frozen,
+      'our settings: nothing breaks; silence and the lease tell',
+    ),
+  ];
+  if (leaseFreezes > 0) {
+    const slow = await startNodes(world, gateway, plan, {
+      PEER_TIMEOUT_MS: String(leaseMs),
+      LEASE_MS: String(leaseMs),
+    });
+    const waited = await repeat(leaseFreezes, `freeze, lease ${leaseMs} ms`, world, async () =>
+      replaceAfter(slow, 'SIGSTOP'),
+    );
+    await slow.stop();
+    const what =
+      `the same nodes with PEER_TIMEOUT_MS and LEASE_MS ${leaseMs}, the coordinator frozen: what a ZooKeeper session of ${leaseMs} ms ` +
+      'makes of any death, because its expiry alone tells (no ZooKeeper ran)';
+    arms.push(armOf(`failover that waits for a session of ${leaseMs} ms`, waited, what));
+  }
+  await generator.pause();
+  await generator.callee.stop();
+  return {
+    arms: arms.filter(({ n }) => n !== 0),
+    targets: [below(`failover after kill -9, p99 of ${killed.length}, ms`, p99Of(killed), p99TargetMs)],
+  };
+}
+
+async function repeat(
+  times: number,
+  what: string,
+  world: World,
+  once: () => Promise<number>,
+): Promise<number[]> {
+  const values: number[] = [];
+  for (let index = 0; index < times; index++) {
+    values.push(await once());
+    world.say(`failover, ${what}, ${index + 1} of ${times}: ${Math.round(values.at(-1)!)} ms`);
+  }
+  return values;
+}
+
+async function startNodes(
+  world: World,
+  gateway: Gateway,
+  plan: IngestPlan,
+  env: Record<string, string>,
+): Promise<Nodes> {
+  const ports = await freePorts(plan.failover.nodes);
+  const byId = new Map<number, Node>();
+  const start = async (nodeId: number) => {
+    byId.set(nodeId, await startNode(world, { ports, nodeId, gateway, env: { ...noHandOver, ...env } }));
+  };
+  await Promise.all(ports.map(async (_, index) => start(index + 1)));
+  const stop = async () => void (await Promise.all([...byId.values()].map(async (node) => node.stop())));
+  return { world, byId, start, stop };
+}
+
+/** Ends or freezes the coordinator, waits for its successor's first commit, and replaces it. @returns ms */
+async function replaceAfter(nodes: Nodes, signal: 'SIGKILL' | 'SIGSTOP'): Promise<number> {
+  const { world, byId } = nodes;
+  const { node, epoch } = await whole(nodes);
+  const victim = byId.get(node)!;
+  const fromMs = Date.now();
+  victim.signal(signal);
+  const atMs = await until({ what: 'the first commit of a successor', timeoutMs: 30_000 }, async () =>
+    firstCommit(world, epoch),
+  );
+  await victim.stop();
+  await nodes.start(node);
+  return atMs - fromMs;
+}
+
+/** Every node knows the coordinator and is linked to all others, and the coordinator commits. */
+async function whole({ world, byId }: Nodes): Promise<{ node: number; epoch: number }> {
+  const found = await until({ what: 'the nodes to be whole', pollMs: 50 }, async () => {
+    const answers = await Promise.all(
+      [...byId.values()].map(async (node) => node.coordinator().catch(() => undefined)),
+    );
+    const [first] = answers;
+    const coordinator = first?.coordinator;
+    const agree = answers.every(
+      (answer) =>
+        answer?.fit === true &&
+        answer.coordinator?.epoch === coordinator?.epoch &&
+        answer.peers.every(({ connected }) => connected),
+    );
+    return agree && coordinator !== null ? coordinator : undefined;
+  });
+  await until({ what: 'the coordinator to commit' }, async () => firstCommit(world, found.epoch - 1));
+  // Kills at random moments of batches and pings, not always the same one.
+  await delay(Math.random() * 300);
+  return found;
+}
+
+async function firstCommit({ pool }: World, aboveEpoch: number): Promise<number | undefined> {
+  const [row] = await pool.query<{ atMs: number | null }>(
+    'SELECT (extract(epoch FROM min(committed_at)) * 1000)::float8 AS "atMs" FROM drain_batches WHERE epoch > $1',
+    [aboveEpoch],
+  );
+  return row?.atMs ?? undefined;
+}
+
+function p99Of(values: readonly number[]): number {
+  return values.length === 0
+    ? 0
+    : percentile(
+        [...values].sort((a, b) => a - b),
+        99,
+      );
+}
+
+function armOf(name: string, values: readonly number[], what: string): Arm {
+  const sorted = [...values].sort((a, b) => a - b);
+  const at = (p: number) => (sorted.length === 0 ? null : round(percentile(sorted, p)));
+  return {
+    name,
+    durable: true,
+    what,
+    n: values.length,
+    failoverMs: { min: at(0), p50: at(50), p99: at(99), max: at(100) },
+  };
+}

@@ -1,0 +1,102 @@
+/** How much of everything is measured. */
+
+export const sections = ['publish', 'end-to-end', 'latency', 'drain', 'failover'] as const;
+export type Section = (typeof sections)[number];
+
+/** How readings come: `b1` paced, one packet a write, as real devices do; `b20` in bursts of 20. */
+export interface Shape {
+  name: 'b1' | 'b20';
+  burst: number;
+  devices: number;
+}
+
+export interface IngestPlan {
+  quick: boolean;
+  shapes: readonly [b1: Shape, b20: Shape];
+  /** Code is compiled while it runs: this much traffic comes before anything is timed. */
+  warmUpMs: number;
+  /** Traffic of the arm itself before each of its windows. */
+  settleMs: number;
+  publish: { rounds: number; windowMs: number };
+  endToEnd: { rounds: number; windowMs: number; naiveRate: number };
+  latency: { rounds: number; windowMs: number };
+  drain: {
+    sizes: readonly { readings: number; rounds: number }[];
+    /** The fleet goes on publishing at `rate` while a backlog of `readings` is drained. */
+    live: { readings: number; rate: number; rounds: number };
+  };
+  failover: {
+    nodes: number;
+    kills: number;
+    freezes: number;
+    /** Freezes that are noticed only when a lease of `leaseMs` has run out. */
+    leaseFreezes: number;
+    leaseMs: number;
+    rate: number;
+  };
+}
+
+const b1: Shape = { name: 'b1', burst: 1, devices: 1000 };
+const b20: Shape = { name: 'b20', burst: 20, devices: 200 };
+const failover = { nodes: 5, leaseMs: 4000, rate: 1000 };
+
+export const quickPlan: IngestPlan = {
+  quick: true,
+  shapes: [b1, b20],
+  warmUpMs: 4000,
+  settleMs: 500,
+  publish: { rounds: 3, windowMs: 1000 },
+  endToEnd: { rounds: 2, windowMs: 2500, naiveRate: 4000 },
+  latency: { rounds: 1, windowMs: 2000 },
+  drain: {
+    sizes: [
+      { readings: 1000, rounds: 5 },
+      { readings: 10_000, rounds: 3 },
+      { readings: 100_000, rounds: 1 },
+    ],
+    live: { readings: 100_000, rate: 5000, rounds: 1 },
+  },
+  failover: { ...failover, kills: 4, freezes: 1, leaseFreezes: 1 },
+};
+
+export const fullPlan: IngestPlan = {
+  quick: false,
+  shapes: [b1, b20],
+  warmUpMs: 8000,
+  settleMs: 1500,
+  publish: { rounds: 9, windowMs: 3000 },
+  endToEnd: { rounds: 7, windowMs: 8000, naiveRate: 4000 },
+  latency: { rounds: 5, windowMs: 5000 },
+  drain: {
+    sizes: [
+      { readings: 1000, rounds: 20 },
+      { readings: 10_000, rounds: 10 },
+      { readings: 100_000, rounds: 5 },
+      { readings: 1_000_000, rounds: 2 },
+    ],
+    live: { readings: 200_000, rate: 5000, rounds: 5 },
+  },
+  failover: { ...failover, kills: 120, freezes: 10, leaseFreezes: 10 },
+};
+
+/** For the integration test: every arm runs, none long enough to say anything. */
+export const smallestPlan: IngestPlan = {
+  quick: true,
+  shapes: [
+    { ...b1, devices: 20 },
+    { ...b20, devices: 5 },
+  ],
+  warmUpMs: 200,
+  settleMs: 100,
+  publish: { rounds: 1, windowMs: 200 },
+  endToEnd: { rounds: 1, windowMs: 300, naiveRate: 500 },
+  latency: { rounds: 1, windowMs: 200 },
+  drain: {
+    sizes: [
+      { readings: 200, rounds: 1 },
+      { readings: 400, rounds: 1 },
+    ],
+    live: { readings: 400, rate: 200, rounds: 1 },
+  },
+  failover: { nodes: 2, kills: 1, freezes: 0, leaseFreezes: 0, leaseMs: 4000, rate: 200 },
+};

@@ -1,0 +1,40 @@
+/** The bench as a process. */
+import { MeshError, messageOf } from '@thermomesh/runtime';
+import { readOptions, type BenchOptions } from './config.ts';
+import { runIngest } from './ingest/run.ts';
+import { createScope } from './parts/scope.ts';
+import { renderDocument } from './view.ts';
+
+const exitFailed = 1;
+const exitUsage = 2;
+const signalNumbers = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
+
+const options = optionsOrExit();
+const scope = createScope();
+for (const [signal, number] of Object.entries(signalNumbers)) {
+  process.once(signal, () => {
+    console.error(`bench: ${signal}, ending everything`);
+    void scope.end().finally(() => process.exit(128 + number));
+  });
+}
+try {
+  const document = await runIngest({ ...options, scope, say: (line) => console.error(line) });
+  console.log(options.json ? JSON.stringify(document, undefined, 2) : renderDocument(document));
+  if (options.strict && document.targets.some(({ ok }) => !ok)) process.exitCode = exitFailed;
+} catch (error) {
+  console.error(`bench: ${messageOf(error)}`);
+  if (!(error instanceof MeshError)) console.error(error);
+  process.exitCode = exitFailed;
+} finally {
+  await scope.end();
+}
+
+function optionsOrExit(): BenchOptions {
+  try {
+    return readOptions(process.argv.slice(2));
+  } catch (error) {
+    const help = error instanceof MeshError && error.code === 'help';
+    console[help ? 'log' : 'error'](messageOf(error));
+    process.exit(help ? 0 : exitUsage);
+  }
+}

@@ -1,0 +1,83 @@
+/** The document as tables, for people. */
+import type { IngestDocument } from './ingest/run.ts';
+import type { Arm, Target } from './ingest/arms.ts';
+import type { Range } from './core/statistics.ts';
+
+/** Everything, ready to print. */
+export function renderDocument(document: IngestDocument): string {
+  const { machine } = document;
+  const settings = Object.entries(machine.postgresqlSettings).map(([name, value]) => `${name}=${value}`);
+  return [
+    `${document.bench}${document.quick ? ', quick' : ''}: ${document.seconds} s, ${document.startedAt}`,
+    `machine: ${machine.cores} × ${machine.model}, ${machine.memoryGiB} GiB, ${machine.kernel}, Node ${machine.node}`,
+    `PostgreSQL ${machine.postgresql} (${settings.join(', ')}); fdatasync of 4 KiB: ${machine.fdatasyncMs} ms`,
+    '',
+    table(
+      ['arm', 'durable', 'result (median [min–max], n)', 'CPU µs a message', 'others'],
+      document.arms.map(armRow),
+    ),
+    '',
+    table(['target', 'value', 'target', ''], document.targets.map(targetRow)),
+  ].join('\n');
+}
+
+const units: Record<string, string> = {
+  acksPerSecond: 'acks/s',
+  committedPerSecond: 'committed/s',
+  readingsPerSecond: 'readings/s',
+  backlogSeconds: 's backlog',
+  ackP50Ms: 'ms ack p50',
+  ackP99Ms: 'ms ack p99',
+  ratio: '× the other arm',
+};
+
+function armRow(arm: Arm): string[] {
+  const results = Object.entries(units).flatMap(([field, unit]) => {
+    const value = arm[field];
+    return isRange(value) ? [`${rangeText(value)} ${unit}`] : [];
+  });
+  const warnings = [
+    ...(arm['generatorLimited'] === true ? ['GENERATOR AT ITS LIMIT'] : []),
+    ...(arm['rateKept'] === false ? ['RATE NOT KEPT'] : []),
+  ];
+  const result = 'failoverMs' in arm ? failoverText(arm) : [...results, ...warnings].join(', ');
+  const others = typeof arm['othersCores'] === 'number' ? `${arm['othersCores']} cores` : '';
+  return [arm.name, arm.durable ? 'yes' : 'no', result, cpuText(arm['cpuUsPerMessage']), others];
+}
+
+function failoverText({ n, failoverMs }: Arm): string {
+  const { min, p50, p99, max } = failoverMs as Record<string, number | null>;
+  return `p50 ${p50} ms, p99 ${p99} ms [${min}–${max}], n ${n as number}`;
+}
+
+function cpuText(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return '';
+  return Object.entries(value)
+    .map(([name, us]) => `${name} ${(us as number).toFixed(1)}`)
+    .join(', ');
+}
+
+function targetRow({ name, value, target, ok }: Target): string[] {
+  return [name, String(value), String(target), ok ? 'ok' : 'MISSED'];
+}
+
+function isRange(value: unknown): value is Range {
+  return typeof value === 'object' && value !== null && 'median' in value && 'min' in value;
+}
+
+function rangeText({ n, min, median, max }: Range): string {
+  return n === 1 ? `${median}` : `${median} [${min}–${max}, ${n}]`;
+}
+
+/** Columns as wide as their longest cell. */
+export function table(head: readonly string[], rows: readonly string[][]): string {
+  const widths = head.map((title, column) =>
+    Math.max(title.length, ...rows.map((row) => (row[column] ?? '').length)),
+  );
+  const line = (cells: readonly string[]) =>
+    cells
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd();
+  return [line(head), widths.map((width) => '─'.repeat(width)).join('  '), ...rows.map(line)].join('\n');
+}
