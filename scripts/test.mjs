@@ -25,7 +25,7 @@ const suites = [
   {
     name: 'lint',
     budgetSeconds: 240,
-    run: async () => program('nx/bin/nx.js', 'run-many', '-t', 'typecheck', 'lint'),
+    run: async () => program('nx/dist/bin/nx.js', 'run-many', '-t', 'typecheck', 'lint'),
   },
   { name: 'unit', budgetSeconds: 120, run: async () => tests('unit', 'test', []) },
   {
