@@ -127,7 +127,7 @@ async function tests(name, ending, flags, withPostgres = false) {
     `--test-reporter=${path.join(root, 'scripts/count-reporter.mjs')}`,
     `--test-reporter-destination=${countFile}`,
     `{libs,services,apps,tools}/*/src/**/*.${ending}.ts`,
-    `e2e/src/**/*.${ending}.ts`,
+    `{e2e,bench}/src/**/*.${ending}.ts`,
   ];
   const wrapped = withPostgres ? [path.join(root, 'scripts/with-postgres.mjs'), pinnedNode, ...words] : words;
   const { code, signal } = await runChild(pinnedNode, wrapped);

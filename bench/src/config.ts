@@ -23,7 +23,7 @@ export const usage = `Usage: npm run bench -- ingest [--quick] [--json] [--stric
 Measures the telemetry path on this machine, every arm in the same run, in interleaved rounds. It starts servers of its own on
 free ports and in a temporary folder, and ends them.
 
-  --quick           about a minute; without it about a quarter of an hour, with backlogs to 1,000,000 and over 100 kills
+  --quick           about a minute and a half; without it half an hour, with backlogs to 1,000,000 and 120 kills
   --json            print one JSON document on stdout (BenchDocument), for machines
   --strict          exit code 1 if a target is missed; else only if an arm could not be measured
   --only PART,…     of ${sections.join(', ')}
@@ -40,7 +40,10 @@ export function readOptions(words: readonly string[]): BenchOptions {
   const only = values.only === undefined ? sections : values.only.split(',');
   const unknown = only.filter((name) => !sections.includes(name as Section));
   if (unknown.length > 0)
-    throw new MeshError('usage', `unknown part: ${unknown.join(', ')}; there are ${sections.join(', ')}`);
+    throw new MeshError(
+      'usage',
+      `unknown part: ${unknown.join(', ')}; there are ${sections.join(', ')}\n${usage}`,
+    );
   return {
     name: values.name ?? 'bench',
     json: values.json === true,

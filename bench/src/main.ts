@@ -12,7 +12,8 @@ const signalNumbers = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
 const options = optionsOrExit();
 const scope = createScope();
 for (const [signal, number] of Object.entries(signalNumbers)) {
-  process.once(signal, () => {
+  // Not once: the same Ctrl-C may come from the terminal and from whoever started this.
+  process.on(signal, () => {
     console.error(`bench: ${signal}, ending everything`);
     void scope.end().finally(() => process.exit(128 + number));
   });

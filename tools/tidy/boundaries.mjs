@@ -16,6 +16,7 @@ export const layerOf = {
   'libs/idempotency': 'domain',
   'libs/sql': 'adapter',
   'libs/peers': 'adapter',
+  'libs/links': 'adapter',
   'libs/servers': 'adapter',
   'libs/billing-client': 'adapter',
   'services/gateway': 'program',

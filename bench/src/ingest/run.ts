@@ -29,6 +29,8 @@ export interface IngestOptions {
   profileDir: string | undefined;
   scope: Scope;
   say: (line: string) => void;
+  /** Told where all data are, which is gone after `scope.end()`. */
+  onFolder?: (folder: string) => void;
 }
 
 /** Half of these is the rate of `latency` if `end-to-end` was left out. */
@@ -38,6 +40,7 @@ export async function runIngest(options: IngestOptions): Promise<IngestDocument>
   const { name, plan, only, scope, say } = options;
   const started = new Date();
   const world = await createWorld({ scope, profileDir: options.profileDir, say });
+  options.onFolder?.(world.folder);
   const machine = await describeMachine(world.pool, world.folder);
   const found: Findings[] = [];
   if (only.includes('publish')) found.push(await measurePublish(world, plan));

@@ -81,6 +81,10 @@ export const VerifyDocument = Type.Object({ ok: Type.Boolean(), invariants: Type
 export type VerifyDocument = Static<typeof VerifyDocument>;
 
 /** `mesh chaos --json` */
+/** A rule of the series itself, beside the invariants; `id` names the rule. */
+export const RuleVerdict = Type.Object({ id: Type.String(), ok: Type.Boolean(), detail: Type.String() });
+export type RuleVerdict = Static<typeof RuleVerdict>;
+
 export const ChaosDocument = Type.Object({
   ok: Type.Boolean(),
   target: Type.String(),
@@ -100,6 +104,21 @@ export const ChaosDocument = Type.Object({
   duplicated: Count,
   corrupted: Count,
   staleWritesRefused: Count,
+  /** Orderly ends of a coordinator: the pause between the last batch of the old and the first of the new epoch. */
+  handOverMs: Nullable(
+    Type.Object({
+      n: Count,
+      p50: Nullable(Type.Number()),
+      p99: Nullable(Type.Number()),
+      max: Nullable(Type.Number()),
+    }),
+  ),
+  /** Of cuts and orderly ends: exactly one side drains, how many epochs it cost, nothing redelivered. */
+  rules: Type.Array(RuleVerdict),
+  /** Of a random series. */
+  seed: Nullable(Count),
+  /** Where the timeline, the logs and the ledger of the series are. */
+  folder: Nullable(Type.String()),
   invariants: Type.Array(InvariantVerdict),
 });
 export type ChaosDocument = Static<typeof ChaosDocument>;

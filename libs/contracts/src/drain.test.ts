@@ -10,12 +10,13 @@ it('thermomesh.drain.v1 reads back what was written', () => {
       fc.uint8Array({ minLength: 16, maxLength: 16 }),
       uint53,
       uint53,
+      uint53,
       fc.uint8Array(),
-      (log, logId, receivedAtMs, payload) => {
+      (log, logId, previousLogId, receivedAtMs, payload) => {
         const bytes = Buffer.alloc(drainHeaderBytes + payload.length);
-        bytes.set(payload, writeDrainHeader(bytes, 0, { log, logId, receivedAtMs }));
+        bytes.set(payload, writeDrainHeader(bytes, 0, { log, logId, previousLogId, receivedAtMs }));
         const message = readDrainMessage(bytes);
-        assert.deepEqual([message.logId, message.receivedAtMs], [logId, receivedAtMs]);
+        assert.deepEqual([message.logId, message.previousLogId, message.receivedAtMs], [logId, previousLogId, receivedAtMs]);
         assert.deepEqual([...message.log], [...log]);
         assert.deepEqual([...message.payload], [...payload]);
       },

@@ -6,18 +6,20 @@
  * | 0     | version, 1 |
  * | 1–16  | log: the UUID of the gateway's store; log ids are unique within it |
  * | 17–24 | log id, unsigned big-endian, grows by at least one per message |
- * | 25–32 | receivedAt, Unix ms of the gateway's clock, unsigned big-endian |
- * | 33–   | the payload as the device sent it |
+ * | 25–32 | log id of the message before it in the drain session's order, 0 if there was none: a gap shows at once |
+ * | 33–40 | receivedAt, Unix ms of the gateway's clock, unsigned big-endian |
+ * | 41–   | the payload as the device sent it |
  */
 
 export const drainVersion = 1;
-export const drainHeaderBytes = 33;
+export const drainHeaderBytes = 41;
 
-/** The header's fields. `logId` and `receivedAtMs` fit a double (< 2^53). */
+/** The header's fields; the numbers are below 2^53. */
 export interface DrainHeader {
   /** 16 bytes. */
   log: Uint8Array;
   logId: number;
+  previousLogId: number;
   receivedAtMs: number;
 }
 
@@ -26,7 +28,8 @@ export function writeDrainHeader(target: Buffer, offset: number, header: DrainHe
   target[offset] = drainVersion;
   target.set(header.log, offset + 1);
   writeUint53(target, offset + 17, header.logId);
-  writeUint53(target, offset + 25, header.receivedAtMs);
+  writeUint53(target, offset + 25, header.previousLogId);
+  writeUint53(target, offset + 33, header.receivedAtMs);
   return offset + drainHeaderBytes;
 }
 
@@ -47,7 +50,8 @@ export function readDrainMessage(bytes: Buffer): DrainMessage {
   return {
     log: bytes.subarray(1, 17),
     logId: readUint53(bytes, 17),
-    receivedAtMs: readUint53(bytes, 25),
+    previousLogId: readUint53(bytes, 25),
+    receivedAtMs: readUint53(bytes, 33),
     payload: bytes.subarray(drainHeaderBytes),
   };
 }

@@ -150,12 +150,13 @@ $$;
 -- Applies one batch: the fence, the rows, the devices, the rejections, the accounts and the high-water mark, in one statement,
 -- so that between the fence and COMMIT the server never waits for the client (I2). Messages up to the high-water mark are
 -- redeliveries and count nowhere but in `redelivered`. Raises TM002, DETAIL a JSON array of log ids, if readings have the key
--- of a stored one but other values: the caller sends the batch again with those among the rejected.
+-- of a stored one but other values: the caller sends the batch again with those among the rejected. `r_newest` marks the reading
+-- with the highest seq of each device: sorting for it here would cost more than inserting.
 CREATE FUNCTION apply_drain_batch(
   p_epoch bigint, p_node integer, p_log uuid, p_first_log_id bigint, p_last_log_id bigint,
-  r_log_id bigint[], r_device_id text[], r_seq bigint[], r_measured_at_ms bigint[], r_received_at_ms bigint[],
-  r_celsius real[], r_setpoint_celsius real[], r_humidity_percent real[], r_heating boolean[],
-  x_log_id bigint[], x_device_id text[], x_seq bigint[], x_received_at_ms bigint[], x_reason text[], x_detail text[], x_raw bytea[]
+  r_log_id bigint[], r_device_id text[], r_seq bigint[], r_measured_at timestamptz[], r_received_at timestamptz[],
+  r_celsius real[], r_setpoint_celsius real[], r_humidity_percent real[], r_heating boolean[], r_newest boolean[],
+  x_log_id bigint[], x_device_id text[], x_seq bigint[], x_received_at timestamptz[], x_reason text[], x_detail text[], x_raw bytea[]
 ) RETURNS TABLE (stored integer, duplicate integer, rejected integer, redelivered integer) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -176,29 +177,24 @@ BEGIN
   SELECT high_water_mark INTO mark FROM drain_logs WHERE log = p_log;
 
   IF given > 0 THEN
-    WITH given_rows AS (
-      SELECT * FROM unnest(r_log_id, r_device_id, r_seq, r_measured_at_ms, r_received_at_ms, r_celsius, r_setpoint_celsius,
-                           r_humidity_percent, r_heating)
-        AS r (log_id, device_id, seq, measured_at_ms, received_at_ms, celsius, setpoint_celsius, humidity_percent, heating)
-      WHERE log_id > mark
-    ), inserted AS (
-      INSERT INTO readings (device_id, seq, measured_at, received_at, celsius, setpoint_celsius, humidity_percent, heating, epoch, committed_at)
-      SELECT device_id, seq, from_unix_ms(measured_at_ms), from_unix_ms(received_at_ms), celsius, setpoint_celsius,
-             humidity_percent, heating, p_epoch, at
-      FROM given_rows
-      ON CONFLICT DO NOTHING
-      RETURNING 1
-    )
-    SELECT (SELECT count(*) FROM given_rows), (SELECT count(*) FROM inserted) INTO new_given, n_stored;
+    new_given := CASE WHEN p_first_log_id > mark THEN given ELSE (SELECT count(*) FROM unnest(r_log_id) AS l (log_id) WHERE log_id > mark) END;
+
+    INSERT INTO readings (device_id, seq, measured_at, received_at, celsius, setpoint_celsius, humidity_percent, heating, epoch, committed_at)
+    SELECT device_id, seq, measured_at, received_at, celsius, setpoint_celsius, humidity_percent, heating, p_epoch, at
+    FROM unnest(r_log_id, r_device_id, r_seq, r_measured_at, r_received_at, r_celsius, r_setpoint_celsius, r_humidity_percent, r_heating)
+      AS r (log_id, device_id, seq, measured_at, received_at, celsius, setpoint_celsius, humidity_percent, heating)
+    WHERE log_id > mark
+    ON CONFLICT DO NOTHING;
+    GET DIAGNOSTICS n_stored = ROW_COUNT;
 
     IF n_stored < new_given THEN
       SELECT jsonb_agg(b.log_id ORDER BY b.log_id) INTO conflicts
-      FROM unnest(r_log_id, r_device_id, r_seq, r_measured_at_ms, r_celsius, r_setpoint_celsius, r_humidity_percent, r_heating)
-        AS b (log_id, device_id, seq, measured_at_ms, celsius, setpoint_celsius, humidity_percent, heating)
+      FROM unnest(r_log_id, r_device_id, r_seq, r_measured_at, r_celsius, r_setpoint_celsius, r_humidity_percent, r_heating)
+        AS b (log_id, device_id, seq, measured_at, celsius, setpoint_celsius, humidity_percent, heating)
       JOIN readings r USING (device_id, seq)
       WHERE b.log_id > mark
         AND (r.measured_at, r.celsius, r.setpoint_celsius, r.humidity_percent, r.heating)
-            IS DISTINCT FROM (from_unix_ms(b.measured_at_ms), b.celsius, b.setpoint_celsius, b.humidity_percent, b.heating);
+            IS DISTINCT FROM (b.measured_at, b.celsius, b.setpoint_celsius, b.humidity_percent, b.heating);
       IF conflicts IS NOT NULL THEN
         RAISE EXCEPTION 'a seq was used again with other values' USING ERRCODE = 'TM002', DETAIL = conflicts::text;
       END IF;
@@ -207,13 +203,10 @@ BEGIN
 
     IF n_stored > 0 THEN
       INSERT INTO devices AS d
-      SELECT DISTINCT ON (device_id) device_id, seq, from_unix_ms(measured_at_ms), from_unix_ms(received_at_ms), celsius,
-             setpoint_celsius, humidity_percent, heating
-      FROM unnest(r_log_id, r_device_id, r_seq, r_measured_at_ms, r_received_at_ms, r_celsius, r_setpoint_celsius,
-                  r_humidity_percent, r_heating)
-        AS r (log_id, device_id, seq, measured_at_ms, received_at_ms, celsius, setpoint_celsius, humidity_percent, heating)
-      WHERE log_id > mark
-      ORDER BY device_id, seq DESC
+      SELECT device_id, seq, measured_at, received_at, celsius, setpoint_celsius, humidity_percent, heating
+      FROM unnest(r_device_id, r_seq, r_measured_at, r_received_at, r_celsius, r_setpoint_celsius, r_humidity_percent, r_heating, r_newest)
+        AS r (device_id, seq, measured_at, received_at, celsius, setpoint_celsius, humidity_percent, heating, newest)
+      WHERE newest
       ON CONFLICT (device_id) DO UPDATE
       SET seq = excluded.seq, measured_at = excluded.measured_at, received_at = excluded.received_at, celsius = excluded.celsius,
           setpoint_celsius = excluded.setpoint_celsius, humidity_percent = excluded.humidity_percent, heating = excluded.heating
@@ -223,12 +216,12 @@ BEGIN
 
   IF refused > 0 THEN
     WITH given_rows AS (
-      SELECT * FROM unnest(x_log_id, x_device_id, x_seq, x_received_at_ms, x_reason, x_detail, x_raw)
-        AS x (log_id, device_id, seq, received_at_ms, reason, detail, raw)
+      SELECT * FROM unnest(x_log_id, x_device_id, x_seq, x_received_at, x_reason, x_detail, x_raw)
+        AS x (log_id, device_id, seq, received_at, reason, detail, raw)
       WHERE log_id > mark
     ), inserted AS (
       INSERT INTO rejected_readings (log, log_id, device_id, seq, received_at, reason, detail, raw, epoch)
-      SELECT p_log, log_id, device_id, seq, from_unix_ms(received_at_ms), reason, detail, raw, p_epoch FROM given_rows ORDER BY log_id
+      SELECT p_log, log_id, device_id, seq, received_at, reason, detail, raw, p_epoch FROM given_rows ORDER BY log_id
       ON CONFLICT DO NOTHING
       RETURNING 1
     )

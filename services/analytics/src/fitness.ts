@@ -1,5 +1,4 @@
 /** Whether this node could do the coordinator's work: it reaches PostgreSQL and the gateway. */
-import { connect } from 'node:net';
 import { messageOf } from '@thermomesh/runtime';
 
 export interface FitnessOptions {
@@ -60,22 +59,6 @@ export function createFitness(options: FitnessOptions): Fitness {
     },
     reasons,
   };
-}
-
-/** Rejects unless a TCP connection opens. */
-export function probeTcp(address: { host: string; port: number }, timeoutMs: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const socket = connect({ ...address, timeout: timeoutMs });
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve();
-    });
-    socket.once('error', reject);
-    socket.once('timeout', () => {
-      socket.destroy();
-      reject(new Error(`no connection to ${address.host}:${address.port} within ${timeoutMs} ms`));
-    });
-  });
 }
 
 async function withDeadline(work: Promise<void>, timeoutMs: number, part: string): Promise<void> {

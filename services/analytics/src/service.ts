@@ -18,12 +18,13 @@ import {
 import { createPool } from '@thermomesh/sql';
 import { announce } from './adapters/mqtt-announcer.ts';
 import { openDrainSource } from './adapters/mqtt-drain-source.ts';
+import { createMqttProbe } from './adapters/mqtt-probe.ts';
 import { openDrainStore } from './adapters/pg-drain-store.ts';
-import { createSqlProbe } from './adapters/pg-probe.ts';
+import { createSqlProbe, type SqlProbe } from './adapters/pg-probe.ts';
 import { createTelemetryQueries, type TelemetryQueries } from './adapters/pg-telemetry-queries.ts';
 import { electionLimitsOf, type Config } from './config.ts';
 import { createCoordinator, type Coordinator } from './coordinator.ts';
-import { createFitness, probeTcp } from './fitness.ts';
+import { createFitness } from './fitness.ts';
 import { createAnalyticsApp } from './http/app.ts';
 import { createDrainMetrics, type DrainMetrics } from './metrics.ts';
 
@@ -47,18 +48,14 @@ export async function createService(config: Config, log: Log): Promise<Analytics
   });
   const queries = createTelemetryQueries(pool);
   const { election, coordinator, links } = composeElection(config, log, metrics, queries);
-  const probe = createSqlProbe({
-    url: config.DATABASE_URL,
-    applicationName: `thermomesh-probe-${config.NODE_ID}`,
-    lockTimeoutMs: config.SQL_LOCK_TIMEOUT_MS,
-    idleInTransactionTimeoutMs: config.SQL_IDLE_IN_TRANSACTION_TIMEOUT_MS,
-  });
+  const probe = composeSqlProbe(config);
+  const gateway = createMqttProbe(config.mqtt, config.NODE_ID, config.MESH_SECRET);
   const fitness = createFitness({
     intervalMs: config.FITNESS_INTERVAL_MS,
     timeoutMs: config.FITNESS_TIMEOUT_MS,
     probes: {
       postgresql: (timeoutMs) => probe.ask(timeoutMs),
-      gateway: (timeoutMs) => probeTcp(config.mqtt, timeoutMs),
+      gateway: (timeoutMs) => gateway.ask(timeoutMs),
     },
     onChange: (fit, reasons) => {
       log[fit ? 'info' : 'warn']({ event: fit ? 'node.fit' : 'node.unfit', reasons });
@@ -86,6 +83,7 @@ export async function createService(config: Config, log: Log): Promise<Analytics
     health.close();
     fitness.stop();
     probe.close();
+    gateway.close();
     await election.stop();
     coordinator.close();
     await app.close();
@@ -104,6 +102,15 @@ export async function createService(config: Config, log: Log): Promise<Analytics
     },
     stop: () => (stopped ??= stop()),
   };
+}
+
+function composeSqlProbe(config: Config): SqlProbe {
+  return createSqlProbe({
+    url: config.DATABASE_URL,
+    applicationName: `thermomesh-probe-${config.NODE_ID}`,
+    lockTimeoutMs: config.SQL_LOCK_TIMEOUT_MS,
+    idleInTransactionTimeoutMs: config.SQL_IDLE_IN_TRANSACTION_TIMEOUT_MS,
+  });
 }
 
 /** The node's election: links to its peers, and the coordinator's work as its host. */

@@ -23,6 +23,7 @@ const ownNames = [
   'GATEWAY_URL',
   'HTTP_HOST',
   'HTTP_PORT',
+  'LINKS',
   'MESH_SECRET',
   'MESH_SECRET_FILE',
   'MQTT_HOST',

@@ -16,6 +16,7 @@ import type { SqlPool } from '@thermomesh/sql';
 import { runChaos, type ChaosOptions } from './chaos/run.ts';
 import { untilDrained } from './client/drained.ts';
 import { judgeLoad, startLoad, type LoadOptions, type LoadVerdict, type RunningLoad } from './client/load.ts';
+import { linksClient, type LinksClient } from './client/links.ts';
 import { openMesh, readBroker, readCoordinator, readStatus, type Mesh } from './client/mesh.ts';
 import { until } from './client/until.ts';
 import { downMesh } from './commands/down.ts';
@@ -32,6 +33,8 @@ export interface StartMeshOptions {
   nodes?: number;
   /** Simulated devices; none if left out. */
   fleetDevices?: number;
+  /** Links of the nodes go through proxies; see {@link MeshHandle.links}. */
+  proxied?: boolean;
   /** By process name; names that begin with `CRASH_` reach the first start only. */
   env?: Record<string, Record<string, string>>;
   /** Given to every process. */
@@ -78,6 +81,8 @@ export interface MeshHandle {
   load(options?: Partial<LoadOptions>): Promise<LoadDocument>;
   chaos(options: Partial<ChaosOptions> & Pick<ChaosOptions, 'target'>): Promise<ChaosDocument>;
   verify(): Promise<VerifyDocument>;
+  /** The proxies between its parts; only of a mesh that is `proxied`. */
+  readonly links: LinksClient;
   /** The log of a process, as it is now. */
   logFile(name: string): string;
   /** Stops it; the state stays and `startMesh({ home })` continues it. Idempotent. */
@@ -106,6 +111,7 @@ export async function startMesh(options: StartMeshOptions = {}): Promise<MeshHan
       name: meshName,
       nodes: options.nodes ?? 5,
       fleetDevices: options.fleetDevices ?? 0,
+      proxied: options.proxied ?? false,
       extraEnv: options.env ?? {},
     });
   } catch (error) {
@@ -171,6 +177,7 @@ function handleOf(mesh: Mesh, home: string): MeshHandle {
     load: async (options) => (await handle.judgeLoad(handle.startLoad(options))).document,
     chaos: async (options) => runChaos(mesh, { ...chaosDefaults, ...options }),
     verify: async () => (await verifyMesh(mesh, { timeoutMs: waitTimeoutMs })).document,
+    links: linksClient(mesh),
     logFile: (name) => mesh.layout.logFile(name),
     async down() {
       closed ??= sql.close();
@@ -192,9 +199,8 @@ async function removeState(mesh: Mesh, home: string): Promise<void> {
 }
 
 const chaosDefaults = {
-  node: undefined,
   signal: 'KILL',
-  pauseMs: 3_000,
+  pauseMs: undefined,
   times: 1,
   everyMs: 0,
   load: undefined,

@@ -5,5 +5,8 @@ export { untilDrained } from './client/drained.ts';
 export { until } from './client/until.ts';
 export { judgeLoad, startLoad, type LoadOptions, type LoadVerdict, type RunningLoad } from './client/load.ts';
 export { runChaos, type ChaosOptions } from './chaos/run.ts';
+export { parsePartition, parseSelectors, type CutBlow } from './chaos/cut.ts';
+export { parseSchedule, type Step } from './chaos/schedule.ts';
+export type { LinksClient } from './client/links.ts';
 export { verifyMesh, openPool, type Verification } from './verdict/verify.ts';
 export { readMeshConfig, type MeshConfig } from './config.ts';

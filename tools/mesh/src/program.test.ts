@@ -26,7 +26,17 @@ async function usageOf(...words: string[]): Promise<number> {
 
 describe('command line', () => {
   it('every-subcommand-has-help-and-a-name-option', async () => {
-    for (const name of ['up', 'down', 'status', 'load', 'chaos', 'verify', 'device-token', 'api-key']) {
+    for (const name of [
+      'up',
+      'down',
+      'status',
+      'load',
+      'chaos',
+      'verify',
+      'bench',
+      'device-token',
+      'api-key',
+    ]) {
       assert.equal(await usageOf(name, '--help'), 0, name);
     }
     const program = createProgram(() => assert.fail());

@@ -1,5 +1,6 @@
 /** The command line: every subcommand with its help. */
 import { Command } from 'commander';
+import { addBench } from './commands/bench.ts';
 import { addDown } from './commands/down.ts';
 import { addApiKey, addDeviceToken } from './commands/keys.ts';
 import { addChaos } from './commands/chaos.ts';
@@ -32,6 +33,7 @@ export function createProgram(config: () => MeshConfig): Command {
   addLoad(program, config);
   addChaos(program, config);
   addVerify(program, config);
+  addBench(program, config);
   addDeviceToken(program, config);
   addApiKey(program, config);
   return program;

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { MeshError } from '@thermomesh/runtime';
 import mqtt, { type IConnackPacket, type IConnectPacket, type Packet } from 'mqtt-packet';
+import { createFrameReader } from '../core/mqtt-frames.ts';
 
 export interface MqttAddress {
   host: string;
@@ -14,15 +15,20 @@ export interface MqttConnection {
   /** Resolves when the connection is gone, whoever ended it. */
   readonly closed: Promise<void>;
   send(packet: Packet): void;
-  /** The next packet that `wanted` accepts; others go to `onPacket`. @throws MeshError `mqtt.closed`, `mqtt.timeout` */
+  /** The next packet of this kind. @throws MeshError `mqtt.closed`, `mqtt.timeout` */
   expect<C extends Packet['cmd']>(cmd: C, timeoutMs: number): Promise<Extract<Packet, { cmd: C }>>;
-  /** Packets that came before the first listener are kept for it: the backlog may follow the CONNACK in the same segment. */
-  onPacket(listener: (packet: Packet) => void): void;
+  /**
+   * Messages at QoS 1; `payload` is a view into what was received. Those that came before the first listener are kept for it: the
+   * backlog may follow the CONNACK in the same segment.
+   */
+  onPublish(listener: PublishListener): void;
   /** DISCONNECT and an orderly end of the stream. */
   end(): void;
   /** At once. */
   destroy(): void;
 }
+
+export type PublishListener = (topic: string, packetId: number, payload: Buffer) => void;
 
 export interface ConnectOptions extends MqttAddress {
   clientId: string;
@@ -93,17 +99,22 @@ function unreachable({ host, port }: MqttAddress, cause?: unknown): MeshError {
 
 function wrap(socket: Socket): MqttConnection {
   const parser = mqtt.parser({ protocolVersion: 4 });
-  let early: Packet[] = [];
-  let listener: (packet: Packet) => void = (packet) => void early.push(packet);
+  let early: Parameters<PublishListener>[] = [];
+  let listener: PublishListener = (...publish) => void early.push(publish);
   const waiting = new Map<Packet['cmd'], (packet: Packet) => void>();
   parser.on('packet', (packet: Packet) => {
-    const waiter = waiting.get(packet.cmd);
-    if (waiter === undefined) return listener(packet);
+    waiting.get(packet.cmd)?.(packet);
     waiting.delete(packet.cmd);
-    waiter(packet);
   });
   parser.on('error', (error: Error) => socket.destroy(error));
-  socket.on('data', (chunk: Buffer) => parser.parse(chunk));
+  const read = createFrameReader({
+    publish: (topic, packetId, payload) => {
+      if (packetId !== undefined) listener(topic, packetId, payload);
+    },
+    other: (packet) => void parser.parse(packet),
+    fault: (reason) => socket.destroy(new Error(reason)),
+  });
+  socket.on('data', read);
   const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
   return {
     socket,
@@ -125,11 +136,11 @@ function wrap(socket: Socket): MqttConnection {
           reject(new MeshError('mqtt.closed', `the connection closed before ${cmd}`, { retriable: true }));
         });
       }),
-    onPacket: (next) => {
+    onPublish: (next) => {
       listener = next;
       const kept = early;
       early = [];
-      kept.forEach(next);
+      for (const publish of kept) next(...publish);
     },
     end: () => {
       if (socket.writable) socket.end(mqtt.generate({ cmd: 'disconnect' }));

@@ -9,7 +9,6 @@ import {
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { deriveToken, MeshError, subjects } from '@thermomesh/runtime';
-import type { Packet } from 'mqtt-packet';
 import { toEntry, type Batch, type Entry } from '../core/batch.ts';
 import { connectMqtt, type MqttAddress, type MqttConnection } from './mqtt-connection.ts';
 
@@ -99,20 +98,15 @@ function createSource(
   let ended = false;
   let wake: (() => void) | undefined;
 
-  connection.onPacket((packet: Packet) => {
-    if (packet.cmd !== 'publish' || packet.messageId === undefined) return;
+  connection.onPublish((topic, packetId, payload) => {
     let message: DrainMessage;
     try {
-      message = readDrainMessage(packet.payload as Buffer);
+      message = readDrainMessage(payload);
     } catch (error) {
       onFault(error);
       return connection.destroy();
     }
-    queue.push({
-      log: message.log as Buffer,
-      entry: toEntry(packet.topic, message),
-      packetId: packet.messageId,
-    });
+    queue.push({ log: message.log as Buffer, entry: toEntry(topic, message), packetId });
     queuedBytes += message.payload.length;
     if (queuedBytes > queueBytesMax) connection.socket.pause();
     wake?.();
@@ -158,20 +152,22 @@ function createSource(
       connection.socket.pause();
       end();
     },
-    end: async (signal) => {
-      if (signal.aborted) return;
-      // A paused socket would never see the gateway's end; what still arrives stays unacknowledged.
-      connection.onPacket(() => undefined);
-      connection.end();
-      connection.socket.resume();
-      await Promise.race([
-        connection.closed,
-        once(signal, 'abort'),
-        sleep(endTimeoutMs, undefined, { ref: false }),
-      ]);
-    },
+    end: async (signal) => endSession(connection, signal),
     destroy: () => connection.destroy(),
   };
+}
+
+async function endSession(connection: MqttConnection, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  // A paused socket would never see the gateway's end; what still arrives stays unacknowledged.
+  connection.onPublish(() => undefined);
+  connection.end();
+  connection.socket.resume();
+  await Promise.race([
+    connection.closed,
+    once(signal, 'abort'),
+    sleep(endTimeoutMs, undefined, { ref: false }),
+  ]);
 }
 
 /** The head of the queue within the limits; a batch holds messages of one gateway store only. */

@@ -62,7 +62,8 @@ function entry(logId: number, body: Record<string, unknown> | string): Entry {
   const reading = { deviceId: 'd1', measuredAt: 1_700_000_000_123, celsius: 21.5 };
   const payload = Buffer.from(typeof body === 'string' ? body : JSON.stringify({ ...reading, ...body }));
   const deviceId = typeof body === 'object' && typeof body['deviceId'] === 'string' ? body['deviceId'] : 'd1';
-  return toEntry(`thermostat/data/${deviceId}`, { log, logId, receivedAtMs: 1_700_000_001_000, payload });
+  const header = { log, logId, previousLogId: logId - 1, receivedAtMs: 1_700_000_001_000 };
+  return toEntry(`thermostat/data/${deviceId}`, { ...header, payload });
 }
 
 /** As the drain does it: conflicts and refused rows sorted out. */

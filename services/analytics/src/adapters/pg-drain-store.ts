@@ -1,8 +1,9 @@
 /** The drain's side of PostgreSQL: the coordinator's epoch, its lease, and the fenced batches (I1, I2, I6). */
-import { uuidText } from '@thermomesh/contracts';
+import { uuidText, type Reading, type Rejection } from '@thermomesh/contracts';
 import { openSession, SqlStatementError, type SessionOptions, type SqlSession } from '@thermomesh/sql';
 import { SeqConflictError } from '../core/apply.ts';
 import type { Applied, Batch, Entry } from '../core/batch.ts';
+import { asciiArray, boolArray, float4Array, int8Array, timestamptzArray } from './pg-binary-arrays.ts';
 
 /** SQLSTATE of apply_drain_batch for readings whose key is stored with other values. */
 const seqConflictState = 'sql.TM002';
@@ -49,8 +50,7 @@ export async function openDrainStore(options: SessionOptions): Promise<DrainStor
 }
 
 const applyText = `SELECT stored, duplicate, rejected, redelivered FROM apply_drain_batch(
-  $1, $2, $3, $4, $5, $6::bigint[], $7::text[], $8::bigint[], $9::bigint[], $10::bigint[], $11::real[], $12::real[], $13::real[],
-  $14::boolean[], $15::bigint[], $16::text[], $17::bigint[], $18::bigint[], $19::text[], $20::text[], $21::bytea[])`;
+  $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)`;
 
 async function apply(
   session: SqlSession,
@@ -78,63 +78,45 @@ async function apply(
   }
 }
 
-/**
- * The array parameters $6–$21. Numbers are written as PostgreSQL's array text directly: the driver's general conversion costs
- * more than the whole statement.
- */
-function columns(entries: readonly Entry[]): (string | (string | null)[] | Buffer[])[] {
-  const r = {
-    logId: '',
-    device: [] as string[],
-    seq: '',
-    measured: '',
-    received: '',
-    celsius: '',
-    setpoint: '',
-    humidity: '',
-    heating: '',
-  };
-  const x = {
-    logId: '',
-    device: [] as (string | null)[],
-    seq: '',
-    received: '',
-    reason: [] as string[],
-    detail: [] as string[],
-    raw: [] as Buffer[],
-  };
-  for (const { logId, receivedAtMs, deviceId, raw, parsed } of entries) {
-    if ('reading' in parsed) {
-      const { reading } = parsed;
-      r.logId += `,${logId}`;
-      r.device.push(reading.deviceId);
-      r.seq += `,${reading.seq}`;
-      r.measured += `,${reading.measuredAtMs}`;
-      r.received += `,${receivedAtMs}`;
-      r.celsius += `,${Math.fround(reading.celsius)}`;
-      r.setpoint += `,${real(reading.setpointCelsius)}`;
-      r.humidity += `,${real(reading.humidityPercent)}`;
-      r.heating += `,${reading.heating ?? 'NULL'}`;
-    } else {
-      x.logId += `,${logId}`;
-      x.device.push(deviceId ?? null);
-      x.seq += `,${parsed.rejection.seq ?? 'NULL'}`;
-      x.received += `,${receivedAtMs}`;
-      x.reason.push(parsed.rejection.reason);
-      x.detail.push(parsed.rejection.detail);
-      x.raw.push(raw);
-    }
+/** The array parameters $6–$22. */
+function columns(entries: readonly Entry[]): (Buffer | (string | null)[] | Buffer[])[] {
+  const stored: { logId: number; receivedAtMs: number; reading: Reading }[] = [];
+  const rejected: { entry: Entry; rejection: Rejection }[] = [];
+  for (const entry of entries) {
+    const { logId, receivedAtMs, parsed } = entry;
+    if ('reading' in parsed) stored.push({ logId, receivedAtMs, reading: parsed.reading });
+    else rejected.push({ entry, rejection: parsed.rejection });
   }
+  const readings = stored.map(({ reading }) => reading);
   return [
-    array(r.logId), r.device, array(r.seq), array(r.measured), array(r.received), array(r.celsius), array(r.setpoint),
-    array(r.humidity), array(r.heating), array(x.logId), x.device, array(x.seq), array(x.received), x.reason, x.detail, x.raw,
-  ]; // prettier-ignore
+    int8Array(stored.map(({ logId }) => logId)),
+    asciiArray(readings.map(({ deviceId }) => deviceId)),
+    int8Array(readings.map(({ seq }) => seq)),
+    timestamptzArray(readings.map(({ measuredAtMs }) => measuredAtMs)),
+    timestamptzArray(stored.map(({ receivedAtMs }) => receivedAtMs)),
+    float4Array(readings.map(({ celsius }) => celsius)),
+    float4Array(readings.map(({ setpointCelsius }) => setpointCelsius)),
+    float4Array(readings.map(({ humidityPercent }) => humidityPercent)),
+    boolArray(readings.map(({ heating }) => heating)),
+    boolArray(newestOf(readings)),
+    int8Array(rejected.map(({ entry }) => entry.logId)),
+    rejected.map(({ entry }) => entry.deviceId ?? null),
+    int8Array(rejected.map(({ rejection }) => rejection.seq)),
+    timestamptzArray(rejected.map(({ entry }) => entry.receivedAtMs)),
+    rejected.map(({ rejection }) => rejection.reason),
+    rejected.map(({ rejection }) => rejection.detail),
+    rejected.map(({ entry }) => entry.raw),
+  ];
 }
 
-function array(items: string): string {
-  return `{${items.slice(1)}}`;
-}
-
-function real(value: number | null): number | 'NULL' {
-  return value === null ? 'NULL' : Math.fround(value);
+/** True for the reading with the highest seq of its device, once a device. */
+function newestOf(readings: readonly Reading[]): boolean[] {
+  const newest = new Map<string, number>();
+  readings.forEach(({ deviceId, seq }, index) => {
+    const known = newest.get(deviceId);
+    if (known === undefined || seq > readings[known]!.seq) newest.set(deviceId, index);
+  });
+  const marks = readings.map(() => false);
+  for (const index of newest.values()) marks[index] = true;
+  return marks;
 }

@@ -166,7 +166,14 @@ export class LmdbPersistence {
   outgoingStream(client: ClientLike): Readable {
     const { sessions, windowMessagesMax } = this.#options;
     const live = 'conn' in client;
-    return streamQueue({ sessions, clientId: client.id, live, windowMessagesMax, toPacket, catchUps: this.#catchUps });
+    return streamQueue({
+      sessions,
+      clientId: client.id,
+      live,
+      windowMessagesMax,
+      toPacket,
+      catchUps: this.#catchUps,
+    });
   }
 
   async incomingStorePacket(client: ClientLike, packet: AnyPacket): Promise<void> {

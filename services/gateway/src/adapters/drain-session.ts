@@ -1,23 +1,17 @@
 /**
- * The drain session, served by own code on the broker's port: the log goes out in order as ready-made packets, in bulk, with a
- * window of unacknowledged messages; PUBACKs come back in receive order and free the log.
+ * The drain session, served by own code on the broker's port: who may hold it, and one connection at a time. It exists from the
+ * gateway's first start; no client can end it, empty it or take away its subscription.
  */
 import type { Socket } from 'node:net';
-import { drainFilter } from '@thermomesh/contracts';
 import type { CrashHook, Log } from '@thermomesh/runtime';
-import mqtt, { type IConnectPacket, type ISubscribePacket, type Packet } from 'mqtt-packet';
+import mqtt, { type IConnectPacket } from 'mqtt-packet';
 import { identifyDrain } from '../core/access.ts';
-import { createDrainWindow, type WindowLimits } from '../core/drain-window.ts';
-import { indexAfter, logIdAt, packets, packetsAgain, type Group } from '../core/group.ts';
+import type { WindowLimits } from '../core/drain-window.ts';
 import type { MessageLog } from '../core/message-log.ts';
-import { readLength } from '../core/mqtt-bytes.ts';
-
-/** Largest packet that the coordinator sends, in bytes: CONNECT and SUBSCRIBE are small. */
-const packetBytesMax = 16 * 1024;
-/** Bytes that may wait in the socket's own buffer before we stop writing. */
-const socketBytesMax = 1024 * 1024;
+import { DrainConnection, packetEndIn, parsePacket, type Holder } from './drain-connection.ts';
 
 /** CONNACK return codes [MQTT 3.1.1, 3.2.2.3]. */
+const unacceptableProtocol = 1;
 const identifierRejected = 2;
 const notAuthorized = 5;
 
@@ -27,6 +21,8 @@ export interface DrainSessionOptions {
   secret: string;
   limits: WindowLimits;
   crash: CrashHook;
+  /** The rest of a CONNECT comes by then. */
+  connectTimeoutMs: number;
   onRefused: () => void;
 }
 
@@ -36,229 +32,109 @@ export interface DrainSession {
   /** New messages may be delivered. */
   wake(): void;
   /** Who is connected. */
-  readonly holder: { nodeId: number; epoch: number | null } | undefined;
+  readonly holder: Holder | undefined;
   readonly inFlight: number;
   close(): void;
 }
 
-interface Connection {
-  nodeId: number;
-  epoch: number | null;
-  inFlight(): number;
-  pump(): void;
-  end(reason: string): void;
-}
-
 export function createDrainSession(options: DrainSessionOptions): DrainSession {
-  const { log, messages, secret } = options;
-  let current: Connection | undefined;
-  let sentLogId = messages.lastLogIdAtStart;
-  const unnamed = new Set<Socket>();
+  const { log, messages, limits, crash } = options;
+  // What stands in the log at the start may have been sent by the process before this one.
+  const sent = { logId: messages.lastLogIdAtStart };
+  let current: DrainConnection | undefined;
 
-  function refuse(socket: Socket, returnCode: number, reason: string): undefined {
-    options.onRefused();
-    log.warn({ event: 'drain.refused', reason, returnCode });
-    socket.end(mqtt.generate({ cmd: 'connack', returnCode, sessionPresent: false }));
-    socket.destroySoon();
-    return undefined;
+  function onEnd(connection: DrainConnection, reason: string): void {
+    if (current === connection) current = undefined;
+    log.info({ event: 'drain.disconnected', ...connection.holder, reason });
   }
 
-  /** Checks a CONNECT; the connection that it begins, or undefined if it was refused. */
-  function admit(socket: Socket, packet: IConnectPacket): Connection | undefined {
-    const node = identifyDrain(
-      { clientId: packet.clientId, username: packet.username, password: packet.password?.toString() },
-      secret,
-    );
-    if (node === undefined) return refuse(socket, notAuthorized, 'not the credentials of a node');
-    // A clean session would erase what is acknowledged to devices (I1).
-    if (packet.clean === true) return refuse(socket, identifierRejected, 'a clean session');
-    const epoch = node.epoch ?? null;
-    if (current !== undefined && (current.epoch ?? 0) > (epoch ?? 0)) {
-      return refuse(socket, notAuthorized, `epoch ${epoch ?? 'none'} is older than ${current.epoch}`);
-    }
+  /** A CONNECT that passed: it takes the place of the connection before it [MQTT-3.1.4-2]. */
+  function admit(socket: Socket, holder: Holder, keepaliveSeconds: number): DrainConnection {
     current?.end('taken over');
-    current = serve(socket, packet.keepalive ?? 0, node.nodeId, epoch);
-    log.info({ event: 'drain.connected', node: node.nodeId, epoch });
-    // The session always exists: the gateway created it before it listened.
+    current = new DrainConnection({ socket, holder, keepaliveSeconds, messages, limits, crash, sent, onEnd });
+    log.info({ event: 'drain.connected', ...holder });
     socket.write(mqtt.generate({ cmd: 'connack', returnCode: 0, sessionPresent: true }));
     return current;
   }
 
-  function serve(socket: Socket, keepaliveSeconds: number, nodeId: number, epoch: number | null): Connection {
-    const window = createDrainWindow(options.limits);
-    let group: Group | undefined;
-    let index = 0;
-    let lastGroup: number | undefined;
-    let ended = false;
-    // [MQTT-3.1.2-24]
-    if (keepaliveSeconds > 0) socket.setTimeout(keepaliveSeconds * 1500);
-
-    /** The next message to send: `group` and `index`. */
-    function advance(): boolean {
-      if (group !== undefined && index < group.count) return true;
-      group = messages.nextDrainGroup(lastGroup);
-      if (group === undefined) return false;
-      index = lastGroup === undefined ? indexAfter(group, messages.drainedLogId) : 0;
-      lastGroup = group.firstLogId;
-      return true;
-    }
-
-    function pump(): void {
-      if (ended || socket.destroyed) return;
-      socket.cork();
-      while (socket.writableLength < socketBytesMax && advance()) {
-        const taken = window.room(group!, index);
-        if (taken === 0) break;
-        send(group!, index, index + taken);
-        index += taken;
-      }
-      socket.uncork();
-    }
-
-    function send(from: Group, start: number, end: number): void {
-      const again = Math.min(Math.max(indexAfter(from, sentLogId), start), end);
-      if (again > start) socket.write(packetsAgain(from, start, again));
-      if (end > again) socket.write(packets(from, again, end));
-      sentLogId = Math.max(sentLogId, logIdAt(from, end - 1));
-      window.sent(from, start, end);
-    }
-
-    function settle(): void {
-      const settled = window.settle();
-      if (settled === undefined) return;
-      options.crash('gateway.before-removal');
-      messages.drained(settled.logId, settled.count, settled.finished);
-    }
-
-    function end(reason: string): void {
-      if (ended) return;
-      ended = true;
-      if (current === connection) current = undefined;
-      log.info({ event: 'drain.disconnected', node: nodeId, epoch, reason });
-      socket.destroy();
-    }
-
-    const connection: Connection = { nodeId, epoch, inFlight: () => window.inFlight, pump, end };
-    socket.on('drain', pump);
-    socket.on('timeout', () => end('keep-alive is over'));
-    socket.on('close', () => end('closed'));
-    handlers.set(socket, {
-      puback: (packetId) => window.acknowledge(packetId),
-      settled: () => {
-        settle();
-        pump();
-      },
-      packet: (packet) => control(socket, packet, end),
-      fault: end,
-    });
-    return connection;
-  }
-
-  function accept(socket: Socket, first: Buffer): void {
-    unnamed.add(socket);
-    socket.on('error', (error) => log.debug({ event: 'drain.socket_failed', reason: error.message }));
-    socket.on('close', () => unnamed.delete(socket));
-    let rest: Buffer = first;
-    const read = (chunk: Buffer | undefined) => {
-      if (chunk !== undefined) rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
-      rest = take(socket, rest);
-    };
-    socket.on('data', read);
-    read(undefined);
-  }
-
-  /** Handles every complete packet of `bytes` and returns what is left. */
-  function take(socket: Socket, bytes: Buffer): Buffer {
-    let at = 0;
-    let acknowledged = false;
-    while (!socket.destroyed && at < bytes.length) {
-      const handler = handlers.get(socket);
-      if (handler !== undefined && bytes[at] === 0x40 && bytes[at + 1] === 2) {
-        if (at + 4 > bytes.length) break;
-        if (!handler.puback(bytes.readUInt16BE(at + 2))) {
-          if (acknowledged) handler.settled();
-          handler.fault('a PUBACK out of order');
-          return empty;
-        }
-        acknowledged = true;
-        at += 4;
-        continue;
-      }
-      const length = readLength(bytes, at + 1);
-      if (length === null || (length !== undefined && length.value > packetBytesMax)) {
-        fault(socket, 'a malformed or oversized packet');
-        return empty;
-      }
-      if (length === undefined || length.next + length.value > bytes.length) break;
-      const packet = parse(bytes.subarray(at, length.next + length.value));
-      at = length.next + length.value;
-      if (packet === undefined) fault(socket, 'a malformed packet');
-      else if (handler !== undefined) handler.packet(packet);
-      else if (packet.cmd !== 'connect' || admit(socket, packet) === undefined) unnamed.delete(socket);
-      else current?.pump();
-      if (handlers.get(socket) === undefined) return empty;
-    }
-    if (acknowledged) handlers.get(socket)?.settled();
-    return at === bytes.length ? empty : bytes.subarray(at);
-  }
-
-  function fault(socket: Socket, reason: string): void {
-    handlers.get(socket)?.fault(reason);
-    socket.destroy();
+  function refuse(socket: Socket, returnCode: number, reason: string): void {
+    options.onRefused();
+    log.warn({ event: 'drain.refused', reason, returnCode });
+    socket.write(mqtt.generate({ cmd: 'connack', returnCode, sessionPresent: false }));
+    socket.destroySoon();
   }
 
   return {
-    accept,
+    accept(socket, first) {
+      socket.on('error', (error) => log.debug({ event: 'drain.socket_failed', reason: error.message }));
+      readConnect(socket, first, options.connectTimeoutMs, (packet, rest) => {
+        if (packet === undefined) return refuse(socket, unacceptableProtocol, 'a malformed CONNECT');
+        const judged = judge(packet, options.secret, current?.holder);
+        if ('reason' in judged) return refuse(socket, judged.returnCode, judged.reason);
+        const connection = admit(socket, judged.holder, packet.keepalive ?? 0);
+        socket.on('data', (chunk: Buffer) => connection.receive(chunk));
+        connection.receive(rest);
+      });
+    },
     wake: () => current?.pump(),
     get holder() {
-      return current && { nodeId: current.nodeId, epoch: current.epoch };
+      return current?.holder;
     },
     get inFlight() {
-      return current?.inFlight() ?? 0;
+      return current?.inFlight ?? 0;
     },
-    close() {
-      current?.end('the gateway stops');
-      for (const socket of unnamed) socket.destroy();
-    },
+    close: () => current?.end('the gateway stops'),
   };
 }
 
-/** How the packets of an admitted connection are handled. */
-interface Handler {
-  puback(packetId: number): boolean;
-  settled(): void;
-  packet(packet: Packet): void;
-  fault(reason: string): void;
-}
-const handlers = new WeakMap<Socket, Handler>();
-const empty = Buffer.alloc(0);
-
-/** Everything but PUBACK. */
-function control(socket: Socket, packet: Packet, end: (reason: string) => void): void {
-  switch (packet.cmd) {
-    case 'pingreq':
-      return void socket.write(mqtt.generate({ cmd: 'pingresp' }));
-    case 'subscribe':
-      return void socket.write(suback(packet));
-    case 'disconnect':
-      return end('disconnected');
-    default:
-      // UNSUBSCRIBE among them: the session keeps its subscription whatever a client asks.
-      return end(`${packet.cmd} is not allowed on the drain session`);
+/** Gathers the CONNECT and hands it over, with the bytes behind it; undefined if it is malformed. */
+function readConnect(
+  socket: Socket,
+  first: Buffer,
+  timeoutMs: number,
+  onConnect: (packet: IConnectPacket | undefined, rest: Buffer) => void,
+): void {
+  let bytes = first;
+  const timer = setTimeout(() => socket.destroy(), timeoutMs);
+  const stop = () => {
+    clearTimeout(timer);
+    socket.off('data', read);
+    socket.off('close', stop);
+  };
+  const look = () => {
+    const end = packetEndIn(bytes, 0);
+    if (end === 'incomplete') return;
+    stop();
+    const packet = end === 'malformed' ? undefined : parsePacket(bytes.subarray(0, end));
+    onConnect(
+      packet?.cmd === 'connect' ? packet : undefined,
+      end === 'malformed' ? bytes : bytes.subarray(end),
+    );
+  };
+  function read(chunk: Buffer): void {
+    bytes = Buffer.concat([bytes, chunk]);
+    look();
   }
+  socket.on('data', read);
+  socket.on('close', stop);
+  look();
 }
 
-function suback({ messageId, subscriptions }: ISubscribePacket): Buffer {
-  const granted = subscriptions.map(({ topic, qos }) => (topic === drainFilter && qos > 0 ? 1 : 0x80));
-  return mqtt.generate({ cmd: 'suback', messageId: messageId ?? 0, granted });
-}
-
-/** One complete packet; undefined if it is malformed. */
-function parse(bytes: Buffer): Packet | undefined {
-  let parsed: Packet | undefined;
-  const parser = mqtt.parser({ protocolVersion: 4 });
-  parser.on('packet', (packet: Packet) => (parsed = packet));
-  parser.on('error', () => (parsed = undefined));
-  parser.parse(bytes);
-  return parsed;
+/** Who a CONNECT is from, or why it is refused. */
+function judge(
+  packet: IConnectPacket,
+  secret: string,
+  current: Holder | undefined,
+): { holder: Holder } | { returnCode: number; reason: string } {
+  const { clientId, username, password } = packet;
+  const node = identifyDrain({ clientId, username, password: password?.toString() }, secret);
+  if (node === undefined) return { returnCode: notAuthorized, reason: 'not the credentials of a node' };
+  // A clean session would erase what is acknowledged to devices (I1).
+  if (packet.clean === true) return { returnCode: identifierRejected, reason: 'a clean session' };
+  const epoch = node.epoch ?? null;
+  // A deposed coordinator that wakes up must not kick out its successor.
+  if (current !== undefined && (current.epoch ?? 0) > (epoch ?? 0)) {
+    return { returnCode: notAuthorized, reason: `epoch ${epoch ?? 'none'} is older than ${current.epoch}` };
+  }
+  return { holder: { nodeId: node.nodeId, epoch } };
 }

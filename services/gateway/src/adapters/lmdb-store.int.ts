@@ -45,7 +45,10 @@ it('killed again and again amid commits: every durable record is there, none is 
     );
     for (const { key, value } of records) {
       const number = readNumber(key);
-      assert.ok(value.equals(Buffer.alloc(100 + (number % 5000), number % 251)), `record ${number} is damaged`);
+      assert.ok(
+        value.equals(Buffer.alloc(100 + (number % 5000), number % 251)),
+        `record ${number} is damaged`,
+      );
     }
   }
 });
@@ -86,7 +89,10 @@ it('a file that cannot grow fails commits, not the process; removals and then co
   const { codes, left, written } = JSON.parse(output) as { codes: string[]; left: number; written: number };
   // What a limit lets in is written in part, which the engine calls an I/O error; the free space says it is not a full disk.
   assert.equal(codes.length, 3);
-  assert.ok(codes.every((known) => known === 'store.failed' || known === 'store.full'), codes.join());
+  assert.ok(
+    codes.every((known) => known === 'store.failed' || known === 'store.full'),
+    codes.join(),
+  );
   assert.ok(written > 5, `${written} records fitted`);
   assert.equal(left, written - 3 + 1);
 });

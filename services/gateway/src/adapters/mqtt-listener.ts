@@ -47,40 +47,20 @@ export function createMqttListener(options: ListenerOptions): MqttListener {
   }
 
   function identify(socket: Socket): void {
-    let bytes: Buffer = Buffer.alloc(0);
     unknown.add(socket);
-    const timer = setTimeout(() => refuse(socket, 'no CONNECT in time'), connectTimeoutMs);
-    const settle = () => {
-      clearTimeout(timer);
+    readFirst(socket, { connectTimeoutMs, connectBytesMax }, (outcome) => {
       unknown.delete(socket);
-      socket.off('readable', read);
-      socket.off('error', ignore);
-      socket.off('close', settle);
-    };
-    // 'close' follows an error and says all that matters before anybody is known.
-    const ignore = () => undefined;
-    const read = () => {
-      const chunk = socket.read() as Buffer | null;
-      if (chunk === null) return;
-      bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk]);
-      const found = readFirstBytes(bytes, connectBytesMax);
-      if (found.kind === 'incomplete') return;
-      settle();
-      if (found.kind === 'garbage') {
-        socket.on('error', ignore);
-        return refuse(socket, found.reason);
-      }
-      if (found.clientId === drainClientId) {
-        options.onDrain(socket, bytes);
+      // Somebody looked whether the port is open.
+      if (outcome === 'closed') return;
+      if ('reason' in outcome) return refuse(socket, outcome.reason);
+      if (outcome.clientId === drainClientId) {
+        options.onDrain(socket, outcome.bytes);
         socket.resume();
       } else {
-        socket.unshift(bytes);
+        socket.unshift(outcome.bytes);
         options.onClient(socket);
       }
-    };
-    socket.on('error', ignore);
-    socket.on('close', settle);
-    socket.on('readable', read);
+    });
   }
 
   return {
@@ -104,4 +84,39 @@ export function createMqttListener(options: ListenerOptions): MqttListener {
       return sockets.size;
     },
   };
+}
+
+/** What the first bytes of a connection said, or why it is to be closed; 'closed' if it has ended by itself. */
+type Outcome = { clientId: string; bytes: Buffer } | { reason: string } | 'closed';
+
+/** Gathers bytes until they say who is there. */
+function readFirst(
+  socket: Socket,
+  limits: { connectTimeoutMs: number; connectBytesMax: number },
+  done: (outcome: Outcome) => void,
+): void {
+  let bytes: Buffer = Buffer.alloc(0);
+  const timer = setTimeout(() => finish({ reason: 'no CONNECT in time' }), limits.connectTimeoutMs);
+  // 'close' follows an error and says all that matters before anybody is known.
+  const ignore = () => undefined;
+  function finish(outcome: Outcome): void {
+    clearTimeout(timer);
+    socket.off('readable', read);
+    socket.off('close', closed);
+    done(outcome);
+    // Whoever has taken the socket over listens now.
+    if (typeof outcome === 'object' && 'clientId' in outcome) socket.off('error', ignore);
+  }
+  const closed = () => finish('closed');
+  function read(): void {
+    const chunk = socket.read() as Buffer | null;
+    if (chunk === null) return;
+    bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk]);
+    const found = readFirstBytes(bytes, limits.connectBytesMax);
+    if (found.kind === 'garbage') finish({ reason: found.reason });
+    if (found.kind === 'connect') finish({ clientId: found.clientId, bytes });
+  }
+  socket.on('error', ignore);
+  socket.on('close', closed);
+  socket.on('readable', read);
 }

@@ -13,9 +13,7 @@ import { isTopicFilter } from './topic-tree.ts';
 
 /** Who a connection is. */
 export type Identity =
-  | { kind: 'device'; deviceId: string }
-  | { kind: 'node'; nodeId: number }
-  | { kind: 'operator' };
+  { kind: 'device'; deviceId: string } | { kind: 'node'; nodeId: number } | { kind: 'operator' };
 
 export interface Credentials {
   clientId: string;

@@ -22,7 +22,7 @@ export interface CommitterOptions {
   /** Called once per change. */
   onState: (state: StoreState) => void;
   /** Called after each commit. */
-  onCommit?: (seconds: { commitMs: number }) => void;
+  onCommit?: (figures: { commitMs: number }) => void;
 }
 
 export interface Committer {
@@ -36,6 +36,10 @@ export interface Committer {
   close(deadlineMs: number): Promise<void>;
 }
 
+export function createCommitter(options: CommitterOptions): Committer {
+  return new GroupCommitter(options);
+}
+
 interface Work {
   kind: WorkKind;
   operations: () => Operation[];
@@ -44,49 +48,52 @@ interface Work {
   reject: (error: MeshError) => void;
 }
 
-const ok: StoreState = { state: 'ok', reason: null };
+class GroupCommitter implements Committer {
+  state: StoreState = { state: 'ok', reason: null };
+  readonly #options: CommitterOptions;
+  #queue: Work[] = [];
+  #closed = false;
+  #running: Promise<void> | undefined;
+  #interrupt: (() => void) | undefined;
 
-export function createCommitter(options: CommitterOptions): Committer {
-  const { store, lingerMs, retry } = options;
-  let queue: Work[] = [];
-  let state: StoreState = ok;
-  let closed = false;
-  let running: Promise<void> | undefined;
-  let interrupt: (() => void) | undefined;
-
-  function setState(next: StoreState): void {
-    const changed = next.state !== state.state;
-    state = next;
-    if (changed) options.onState(next);
+  constructor(options: CommitterOptions) {
+    this.#options = options;
   }
 
-  /** A pause that new housekeeping or the end cuts short. */
-  function pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(done, ms);
-      interrupt = done;
-      function done(): void {
-        clearTimeout(timer);
-        interrupt = undefined;
-        resolve();
-      }
+  submit(kind: WorkKind, operations: () => Operation[]): Promise<void> {
+    if (this.#closed) return Promise.reject(closedError());
+    return new Promise<void>((resolve, reject) => {
+      this.#queue.push({ kind, operations, prepared: undefined, resolve, reject });
+      if (kind === 'housekeeping') this.#interrupt?.();
+      // Not in this turn: the run sets `#running` back, so it must have been set before.
+      this.#running ??= Promise.resolve().then(() => this.#run());
     });
   }
 
-  async function run(): Promise<void> {
-    while (queue.length > 0) {
-      if (lingerMs > 0 && !closed) await new Promise((resolve) => setTimeout(resolve, lingerMs));
-      const batch = queue;
-      queue = [];
-      const failure = await attempt(batch);
-      if (failure !== undefined) await persist(batch, failure);
+  async close(deadlineMs: number): Promise<void> {
+    const deadline = new Promise<void>((resolve) => setTimeout(resolve, deadlineMs).unref());
+    if (!this.#closed && this.state.state === 'ok') await Promise.race([this.#running, deadline]);
+    this.#closed = true;
+    this.#interrupt?.();
+    // A disk that does not answer must not keep the process.
+    await Promise.race([this.#running, deadline]);
+  }
+
+  async #run(): Promise<void> {
+    const { lingerMs } = this.#options;
+    while (this.#queue.length > 0) {
+      if (lingerMs > 0 && !this.#closed) await new Promise((resolve) => setTimeout(resolve, lingerMs));
+      const batch = this.#queue;
+      this.#queue = [];
+      const failure = await this.#attempt(batch);
+      if (failure !== undefined) await this.#persist(batch, failure);
     }
     // In the same turn as the look at the queue: work that comes later starts a new run.
-    running = undefined;
+    this.#running = undefined;
   }
 
   /** One transaction; settles its works. Returns the error if nothing was written. */
-  async function attempt(batch: readonly Work[]): Promise<unknown> {
+  async #attempt(batch: readonly Work[]): Promise<unknown> {
     const operations: Operation[] = [];
     for (const work of batch) {
       work.prepared ??= work.operations();
@@ -96,77 +103,64 @@ export function createCommitter(options: CommitterOptions): Committer {
       const started = performance.now();
       try {
         // I1: what resolves here lets PUBACKs go. `applied` would not do: it survives a kill -9, but no power loss.
-        await store.commit(operations).durable;
+        await this.#options.store.commit(operations).durable;
       } catch (error) {
         return error;
       }
-      options.onCommit?.({ commitMs: performance.now() - started });
+      this.#options.onCommit?.({ commitMs: performance.now() - started });
     }
     for (const work of batch) work.resolve();
     return undefined;
   }
 
   /** Tries until everything of `batch` is durable: housekeeping on its own first, appends when there is space again. */
-  async function persist(batch: readonly Work[], firstFailure: unknown): Promise<void> {
-    let housekeeping = batch.filter(({ kind }) => kind === 'housekeeping');
+  async #persist(batch: readonly Work[], firstFailure: unknown): Promise<void> {
+    const { minMs, maxMs } = this.#options.retry;
     const appends = batch.filter(({ kind }) => kind === 'append');
+    let housekeeping = batch.filter(({ kind }) => kind === 'housekeeping');
     let failure = firstFailure;
-    let pauseMs = retry.minMs;
-    while (housekeeping.length + appends.length > 0) {
-      setState(describe(failure));
-      if (housekeeping.length > 0) {
-        const failed = await attempt(housekeeping);
-        if (failed === undefined) housekeeping = [];
-        else failure = failed;
-      }
-      if (housekeeping.length === 0) {
-        const failed = await attempt(appends);
-        if (failed === undefined) break;
-        failure = failed;
-      }
-      if (closed) return abandon([...housekeeping, ...appends]);
-      await pause(pauseMs);
-      pauseMs = Math.min(pauseMs * 2, retry.maxMs);
-      housekeeping.push(...takeHousekeeping());
+    for (let pauseMs = minMs; ; pauseMs = Math.min(pauseMs * 2, maxMs)) {
+      this.#setState(describe(failure));
+      const refused = housekeeping.length === 0 ? undefined : await this.#attempt(housekeeping);
+      if (refused === undefined) housekeeping = [];
+      const failed = refused ?? (await this.#attempt(appends));
+      if (failed === undefined) return this.#setState({ state: 'ok', reason: null });
+      failure = failed;
+      if (this.#closed) return this.#abandon([...housekeeping, ...appends]);
+      await this.#pause(pauseMs);
+      housekeeping.push(...this.#takeHousekeeping());
     }
-    setState(ok);
   }
 
-  function takeHousekeeping(): Work[] {
-    const taken = queue.filter(({ kind }) => kind === 'housekeeping');
-    queue = queue.filter(({ kind }) => kind !== 'housekeeping');
+  #takeHousekeeping(): Work[] {
+    const taken = this.#queue.filter(({ kind }) => kind === 'housekeeping');
+    this.#queue = this.#queue.filter(({ kind }) => kind !== 'housekeeping');
     return taken;
   }
 
-  function abandon(works: readonly Work[]): void {
-    for (const work of [...works, ...queue]) work.reject(closedError());
-    queue = [];
+  /** A pause that new housekeeping or the end cuts short. */
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        clearTimeout(timer);
+        this.#interrupt = undefined;
+        resolve();
+      };
+      const timer = setTimeout(done, ms);
+      this.#interrupt = done;
+    });
   }
 
-  return {
-    get state() {
-      return state;
-    },
-    submit(kind, operations) {
-      if (closed) return Promise.reject(closedError());
-      return new Promise<void>((resolve, reject) => {
-        queue.push({ kind, operations, prepared: undefined, resolve, reject });
-        if (kind === 'housekeeping') interrupt?.();
-        if (running === undefined) {
-          // `run` ends only after an await, so the assignment below comes before its own.
-          running = Promise.resolve().then(run);
-        }
-      });
-    },
-    async close(deadlineMs) {
-      if (!closed && state.state === 'ok' && running !== undefined) {
-        await Promise.race([running, new Promise((resolve) => setTimeout(resolve, deadlineMs).unref())]);
-      }
-      closed = true;
-      interrupt?.();
-      await running;
-    },
-  };
+  #abandon(works: readonly Work[]): void {
+    for (const work of [...works, ...this.#queue]) work.reject(closedError());
+    this.#queue = [];
+  }
+
+  #setState(next: StoreState): void {
+    const changed = next.state !== this.state.state;
+    this.state = next;
+    if (changed) this.#options.onState(next);
+  }
 }
 
 function describe(error: unknown): StoreState {

@@ -28,7 +28,7 @@ export interface DrainWindow {
   readonly inFlight: number;
   /** How many messages of `group` from `index` on may be sent now. */
   room(group: Group, index: number): number;
-  /** They have been sent. */
+  /** They, at least one, have been sent. */
   sent(group: Group, from: number, to: number): void;
   /** Takes one PUBACK; false if it is not the next in order [MQTT-4.6.0-2]. */
   acknowledge(packetId: number): boolean;

@@ -48,23 +48,34 @@ export function messageBytes(topic: string, payloadBytes: number, framed: boolea
   return entryBytes + publishBytes(Buffer.byteLength(topic), payloadBytes + extra);
 }
 
+/** The store's UUID, and the log id of the message before the group in the drain session's order. */
+export interface DrainFrame {
+  log: Uint8Array;
+  previousLogId: number;
+}
+
 /**
  * Builds a group. Log ids must grow and lie within 2^32 of the first.
- * @param log the UUID for the `thermomesh.drain.v1` header before each payload; undefined leaves payloads as they are
+ * @param frame what the `thermomesh.drain.v1` header before each payload needs; undefined leaves payloads as they are
  */
-export function buildGroup(messages: readonly GroupMessage[], log: Uint8Array | undefined): Group {
+export function buildGroup(messages: readonly GroupMessage[], frame: DrainFrame | undefined): Group {
   const firstLogId = messages[0]!.logId;
   let bytes = headBytes;
-  for (const { topic, payload } of messages) bytes += messageBytes(topic, payload.length, log !== undefined);
+  for (const { topic, payload } of messages)
+    bytes += messageBytes(topic, payload.length, frame !== undefined);
   const value = Buffer.allocUnsafeSlow(bytes);
   value[0] = version;
   value.writeUInt32BE(messages.length, 1);
   let at = headBytes + messages.length * entryBytes;
   let entry = headBytes;
+  let previousLogId = frame?.previousLogId ?? 0;
   for (const { logId, receivedAtMs, topic, payload } of messages) {
-    const payloadBytes = payload.length + (log === undefined ? 0 : drainHeaderBytes);
+    const payloadBytes = payload.length + (frame === undefined ? 0 : drainHeaderBytes);
     at = writePublishHead(value, at, topic, Buffer.byteLength(topic), packetIdOf(logId), payloadBytes);
-    if (log !== undefined) at = writeDrainHeader(value, at, { log, logId, receivedAtMs });
+    if (frame !== undefined) {
+      at = writeDrainHeader(value, at, { log: frame.log, logId, previousLogId, receivedAtMs });
+    }
+    previousLogId = logId;
     value.set(payload, at);
     at += payload.length;
     value.writeUInt32BE(logId - firstLogId, entry);

@@ -71,125 +71,10 @@ const resumeShare = 0.9;
 const drainPrefix = drainFilter.slice(0, -1);
 
 export function createIntake(options: IntakeOptions): Intake {
-  const { log, committer, queues, crash, limits, now } = options;
-  let waiting: Publish[] = [];
-  let pruneAt = 100_000;
-  let scheduled = false;
-  let held = false;
-
-  function schedule(): void {
-    if (scheduled || held || waiting.length === 0) return;
-    scheduled = true;
-    let taken: Batch | undefined;
-    committer
-      .submit('append', () => {
-        scheduled = false;
-        taken = takeBatch();
-        schedule();
-        return taken.operations;
-      })
-      .then(
-        () => acknowledge(taken!),
-        (error: unknown) => {
-          // The store is closing: publishers were not acknowledged and will send again.
-          if (codeOf(error) !== 'store.closed') throw error;
-        },
-      );
-  }
-
-  /** Moves publishes from the waiting line into one transaction, as far as the limits go. */
-  function takeBatch(): Batch {
-    const batch: Batch = { publishes: [], logIds: [], operations: [], groups: [] };
-    const drain: LogMessage[] = [];
-    const other: LogMessage[] = [];
-    const entries: Pending[] = [];
-    let bytes = 0;
-    let index = 0;
-    for (; index < waiting.length && batch.publishes.length < transactionMessagesMax; index++) {
-      const publish = waiting[index]!;
-      if (!publish.wanted()) continue;
-      const isReading = publish.topic.startsWith(drainPrefix);
-      const clients = queues.wanting(publish.topic, publish.qos);
-      if (isReading || clients.length > 0) {
-        const size = messageBytes(publish.topic, publish.payload.length, isReading);
-        if (bytes > 0 && bytes + size > transactionBytesMax) break;
-        if (!admits(size, bytes, drain.length)) break;
-        bytes += size;
-      }
-      const logId = log.allocate();
-      batch.publishes.push(publish);
-      batch.logIds.push(logId);
-      batch.operations.push(...publish.alongside);
-      if (!isReading && clients.length === 0) continue;
-      const messages = isReading ? drain : other;
-      messages.push({ logId, receivedAtMs: now(), topic: publish.topic, payload: publish.payload, references: clients.length });
-      for (const client of clients) entries.push({ ...client, logId, isReading, at: messages.length - 1 });
-    }
-    waiting = waiting.slice(index);
-    batch.groups.push(...log.prepare('drain', drain, batch.operations));
-    batch.groups.push(...log.prepare('other', other, batch.operations));
-    if (batch.groups.length > 0) batch.operations.push(...log.counters());
-    if (entries.length > 0) batch.operations.push(...queues.enqueue(locate(entries, batch.groups)));
-    if (batch.publishes.length > 0) crash('gateway.before-commit');
-    return batch;
-  }
-
-  /** True if the buffer limit leaves room for one more message. */
-  function admits(size: number, bytesTaken: number, messagesTaken: number): boolean {
-    if (limits === null) return true;
-    const share = held ? resumeShare : 1;
-    const room =
-      log.storedBytes + bytesTaken + size <= limits.bytesMax * share &&
-      log.buffered + messagesTaken + 1 <= limits.messagesMax * share;
-    setHeld(!room);
-    return room;
-  }
-
-  function setHeld(next: boolean): void {
-    if (next === held) return;
-    held = next;
-    options.onHeld(held);
-  }
-
-  /** I1: called when the batch is durable, never before; each `done` sends a PUBACK. */
-  function acknowledge({ publishes, logIds, groups }: Batch): void {
-    log.committed(groups);
-    if (publishes.length > 0) crash('gateway.after-commit');
-    publishes.forEach((publish, index) => publish.done(logIds[index]!));
-    // The PUBACKs leave at the end of this turn; delivery comes after them.
-    setImmediate(() => {
-      if (publishes.length > 0) crash('gateway.before-delivery');
-      log.deliverable(groups);
-      if (groups.length > 0) options.onDeliverable();
-    });
-  }
-
-  return {
-    publish(publish) {
-      waiting.push(publish);
-      prune();
-      schedule();
-    },
-    resume() {
-      if (!held || !admits(0, 0, 0)) return;
-      schedule();
-    },
-    get waiting() {
-      return waiting.length;
-    },
-    get held() {
-      return held;
-    },
-  };
-
-  /** While publishes wait for space, those of publishers that have gone are let go now and then, so that reconnects cost no memory. */
-  function prune(): void {
-    if (waiting.length < pruneAt) return;
-    waiting = waiting.filter((publish) => publish.wanted());
-    pruneAt = Math.max(100_000, waiting.length * 2);
-  }
+  return new GroupIntake(options);
 }
 
+/** What goes into one transaction. */
 interface Batch {
   publishes: Publish[];
   logIds: number[];
@@ -204,6 +89,138 @@ interface Pending {
   isReading: boolean;
   /** Position among the messages of its table. */
   at: number;
+}
+
+/** Publishes that wait before those of publishers that have gone are looked for. */
+const pruneAtLeast = 100_000;
+
+class GroupIntake implements Intake {
+  held = false;
+  readonly #options: IntakeOptions;
+  #waiting: Publish[] = [];
+  #pruneAt = pruneAtLeast;
+  #scheduled = false;
+
+  constructor(options: IntakeOptions) {
+    this.#options = options;
+  }
+
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  publish(publish: Publish): void {
+    this.#waiting.push(publish);
+    this.#prune();
+    this.#schedule();
+  }
+
+  resume(): void {
+    if (this.held && this.#admits(0, 0, 0)) this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.held || this.#waiting.length === 0) return;
+    this.#scheduled = true;
+    let batch: Batch | undefined;
+    const prepare = () => {
+      this.#scheduled = false;
+      batch = this.#takeBatch();
+      this.#schedule();
+      return batch.operations;
+    };
+    this.#options.committer.submit('append', prepare).then(
+      () => this.#acknowledge(batch!),
+      (error: unknown) => {
+        // The store is closing: publishers were not acknowledged and will send again.
+        if (codeOf(error) !== 'store.closed') throw error;
+      },
+    );
+  }
+
+  /** I1: called when the batch is durable, never before; each `done` sends a PUBACK. */
+  #acknowledge({ publishes, logIds, groups }: Batch): void {
+    const { log, crash, onDeliverable } = this.#options;
+    if (publishes.length === 0) return;
+    log.committed(groups);
+    crash('gateway.after-commit');
+    publishes.forEach((publish, index) => publish.done(logIds[index]!));
+    // The PUBACKs leave at the end of this turn; delivery comes after them.
+    setImmediate(() => {
+      crash('gateway.before-delivery');
+      log.deliverable(groups);
+      if (groups.length > 0) onDeliverable();
+    });
+  }
+
+  /** Moves publishes from the waiting line into one transaction, as far as the limits go. */
+  #takeBatch(): Batch {
+    const { log, queues, now } = this.#options;
+    const batch: Batch = { publishes: [], logIds: [], operations: [], groups: [] };
+    const messages: Record<GroupTable, LogMessage[]> = { drain: [], other: [] };
+    const entries: Pending[] = [];
+    let bytes = 0;
+    let index = 0;
+    for (; index < this.#waiting.length && batch.publishes.length < transactionMessagesMax; index++) {
+      const publish = this.#waiting[index]!;
+      if (!publish.wanted()) continue;
+      const { topic, payload } = publish;
+      const isReading = topic.startsWith(drainPrefix);
+      const clients = queues.wanting(topic, publish.qos);
+      const isStored = isReading || clients.length > 0;
+      if (isStored) {
+        const size = messageBytes(topic, payload.length, isReading);
+        if (bytes > 0 && bytes + size > transactionBytesMax) break;
+        if (!this.#admits(size, bytes, messages.drain.length)) break;
+        bytes += size;
+      }
+      const logId = log.allocate();
+      batch.publishes.push(publish);
+      batch.logIds.push(logId);
+      batch.operations.push(...publish.alongside);
+      if (!isStored) continue;
+      const table = messages[isReading ? 'drain' : 'other'];
+      table.push({ logId, receivedAtMs: now(), topic, payload, references: clients.length });
+      for (const client of clients) entries.push({ ...client, logId, isReading, at: table.length - 1 });
+    }
+    this.#waiting = this.#waiting.slice(index);
+    this.#complete(batch, messages, entries);
+    return batch;
+  }
+
+  /** Adds groups, counters and queue entries to a batch. */
+  #complete(batch: Batch, messages: Record<GroupTable, LogMessage[]>, entries: readonly Pending[]): void {
+    const { log, queues, crash } = this.#options;
+    batch.groups.push(...log.prepare('drain', messages.drain, batch.operations));
+    batch.groups.push(...log.prepare('other', messages.other, batch.operations));
+    if (batch.groups.length > 0) batch.operations.push(...log.counters());
+    if (entries.length > 0) {
+      for (const operation of queues.enqueue(locate(entries, batch.groups))) batch.operations.push(operation);
+    }
+    if (batch.publishes.length > 0) crash('gateway.before-commit');
+  }
+
+  /** True if the buffer limit leaves room for one more message. */
+  #admits(size: number, bytesTaken: number, messagesTaken: number): boolean {
+    const { log, limits } = this.#options;
+    if (limits === null) return true;
+    const share = this.held ? resumeShare : 1;
+    const room =
+      log.storedBytes + bytesTaken + size <= limits.bytesMax * share &&
+      log.buffered + messagesTaken + 1 <= Math.max(1, limits.messagesMax * share);
+    if (room === this.held) {
+      this.held = !room;
+      this.#options.onHeld(this.held);
+    }
+    return room;
+  }
+
+  /** While publishes wait for space, those of publishers that have gone are let go now and then: reconnects cost no memory. */
+  #prune(): void {
+    if (this.#waiting.length < this.#pruneAt) return;
+    this.#waiting = this.#waiting.filter((publish) => publish.wanted());
+    this.#pruneAt = Math.max(pruneAtLeast, this.#waiting.length * 2);
+  }
 }
 
 /** Finds the group and the index of each message that a session waits for. */

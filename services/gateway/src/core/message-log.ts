@@ -11,6 +11,7 @@ import {
   readGroup,
   readGroupKey,
   receivedAtOf,
+  type DrainFrame,
   type Group,
   type GroupKey,
   type GroupMessage,
@@ -131,6 +132,8 @@ class Log implements MessageLog {
   /** Groups that the drain session has done with but session queues still refer to, by first log id. */
   readonly #kept = new Set<number>();
   #nextLogId: number;
+  /** The last message for the drain session that was put into a group, ever. */
+  #lastDrainLogId: number;
   /** `accepted` with what is prepared but not yet durable. */
   #prepared: number;
   #deliverableLogId: number;
@@ -150,6 +153,7 @@ class Log implements MessageLog {
     this.#committer = committer;
     this.uuid = uuid;
     this.drainedLogId = drainedLogId;
+    this.#lastDrainLogId = drainedLogId;
     this.#references = references;
     this.#nextLogId = readCounter(store, nextLogIdKey, 1);
     this.accepted = readCounter(store, acceptedKey, 0);
@@ -161,6 +165,9 @@ class Log implements MessageLog {
 
   /** Counts what stands in the store. */
   scan(): void {
+    for (const { key, value } of this.#store.range('drain', { reverse: true, limit: 1 })) {
+      this.#lastDrainLogId = Math.max(this.#lastDrainLogId, readGroup(key, value).lastLogId);
+    }
     for (const key of this.#store.keys('other')) this.storedBytes += readGroupKey(key).bytes;
     for (const key of this.#store.keys('drain')) {
       const head = readGroupKey(key);
@@ -187,7 +194,7 @@ class Log implements MessageLog {
   prepare(table: GroupTable, messages: readonly LogMessage[], into: Operation[]): PreparedGroup[] {
     const prepared: PreparedGroup[] = [];
     for (const part of partsOf(messages)) {
-      const group = buildGroup(part, table === 'drain' ? this.uuid : undefined);
+      const group = buildGroup(part, table === 'drain' ? this.#frame() : undefined);
       into.push({ table, key: group.key, value: group.value });
       const references = part.reduce((sum, message) => sum + message.references, 0);
       if (references > 0) {
@@ -195,10 +202,18 @@ class Log implements MessageLog {
         into.push({ table: 'refs', key: numberKey(group.firstLogId), value: numberValue(references) });
       }
       prepared.push({ table, group });
-      if (table === 'drain') this.#prepared += group.count;
+      if (table === 'drain') {
+        this.#prepared += group.count;
+        this.#lastDrainLogId = group.lastLogId;
+      }
       this.storedBytes += group.bytes;
     }
     return prepared;
+  }
+
+  /** A coordinator that was sent everything in order sees each message name the one before it. */
+  #frame(): DrainFrame {
+    return { log: this.uuid, previousLogId: this.#lastDrainLogId };
   }
 
   counters(): Operation[] {

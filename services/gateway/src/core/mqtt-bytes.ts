@@ -50,7 +50,10 @@ export function writePublishHead(
 }
 
 /** A remaining length at `offset`: its value and the offset behind it; undefined if bytes are missing, null if malformed. */
-export function readLength(bytes: Buffer, offset: number): { value: number; next: number } | undefined | null {
+export function readLength(
+  bytes: Buffer,
+  offset: number,
+): { value: number; next: number } | undefined | null {
   let value = 0;
   for (let digits = 0; digits < 4; digits++) {
     const digit = bytes[offset + digits];
@@ -67,5 +70,8 @@ export function readPublish(packet: Buffer): { topic: string; payload: Buffer } 
   if (length === undefined || length === null) throw new RangeError('a stored packet is malformed');
   const topicBytes = packet.readUInt16BE(length.next);
   const topicEnd = length.next + 2 + topicBytes;
-  return { topic: packet.toString('utf8', length.next + 2, topicEnd), payload: packet.subarray(topicEnd + 2) };
+  return {
+    topic: packet.toString('utf8', length.next + 2, topicEnd),
+    payload: packet.subarray(topicEnd + 2),
+  };
 }

@@ -107,7 +107,9 @@ export class Sessions implements Queues {
   }
 
   counts(): { subsCount: number; clientsCount: number } {
-    const withSubscriptions = [...this.#sessions.values()].filter(({ subscriptions }) => subscriptions.size > 0);
+    const withSubscriptions = [...this.#sessions.values()].filter(
+      ({ subscriptions }) => subscriptions.size > 0,
+    );
     return { subsCount: this.#tree.size, clientsCount: withSubscriptions.length };
   }
 
@@ -215,7 +217,8 @@ export class Sessions implements Queues {
       return { messageId: wanted, again: true, durable: Promise.resolve() };
     }
     let messageId = wanted;
-    while ((session.byMessageId.get(messageId) ?? sequence) !== sequence) messageId = (messageId % 65_535) + 1;
+    while ((session.byMessageId.get(messageId) ?? sequence) !== sequence)
+      messageId = (messageId % 65_535) + 1;
     if (before !== undefined) session.byMessageId.delete(before.messageId);
     session.byMessageId.set(messageId, sequence);
     session.sent.set(sequence, { messageId, released: false });
@@ -264,10 +267,7 @@ export class Sessions implements Queues {
     return this.#sessions.get(clientId)?.sent.size ?? 0;
   }
 
-  async #removeEntries(
-    session: Session,
-    entries: readonly { key: Buffer; value: Buffer }[],
-  ): Promise<void> {
+  async #removeEntries(session: Session, entries: readonly { key: Buffer; value: Buffer }[]): Promise<void> {
     const operations: Operation[] = [];
     const sequences = entries.map(({ key }) => splitClientKey(key).value);
     entries.forEach(({ key, value }, at) => {
@@ -310,7 +310,8 @@ export class Sessions implements Queues {
     let group = this.#groups.get(name);
     if (group !== undefined) return group;
     group = this.#log.read(table, key);
-    if (group === undefined) throw new RangeError(`a queue refers to a group that is gone: ${key.toString('hex')}`);
+    if (group === undefined)
+      throw new RangeError(`a queue refers to a group that is gone: ${key.toString('hex')}`);
     this.#groups.set(name, group);
     if (this.#groups.size > cachedGroups) this.#groups.delete(this.#groups.keys().next().value!);
     return group;
@@ -336,7 +337,11 @@ export class Sessions implements Queues {
   }
 
   #dropIfEmpty(clientId: string, session: Session): void {
-    if (session.subscriptions.size === 0 && session.queued === 0 && this.#sessions.get(clientId) === session) {
+    if (
+      session.subscriptions.size === 0 &&
+      session.queued === 0 &&
+      this.#sessions.get(clientId) === session
+    ) {
       this.#sessions.delete(clientId);
     }
   }

@@ -1,49 +1,82 @@
 /** One blow after the other: hit, wait until the mesh is whole again, measure. */
 import { setTimeout as delay } from 'node:timers/promises';
+import type { RuleVerdict } from '@thermomesh/contracts';
 import { MeshError } from '@thermomesh/runtime';
 import { isAlive, signalProcess } from '@thermomesh/servers';
 import type { SqlPool } from '@thermomesh/sql';
 import { readCoordinator, readStatus, type Mesh } from '../client/mesh.ts';
 import { until } from '../client/until.ts';
-import type { FindVictim, Victim } from './target.ts';
+import { describeBlow, type BlowSignal, type SignalBlow } from './blow.ts';
+import { judgeHandOver } from './rules.ts';
+import { findVictim, type Victim } from './target.ts';
 
 export interface RoundOptions {
-  signal: 'KILL' | 'STOP';
-  /** STOP only: how long the process stays stopped. */
-  pauseMs: number;
   /** Readings arrive, so a successor's first commit can be waited for. */
   traffic: boolean;
   /** How long the mesh may take to be whole again. */
   recoveryTimeoutMs: number;
+  /** Writes into the timeline of the series. */
+  note: (event: string, detail?: Record<string, unknown>) => void;
 }
 
 export interface Round {
   victim: string;
-  /** Signal → the first commit of a higher epoch; null if the blow changed no epoch or nothing was there to commit. */
+  /** Blow → the first commit of a higher epoch; null if it changed no epoch, was an orderly end, or nothing was there to commit. */
   failoverMs: number | null;
+  /** Orderly ends of a coordinator: the last batch of the old epoch → the first of the new one. */
+  handOverMs: number | null;
+  rules: RuleVerdict[];
 }
 
 /**
- * Plays one round.
+ * Plays one round of a signal.
  * @throws MeshError `mesh.timeout` if the mesh does not recover in time
  */
-export async function playRound(
+export async function playSignal(
   mesh: Mesh,
   pool: SqlPool,
-  find: FindVictim,
+  blow: SignalBlow,
   options: RoundOptions,
 ): Promise<Round> {
   const timeoutMs = options.recoveryTimeoutMs;
+  const find = findVictim(mesh, blow.target, blow.node);
   const victim = await until({ what: 'a process to hurt', timeoutMs }, find);
   const hitAtMs = Date.now();
-  if (!(await signalProcess(victim.identity, options.signal === 'KILL' ? 'SIGKILL' : 'SIGSTOP'))) {
+  const signal = signalFor(blow);
+  options.note('signal.sent', {
+    signal,
+    victim: victim.name,
+    pid: victim.identity.pid,
+    epoch: victim.epoch ?? null,
+  });
+  if (!(await signalProcess(victim.identity, signal))) {
     throw new MeshError('chaos.missed', `${victim.name} ended before it could be hit`);
   }
-  if (options.signal === 'STOP') await pauseFor(victim, options.pauseMs);
-  else
+  if (blow.signal === 'STOP') {
+    await pauseFor(victim, blow.pauseMs);
+    options.note('signal.sent', { signal: 'SIGCONT', victim: victim.name, pid: victim.identity.pid });
+  } else {
     await until({ what: `${victim.name} to end`, timeoutMs }, async () => !(await isAlive(victim.identity)));
-  await untilWhole(mesh, victim, options.signal, timeoutMs);
-  return { victim: victim.name, failoverMs: await measureFailover(mesh, pool, victim, hitAtMs, options) };
+  }
+  await untilWhole(mesh, victim, blow.signal, timeoutMs);
+  options.note('mesh.whole', { victim: victim.name });
+  const failoverMs = await measureFailover(mesh, pool, victim, hitAtMs, { ...options, signal: blow.signal });
+  if (blow.signal !== 'TERM' || victim.epoch === undefined)
+    return { victim: victim.name, failoverMs, handOverMs: null, rules: [] };
+  const { gapMs, redelivered } = await measureHandOver(pool, victim.epoch);
+  const what = `${describeBlow(blow)} (${victim.name}, epoch ${victim.epoch})`;
+  return {
+    victim: victim.name,
+    failoverMs: null,
+    handOverMs: gapMs,
+    rules: [judgeHandOver(what, redelivered)],
+  };
+}
+
+/** PostgreSQL waits for all its clients after a SIGTERM; what ends it in order is SIGINT (pg_ctl's "fast"). */
+function signalFor({ signal, target }: SignalBlow): NodeJS.Signals {
+  if (signal === 'TERM') return target === 'postgres' ? 'SIGINT' : 'SIGTERM';
+  return signal === 'KILL' ? 'SIGKILL' : 'SIGSTOP';
 }
 
 async function pauseFor(victim: Victim, pauseMs: number): Promise<void> {
@@ -54,19 +87,14 @@ async function pauseFor(victim: Victim, pauseMs: number): Promise<void> {
   }
 }
 
-/** Every process is ready, the victim is a new process if it was killed, and somebody coordinates. */
-async function untilWhole(
-  mesh: Mesh,
-  victim: Victim,
-  signal: 'KILL' | 'STOP',
-  timeoutMs: number,
-): Promise<void> {
+/** Every process is ready, the victim is a new process if it was ended, and somebody coordinates. */
+async function untilWhole(mesh: Mesh, victim: Victim, signal: BlowSignal, timeoutMs: number): Promise<void> {
   await until(
     { what: `the mesh to be whole again after ${signal} of ${victim.name}`, timeoutMs, pollMs: 100 },
     async () => {
       const record = mesh.run()?.processes.find(({ name }) => name === victim.name);
       const same = record?.pid === victim.identity.pid && record.startTime === victim.identity.startTime;
-      if (signal === 'KILL' && (record?.ready !== true || same)) return false;
+      if (signal !== 'STOP' && (record?.ready !== true || same)) return false;
       return (await readStatus(mesh)).ready;
     },
   );
@@ -77,13 +105,13 @@ async function measureFailover(
   pool: SqlPool,
   victim: Victim,
   hitAtMs: number,
-  { signal, traffic, recoveryTimeoutMs: timeoutMs }: RoundOptions,
+  { signal, traffic, recoveryTimeoutMs: timeoutMs }: RoundOptions & { signal: BlowSignal },
 ): Promise<number | null> {
   const { epoch } = victim;
   if (epoch === undefined) return null;
-  // A pause that is shorter than the detection time rightly changes nothing; a killed coordinator must be followed.
+  // A pause that is shorter than the detection time rightly changes nothing; one that ended must be followed.
   const changed = async () => ((await readCoordinator(mesh))?.epoch ?? 0) > epoch;
-  if (signal === 'KILL') await until({ what: `an epoch above ${epoch}`, timeoutMs }, changed);
+  if (signal !== 'STOP') await until({ what: `an epoch above ${epoch}`, timeoutMs }, changed);
   else if (!(await changed())) return null;
   if (!traffic) return firstCommitAfter(pool, epoch, hitAtMs);
   return until(
@@ -99,4 +127,17 @@ async function firstCommitAfter(pool: SqlPool, epoch: number, hitAtMs: number): 
   const rows = await pool.query<{ atMs: number | null }>(sql, [epoch]).catch(() => []);
   const atMs = rows[0]?.atMs ?? null;
   return atMs === null ? null : Math.max(0, atMs - hitAtMs);
+}
+
+async function measureHandOver(
+  pool: SqlPool,
+  epoch: number,
+): Promise<{ gapMs: number | null; redelivered: number }> {
+  const sql = `
+    WITH successor AS (SELECT min(epoch) AS epoch FROM drain_batches WHERE epoch > $1)
+    SELECT (extract(epoch FROM min(committed_at) - (SELECT max(committed_at) FROM drain_batches WHERE epoch = $1))
+      * 1000)::float8 AS "gapMs", coalesce(sum(redelivered), 0)::int AS redelivered
+    FROM drain_batches WHERE epoch = (SELECT epoch FROM successor)`;
+  const [row] = await pool.query<{ gapMs: number | null; redelivered: number }>(sql, [epoch]);
+  return row ?? { gapMs: null, redelivered: 0 };
 }

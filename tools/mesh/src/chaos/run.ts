@@ -7,17 +7,35 @@ import { judgeLoad, startLoad, type LoadVerdict, type RunningLoad } from '../cli
 import { readStatus, type Mesh } from '../client/mesh.ts';
 import { until } from '../client/until.ts';
 import { openPool, verifyMesh } from '../verdict/verify.ts';
-import { playRound, type Round, type RoundOptions } from './rounds.ts';
+import { blowSignals, checkBlow, describeBlow, pauseMsOf, type Blow, type BlowSignal } from './blow.ts';
+import type { CutBlow } from './cut.ts';
+import { playCut } from './play-cut.ts';
+import { randomBlows, targetsOf } from './random.ts';
+import { playSignal, type Round, type RoundOptions } from './rounds.ts';
+import { mergeRules } from './rules.ts';
+import type { Step } from './schedule.ts';
 import { countStaleWrites } from './stale-writes.ts';
 import { summarise } from './summary.ts';
-import { checkTarget, findVictim, type TargetKind } from './target.ts';
+import type { TargetKind } from './target.ts';
+import { openTimeline, type Timeline } from './timeline.ts';
 
-export interface ChaosOptions extends Omit<RoundOptions, 'traffic'> {
-  target: TargetKind;
-  node: number | undefined;
+export interface ChaosOptions {
+  /** A process by its role, `random` ones, `links` (with `cut`) or a `schedule` (with `steps`). */
+  target: TargetKind | 'random' | 'links' | 'schedule';
+  node?: number | undefined;
+  /** Of `random`: only this one; left out: KILL and STOP. */
+  signal: BlowSignal | undefined;
+  /** Of STOP, how long; of `random`, how long at most; undefined: 3 s. */
+  pauseMs: number | undefined;
+  cut?: CutBlow | undefined;
+  steps?: Step[] | undefined;
+  /** Of `random`. */
+  seed?: number | undefined;
   times: number;
   /** From one blow to the next; more if the mesh is not whole yet. */
   everyMs: number;
+  /** How long the mesh may take to be whole again. */
+  recoveryTimeoutMs: number;
   /** Readings that a generator sends meanwhile; undefined: none. */
   load: { devices: number; rate: number } | undefined;
   drainTimeoutMs: number;
@@ -29,16 +47,20 @@ const loadSecondsMax = 86_400;
 const readyTimeoutMs = 60_000;
 
 /**
- * Hurts the target again and again, then judges. A mesh that does not recover is a broken verdict, not an error.
+ * Plays the series, then judges. A mesh that does not recover is a broken verdict, not an error.
  * @throws MeshError `usage`, `mesh.timeout` if the mesh is not ready in the first place, `load.failed`
  */
 export async function runChaos(mesh: Mesh, options: ChaosOptions): Promise<ChaosDocument> {
-  checkTarget(mesh, options.target, options.node);
+  const steps = stepsOf(mesh, options);
+  for (const { blow } of steps) checkBlow(mesh, blow);
   await until(
     { what: 'the mesh to be ready', timeoutMs: readyTimeoutMs },
     async () => (await readStatus(mesh)).ready,
   );
   const stale = await countStaleWrites(mesh);
+  const timeline = openTimeline(mesh);
+  const what = describeSeries(options);
+  timeline.note('series.begun', { what, rounds: steps.length });
   const load =
     options.load === undefined
       ? undefined
@@ -47,12 +69,77 @@ export async function runChaos(mesh: Mesh, options: ChaosOptions): Promise<Chaos
   let failure: string | undefined;
   try {
     await load?.sending;
-    await playRounds(mesh, options, load !== undefined, rounds);
+    await playSteps(mesh, steps, options, load !== undefined, timeline, rounds);
   } catch (error) {
     if (load !== undefined && rounds.length === 0) await rethrowIfLoadFailed(load, error);
     failure = messageOf(error);
+    timeline.note('series.cut_short', { reason: failure });
     options.onProgress(failure);
   }
+  const ended = await judgeSeries(mesh, options, load, failure);
+  const rules = mergeRules(rounds.flatMap((round) => round.rules));
+  const complete = ended.failure === undefined && rounds.length === steps.length;
+  const document: ChaosDocument = {
+    ok: complete && ended.ok && rules.every(({ ok }) => ok),
+    target: what,
+    rounds: rounds.length,
+    failoverMs: summarise(measured(rounds, 'failoverMs')),
+    handOverMs: summarise(measured(rounds, 'handOverMs')),
+    rules,
+    seed: options.target === 'random' ? (options.seed ?? 0) : null,
+    folder: timeline.folder,
+    ...ended.fields,
+    staleWritesRefused: await stale.total(),
+  };
+  timeline.note('series.judged', { ok: document.ok, rules, invariants: document.invariants });
+  timeline.close(ended.ledgers);
+  return document;
+}
+
+/** Every blow of the series with its time; 0 is as soon as the one before is over. */
+function stepsOf(mesh: Mesh, options: ChaosOptions): Step[] {
+  const { target, node, times, signal, pauseMs = pauseMsOf.STOP } = options;
+  const all = (blow: Blow): Step[] => Array.from({ length: times }, () => ({ atMs: 0, blow }));
+  switch (target) {
+    case 'schedule':
+      return options.steps ?? [];
+    case 'links':
+      return options.cut === undefined ? [] : all(options.cut);
+    case 'random': {
+      const signals = signal === undefined ? blowSignals.filter((each) => each !== 'TERM') : [signal];
+      const targets = targetsOf(mesh.run()?.processes ?? []);
+      return randomBlows(options.seed ?? 0, times, targets, signals, pauseMs).map((blow) => ({
+        atMs: 0,
+        blow,
+      }));
+    }
+    default:
+      return all({ kind: 'signal', target, node, signal: signal ?? 'KILL', pauseMs });
+  }
+}
+
+function describeSeries({ target, node, cut, seed }: ChaosOptions): string {
+  if (target === 'random') return `random (seed ${seed ?? 0})`;
+  if (target === 'links' && cut !== undefined) return describeBlow(cut);
+  return node === undefined ? target : `${target} ${node}`;
+}
+
+const measured = (rounds: Round[], what: 'failoverMs' | 'handOverMs') =>
+  rounds.map((round) => round[what]).filter((value) => value !== null);
+
+type Judged = Pick<
+  ChaosDocument,
+  'drainMs' | 'load' | 'jobs' | 'lost' | 'duplicated' | 'corrupted' | 'invariants'
+>;
+
+/** Ends the load, waits for the drain and judges the promises. */
+async function judgeSeries(
+  mesh: Mesh,
+  options: ChaosOptions,
+  load: RunningLoad | undefined,
+  cutShort: string | undefined,
+): Promise<{ ok: boolean; failure: string | undefined; ledgers: string[]; fields: Judged }> {
+  let failure = cutShort;
   load?.finish();
   const summary = await load?.finished;
   options.onProgress('draining');
@@ -71,50 +158,67 @@ export async function runChaos(mesh: Mesh, options: ChaosOptions): Promise<Chaos
     onProgress: options.onProgress,
   });
   const judged = verdict?.document ?? comparison;
-  const complete = failure === undefined && rounds.length === options.times;
   return {
-    ok: complete && document.ok && (verdict?.ok ?? true),
-    target: options.node === undefined ? options.target : `${options.target} ${options.node}`,
-    rounds: rounds.length,
-    failoverMs: summarise(rounds.flatMap(({ failoverMs }) => (failoverMs === null ? [] : [failoverMs]))),
-    drainMs,
-    load: loadOf(verdict),
-    jobs: null,
-    lost: judged?.lost ?? 0,
-    duplicated: judged?.duplicated ?? 0,
-    corrupted: judged?.corrupted ?? 0,
-    staleWritesRefused: await stale.total(),
-    invariants:
-      failure === undefined
-        ? document.invariants
-        : document.invariants.map((each) => withFailure(each, failure)),
+    ok: document.ok && (verdict?.ok ?? true),
+    failure,
+    ledgers: summary === undefined ? [] : [summary.ledger],
+    fields: {
+      drainMs,
+      load: loadOf(verdict),
+      jobs: null,
+      lost: judged?.lost ?? 0,
+      duplicated: judged?.duplicated ?? 0,
+      corrupted: judged?.corrupted ?? 0,
+      invariants:
+        failure === undefined
+          ? document.invariants
+          : document.invariants.map((each) => withFailure(each, failure)),
+    },
   };
 }
 
-async function playRounds(
+async function playSteps(
   mesh: Mesh,
+  steps: Step[],
   options: ChaosOptions,
   loaded: boolean,
+  timeline: Timeline,
   rounds: Round[],
 ): Promise<void> {
-  const find = findVictim(mesh, options.target, options.node);
   const traffic = loaded || (mesh.run()?.processes ?? []).some(({ role }) => role === 'fleet');
+  const { recoveryTimeoutMs, onProgress } = options;
+  const roundOptions: RoundOptions = { traffic, recoveryTimeoutMs, note: timeline.note };
   const pool = openPool(mesh);
+  const begunAt = Date.now();
   try {
-    for (let number = 1; number <= options.times; number += 1) {
+    for (const [index, { atMs, blow }] of steps.entries()) {
       const startedAt = Date.now();
-      options.onProgress(
-        `round ${number} of ${options.times}: ${options.signal} ${options.target} ${options.node ?? ''}`.trimEnd(),
-      );
-      const round = await playRound(mesh, pool, find, { ...options, traffic });
+      await delay(Math.max(0, begunAt + atMs - startedAt));
+      const head = `round ${index + 1} of ${steps.length}`;
+      onProgress(`${head}: ${describeBlow(blow)}`);
+      timeline.note('round.begun', { round: index + 1, what: describeBlow(blow) });
+      const round =
+        blow.kind === 'links'
+          ? await playCut(mesh, pool, blow, roundOptions)
+          : await playSignal(mesh, pool, blow, roundOptions);
       rounds.push(round);
-      const failover = round.failoverMs === null ? '' : `, failover ${Math.round(round.failoverMs)} ms`;
-      options.onProgress(`round ${number} of ${options.times}: ${round.victim} is whole again${failover}`);
-      if (number < options.times) await delay(Math.max(0, options.everyMs - (Date.now() - startedAt)));
+      timeline.note('round.over', { round: index + 1, ...round });
+      onProgress(`${head}: ${describeRound(round)}`);
+      if (options.target !== 'schedule' && index + 1 < steps.length)
+        await delay(Math.max(0, options.everyMs - (Date.now() - startedAt)));
     }
   } finally {
     await pool.close();
   }
+}
+
+function describeRound({ victim, failoverMs, handOverMs, rules }: Round): string {
+  return [
+    `${victim} is over, the mesh is whole again`,
+    ...(failoverMs === null ? [] : [`failover ${Math.round(failoverMs)} ms`]),
+    ...(handOverMs === null ? [] : [`hand-over ${Math.round(handOverMs)} ms`]),
+    ...rules.filter(({ ok }) => !ok).map(({ id, detail }) => `BROKEN ${id}: ${detail}`),
+  ].join(', ');
 }
 
 /** A generator that could not even begin makes every later number meaningless. */

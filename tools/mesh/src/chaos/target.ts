@@ -4,7 +4,7 @@ import { identify, type ProcessIdentity } from '@thermomesh/servers';
 import { readCoordinator, type Mesh } from '../client/mesh.ts';
 import { livingProcess } from '../state/run-file.ts';
 
-export const targetKinds = ['coordinator', 'gateway', 'postgres', 'node'] as const;
+export const targetKinds = ['coordinator', 'gateway', 'postgres', 'node', 'fleet'] as const;
 export type TargetKind = (typeof targetKinds)[number];
 
 /** A process that is about to be hurt. */
@@ -31,6 +31,7 @@ export function findVictim(mesh: Mesh, kind: TargetKind, node: number | undefine
       };
     case 'gateway':
     case 'postgres':
+    case 'fleet':
       return async () => named(mesh, kind);
     case 'node':
       return async () => {
@@ -60,6 +61,9 @@ export function checkTarget(mesh: Mesh, kind: TargetKind, node: number | undefin
       'usage',
       "this mesh uses the PostgreSQL that DATABASE_URL names: it is not the mesh's to kill",
     );
+  }
+  if (kind === 'fleet' && !processes.some(({ role }) => role === 'fleet')) {
+    throw new MeshError('usage', 'this mesh runs no fleet: start it with "mesh up --fleet"');
   }
   if (kind === 'node' && !processes.some(({ name }) => name === `node-${node}`)) {
     throw new MeshError('usage', `there is no node ${node} in this mesh`);

@@ -1,15 +1,31 @@
 /** `mesh chaos` */
-import { Argument, InvalidArgumentError, Option, type Command } from 'commander';
-import { runChaos } from '../chaos/run.ts';
+import { randomInt } from 'node:crypto';
+import type { ChaosDocument } from '@thermomesh/contracts';
+import { MeshError } from '@thermomesh/runtime';
+import { Argument, Option, type Command } from 'commander';
+import { blowSignals, pauseMsOf, type BlowSignal } from '../chaos/blow.ts';
+import { parsePartition, parseSelectors, type CutBlow } from '../chaos/cut.ts';
+import { seedMax } from '../chaos/random.ts';
+import { runChaos, type ChaosOptions } from '../chaos/run.ts';
+import { readSchedule } from '../chaos/schedule.ts';
 import { targetKinds, type TargetKind } from '../chaos/target.ts';
 import { openMesh } from '../client/mesh.ts';
 import type { MeshConfig } from '../config.ts';
-import { renderDrain, renderDurations, renderLoad, renderVerdicts } from '../view/verdict.ts';
+import { renderDrain, renderDurations, renderLoad, renderRules, renderVerdicts } from '../view/verdict.ts';
 import { numberWithin, printJson, say, wholeNumber, withOutput, type OutputOptions } from './options.ts';
 
 interface ChaosFlags extends OutputOptions {
-  signal: 'KILL' | 'STOP';
-  pauseMs: number;
+  signal?: BlowSignal;
+  pauseMs?: number;
+  partition?: string;
+  cut?: string;
+  slow?: string;
+  silent?: boolean;
+  oneWay?: 'out' | 'in';
+  delayMs?: number;
+  bandwidth?: number;
+  schedule?: string;
+  seed?: number;
   times: number;
   every: number;
   load?: boolean;
@@ -20,29 +36,59 @@ interface ChaosFlags extends OutputOptions {
 }
 
 const help = `
-coordinator is whichever node coordinates at that moment. After the last round the backlog is
-drained and the promises are judged as by "mesh verify".
-failoverMs: from the signal to the first commit of a higher epoch; it needs readings: --load or a fleet.
+coordinator is whichever node coordinates at that moment. random hits coordinator, gateway, postgres, any
+node and the fleet, with KILL and STOP unless --signal says which; the seed is printed and --seed repeats it.
+TERM ends a process in order, and it is started again (PostgreSQL is told so with SIGINT).
+
+Links (of a mesh that is up with --proxied) are named <coordinator|every|node-N>:<nodes|gateway|postgres|node-N>,
+several with commas. A cut resets connections and refuses new ones; --silent drops in silence instead; --one-way
+drops what the end (or side) named first sends (out) or would receive (in). They heal after --pause-ms.
+
+A schedule is a JSON list: [{"atMs": 0, "target": "coordinator", "signal": "KILL"},
+{"atMs": 9000, "partition": "1,2/3,4,5", "pauseMs": 5000, "silent": true}]; tools/mesh/README.md has all fields.
+
+After the last round the backlog is drained and the promises are judged as by "mesh verify"; cuts also by the
+rules that exactly one side drains and that a cut and its heal cost at most one epoch each.
+failoverMs: from the blow to the first commit of a higher epoch; it needs readings: --load or a fleet.
 
 Exit code: 1 if a promise is broken or the mesh does not recover in time.
 
 Examples:
   mesh chaos coordinator --times 5 --load --json
   mesh chaos coordinator --signal STOP --pause-ms 5000 --load
+  mesh chaos coordinator --signal TERM --load
   mesh chaos node 3
-  mesh chaos postgres --times 3 --every 5000 --load --rate 2000`;
+  mesh chaos random --times 50 --load
+  mesh chaos --partition 1,2/3,4,5 --load
+  mesh chaos --cut coordinator:postgres,coordinator:gateway --silent --pause-ms 10000 --load
+  mesh chaos --slow every:nodes --delay-ms 50 --bandwidth 100000 --load
+  mesh chaos --schedule storm.json --load`;
 
 export function addChaos(program: Command, config: () => MeshConfig): void {
-  withOutput(program.command('chaos'))
-    .description('kill or pause one part of a running mesh and judge what became of the promises')
-    .addArgument(new Argument('<target>', 'what to hurt').choices([...targetKinds]))
+  const command = withOutput(program.command('chaos'))
+    .description('hurt one part of a running mesh, or its links, and judge what became of the promises')
+    .addArgument(new Argument('[target]', 'what to hurt').choices([...targetKinds, 'random']))
     .addArgument(new Argument('[n]', 'node: which one').argParser(wholeNumber(1, 9)))
     .addOption(
-      new Option('--signal <signal>', 'kill -9, or SIGSTOP and later SIGCONT')
-        .choices(['KILL', 'STOP'])
-        .default('KILL'),
+      new Option(
+        '--signal <signal>',
+        'kill -9; SIGSTOP and later SIGCONT; an orderly end (default: KILL)',
+      ).choices(blowSignals),
     )
-    .option('--pause-ms <ms>', 'STOP: how long it stays stopped', wholeNumber(1, 600_000), 3_000)
+    .option(
+      '--pause-ms <ms>',
+      'how long it stays stopped (default: 3000), or cut (default: 6000)',
+      wholeNumber(1, 600_000),
+    )
+    .option('--partition <sides>', 'cut the links between sides: 1,2/3,4,5; who is not named keeps all')
+    .option('--cut <links>', 'cut these links')
+    .option('--slow <links>', 'these links pass, but late or narrow')
+    .option('--silent', 'with --partition, --cut: nothing arrives and nobody is told')
+    .addOption(new Option('--one-way <way>', 'with --partition, --cut: only one way').choices(['out', 'in']))
+    .option('--delay-ms <ms>', 'with --slow: each way', wholeNumber(1, 60_000))
+    .option('--bandwidth <bytes>', 'with --slow: bytes per second', wholeNumber(1, 1_000_000_000))
+    .option('--schedule <file>', 'blows with their times, as JSON')
+    .option('--seed <n>', 'of random', wholeNumber(0, seedMax))
     .option('--times <n>', 'rounds', wholeNumber(1, 10_000), 1)
     .option(
       '--every <ms>',
@@ -55,16 +101,12 @@ export function addChaos(program: Command, config: () => MeshConfig): void {
     .option('--rate <n>', 'with --load: readings per second', numberWithin(0.01, 1_000_000), 500)
     .option('--recovery-seconds <n>', 'how long one recovery may take', numberWithin(1, 3_600), 60)
     .option('--drain-seconds <n>', 'how long the backlog may take at the end', numberWithin(1, 3_600), 120)
-    .addHelpText('after', help)
-    .action(async (target: TargetKind, node: number | undefined, flags: ChaosFlags) => {
-      if (target !== 'node' && node !== undefined)
-        throw new InvalidArgumentError(`${target} takes no number`);
-      const mesh = openMesh(config(), flags.name);
-      const document = await runChaos(mesh, {
-        target,
-        node,
-        signal: flags.signal,
-        pauseMs: flags.pauseMs,
+    .addHelpText('after', help);
+  command.action(
+    async (target: TargetKind | 'random' | undefined, node: number | undefined, flags: ChaosFlags) => {
+      const series = seriesOf(target, node, flags, (text) => command.error(`error: ${text}`));
+      const document = await runChaos(openMesh(config(), flags.name), {
+        ...series,
         times: flags.times,
         everyMs: flags.every,
         load: flags.load === true ? { devices: flags.devices, rate: flags.rate } : undefined,
@@ -73,15 +115,74 @@ export function addChaos(program: Command, config: () => MeshConfig): void {
         onProgress: say,
       });
       if (flags.json === true) printJson(document);
-      else {
-        console.log(`${document.ok ? 'PASSED' : 'FAILED'}: ${document.target}, ${document.rounds} round(s)`);
-        console.log(`failover    ${renderDurations(document.failoverMs)}`);
-        console.log(
-          `drained in  ${renderDrain(document.drainMs)}; stale writes refused: ${document.staleWritesRefused}`,
-        );
-        if (document.load !== null) console.log(renderLoad(document.load));
-        console.log(renderVerdicts(document.invariants));
-      }
+      else for (const line of report(document)) console.log(line);
       if (!document.ok) process.exitCode = 1;
-    });
+    },
+  );
+}
+
+type Series = Pick<ChaosOptions, 'target' | 'node' | 'signal' | 'pauseMs' | 'cut' | 'steps' | 'seed'>;
+
+/** What the words mean, or one line about why they mean nothing. */
+function seriesOf(
+  target: TargetKind | 'random' | undefined,
+  node: number | undefined,
+  flags: ChaosFlags,
+  refuse: (text: string) => never,
+): Series {
+  const { signal, pauseMs, schedule, seed } = flags;
+  const ofLinks = ['partition', 'cut', 'slow', 'silent', 'oneWay', 'delayMs', 'bandwidth'] as const;
+  const links = ofLinks.some((flag) => flags[flag] !== undefined);
+  const kinds = [target !== undefined, links, schedule !== undefined].filter(Boolean).length;
+  if (kinds !== 1) {
+    refuse('say what to hurt: a target, or links (--partition, --cut, --slow), or a --schedule; one of them');
+  }
+  if (target !== 'node' && node !== undefined) refuse(`${target ?? 'this'} takes no number`);
+  if (seed !== undefined && target !== 'random') refuse('--seed is for random');
+  if (signal !== undefined && target === undefined) refuse('--signal is for a target');
+  if (schedule !== undefined) {
+    if (flags.times !== 1 || pauseMs !== undefined) refuse('a schedule has its own rounds and pauses');
+    return { target: 'schedule', signal, pauseMs, steps: readSchedule(schedule) };
+  }
+  if (links) return { target: 'links', signal, pauseMs, cut: cutOf(flags, refuse) };
+  if (target === 'random') {
+    const chosen = seed ?? randomInt(seedMax);
+    say(`seed ${chosen}: --seed ${chosen} plays the same blows again`);
+    return { target, signal, pauseMs, seed: chosen };
+  }
+  return { target: target ?? 'coordinator', node, signal, pauseMs };
+}
+
+function cutOf(flags: ChaosFlags, refuse: (text: string) => never): CutBlow {
+  const { partition, cut, slow, delayMs = 0, bandwidth } = flags;
+  try {
+    return {
+      kind: 'links',
+      partition: partition === undefined ? [] : parsePartition(partition),
+      cut: cut === undefined ? [] : parseSelectors(cut),
+      slow: slow === undefined ? [] : parseSelectors(slow),
+      silent: flags.silent === true,
+      oneWay: flags.oneWay,
+      delayMs,
+      bytesPerSecond: bandwidth ?? null,
+      pauseMs: flags.pauseMs ?? pauseMsOf.links,
+    };
+  } catch (error) {
+    if (error instanceof MeshError) return refuse(error.message);
+    throw error;
+  }
+}
+
+function report(document: ChaosDocument): string[] {
+  const { load, handOverMs } = document;
+  return [
+    `${document.ok ? 'PASSED' : 'FAILED'}: ${document.target}, ${document.rounds} round(s)`,
+    `failover    ${renderDurations(document.failoverMs)}`,
+    ...(handOverMs === null ? [] : [`hand-over   ${renderDurations(handOverMs)}`]),
+    `drained in  ${renderDrain(document.drainMs)}; stale writes refused: ${document.staleWritesRefused}`,
+    ...(load === null ? [] : [renderLoad(load)]),
+    renderVerdicts(document.invariants),
+    ...(document.rules.length === 0 ? [] : [renderRules(document.rules)]),
+    `timeline, logs and ledger: ${document.folder ?? '-'}`,
+  ];
 }

@@ -25,6 +25,7 @@ interface UpFlags extends OutputOptions {
   fleet?: boolean;
   devices: number;
   nodes: number;
+  proxied?: boolean;
   mqttPort?: number;
   httpPort?: number;
   env?: UpOptions['extraEnv'];
@@ -34,7 +35,7 @@ interface UpFlags extends OutputOptions {
 const impatienceMs = 2_000;
 
 const help = `
-Processes are named postgres, gateway, node-1 … node-5 and fleet. Whatever dies is started again.
+Processes are named postgres, links, gateway, node-1 … node-5 and fleet. Whatever dies is started again.
 --env gives a variable to one process. Names that begin with CRASH_ reach its first start only: a
 process that is started again does not crash at the same point again.
 
@@ -45,6 +46,7 @@ unless this start made the first one).
 Examples:
   mesh up --fleet
   mesh up --detach --name second
+  mesh up --detach --proxied      for mesh chaos --partition, --cut, --slow
   mesh up --detach --mqtt-port 1884 --http-port 8081 --env node-5:CRASH_POINT=analytics.after-commit:3`;
 
 export function addUp(program: Command, config: () => MeshConfig): void {
@@ -54,6 +56,7 @@ export function addUp(program: Command, config: () => MeshConfig): void {
     .option('--fleet', 'run simulated thermostats too')
     .option('--devices <n>', 'how many of them', wholeNumber(1, 10_000), 20)
     .option('--nodes <n>', 'analytics nodes', wholeNumber(1, 9), 5)
+    .option('--proxied', 'links of the nodes go through proxies that "mesh chaos" can cut, stall and slow')
     .option('--mqtt-port <port>', 'MQTT (default: 1883 for the mesh "main", else a free one)', portNumber)
     .option('--http-port <port>', 'HTTP (default: 8080 for the mesh "main", else a free one)', portNumber)
     .option('--env <process:KEY=VALUE>', 'a variable for one process; can be given several times', collectEnv)
@@ -67,6 +70,7 @@ export function addUp(program: Command, config: () => MeshConfig): void {
         httpPort: flags.httpPort,
         nodes: flags.nodes,
         fleetDevices: flags.fleet === true ? flags.devices : 0,
+        proxied: flags.proxied === true,
         extraEnv: flags.env ?? {},
       };
       await (flags.detach === true

@@ -14,6 +14,8 @@ export interface Layout {
   gatewayDir: string;
   logsDir: string;
   ledgersDir: string;
+  /** What each series of chaos left for its reader. */
+  runsDir: string;
   fleetFile: string;
   /** A file here, named like a process, keeps the supervisor from starting that process again. */
   holdsDir: string;
@@ -43,6 +45,7 @@ export function layoutOf(home: string, name: string): Layout {
     gatewayDir: inside('gateway'),
     logsDir: inside('logs'),
     ledgersDir: inside('ledgers'),
+    runsDir: inside('runs'),
     fleetFile: inside('fleet.json'),
     holdsDir: inside('holds'),
     logFile: (processName) => inside('logs', `${processName}.log`),

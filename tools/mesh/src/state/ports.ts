@@ -9,12 +9,16 @@ export interface MeshPorts {
   postgres: number;
   /** By node id, from 1. */
   nodes: number[];
+  /** By link name, and `control` for the process that holds them; empty unless the mesh was started with proxies. */
+  links?: Record<string, number>;
 }
 
 export interface PortWishes {
   mqtt?: number | undefined;
   http?: number | undefined;
   nodes: number;
+  /** Names that proxies need ports for. */
+  links?: string[];
   /** The standard ports 1883 and 8080 are tried: the default mesh does. */
   standard: boolean;
 }
@@ -49,7 +53,12 @@ export async function choosePorts(
   for (let index = 0; index < wishes.nodes; index += 1) {
     nodes.push(await pick(`node ${index + 1}`, undefined, kept?.nodes[index], undefined));
   }
-  const ports = { mqtt, http, postgres, nodes };
+  // Kept although this start may not need them: a later one with proxies finds them again.
+  const links: Record<string, number> = { ...kept?.links };
+  for (const link of wishes.links ?? []) {
+    links[link] = await pick(`the link ${link}`, undefined, kept?.links?.[link], undefined);
+  }
+  const ports = { mqtt, http, postgres, nodes, links };
   writeJson(layout.portsFile, ports);
   return ports;
 }

@@ -5,7 +5,7 @@ import { MeshError } from '@thermomesh/runtime';
 import { readJson, writeJson } from './files.ts';
 import type { Layout } from './layout.ts';
 
-export type ProcessRole = 'postgres' | 'gateway' | 'analytics' | 'fleet';
+export type ProcessRole = 'postgres' | 'links' | 'gateway' | 'analytics' | 'fleet';
 
 /** One process of the mesh as its supervisor sees it. */
 export interface ProcessRecord {

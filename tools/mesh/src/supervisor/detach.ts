@@ -63,6 +63,7 @@ export async function startDetached(config: MeshConfig, layout: Layout, options:
 function wordsOf(options: UpOptions): string[] {
   const words = ['up', '--name', options.name, '--nodes', String(options.nodes)];
   if (options.fleetDevices > 0) words.push('--fleet', '--devices', String(options.fleetDevices));
+  if (options.proxied) words.push('--proxied');
   if (options.mqttPort !== undefined) words.push('--mqtt-port', String(options.mqttPort));
   if (options.httpPort !== undefined) words.push('--http-port', String(options.httpPort));
   for (const [process, values] of Object.entries(options.extraEnv)) {

@@ -9,7 +9,7 @@ import type { MeshEvent } from './spec.ts';
 const stopTimeoutMs = 10_000;
 
 /**
- * Ends every process of the mesh that still lives, in order: fleet, nodes, gateway, PostgreSQL. Processes are told by pid and
+ * Ends every process of the mesh that still lives, in order: fleet, nodes, gateway, links, PostgreSQL. Processes are told by pid and
  * start time (a pid that somebody else got meanwhile is left alone), by the mark in their environment, and PostgreSQL by its
  * pid file. Only for a mesh without a supervisor.
  * @returns how many were ended
@@ -26,7 +26,7 @@ export async function endLeftovers(layout: Layout, onEvent: (event: MeshEvent) =
     if (!found.has(identity.pid))
       found.set(identity.pid, { name: 'unrecorded', role: 'analytics', identity });
   }
-  for (const role of ['fleet', 'analytics', 'gateway']) {
+  for (const role of ['fleet', 'analytics', 'gateway', 'links']) {
     const group = [...found.values()].filter((entry) => entry.role === role);
     await Promise.all(group.map(async ({ identity }) => endProcess(identity, stopTimeoutMs)));
     for (const { name, identity } of group) onEvent({ event: 'leftover.ended', name, pid: identity.pid });

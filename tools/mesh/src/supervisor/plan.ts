@@ -6,9 +6,11 @@ import { MeshError } from '@thermomesh/runtime';
 import { startPostgres } from '@thermomesh/servers';
 import type { MeshConfig } from '../config.ts';
 import { tailOf } from '../state/files.ts';
+import { controlName } from '../links/names.ts';
 import type { Layout } from '../state/layout.ts';
 import type { MeshPorts } from '../state/ports.ts';
 import { launchNode, markName } from './child.ts';
+import { linkPort, linkSpecs, nodeAddresses } from './addresses.ts';
 import type { Launched, ProcessSpec } from './spec.ts';
 import type { Stage } from './supervisor.ts';
 
@@ -18,6 +20,8 @@ export interface PlanOptions {
   ports: MeshPorts;
   /** Simulated devices; 0 runs no fleet. */
   fleetDevices: number;
+  /** Links of the nodes go through the proxies of a process of their own. */
+  proxied: boolean;
   /** By process name; values over what the plan sets. */
   extraEnv: Record<string, Record<string, string>>;
   notice: (line: string) => void;
@@ -58,9 +62,10 @@ export function planMesh(options: PlanOptions): MeshPlan {
   };
   let databaseUrl = config.databaseUrl ?? null;
   const ownDatabase = config.databaseUrl === undefined;
+  const own = ownDatabase ? [postgresSpec(options, (url) => (databaseUrl = url))] : [];
   const stages: Stage[] = [
     {
-      specs: ownDatabase ? [postgresSpec(options, (url) => (databaseUrl = url))] : [],
+      specs: options.proxied ? [...own, linksSpec(options)] : own,
       after: async () => runMigrations(options, databaseUrl ?? ''),
     },
     { specs: [gatewaySpec(options, urls)] },
@@ -114,10 +119,7 @@ function nodeSpec(
   const own = () => ({
     ...commonEnv(layout),
     NODE_ID: String(id),
-    PEERS: urls.nodes.map((peer, index) => `${index + 1}=${peer}`).join(','),
-    DATABASE_URL: databaseUrl(),
-    MQTT_URL: urls.mqtt,
-    GATEWAY_URL: urls.http,
+    ...nodeAddresses(options, id, { ...urls, database: databaseUrl() }),
     HTTP_PORT: String(port),
   });
   const script = 'services/analytics/src/main.ts';
@@ -128,6 +130,26 @@ function nodeSpec(
     ports: { http: port },
     logFile: layout.logFile(name),
     launch: async (start) => launchService(options, name, script, url, start, own()),
+  };
+}
+
+function linksSpec(options: PlanOptions): ProcessSpec {
+  const { config, layout, ports } = options;
+  const control = linkPort(ports, controlName);
+  const url = `http://${host}:${control}`;
+  const own = () => ({
+    MESH_SECRET_FILE: layout.secretFile,
+    HTTP_PORT: String(control),
+    LINKS: JSON.stringify(linkSpecs(ports, config.databaseUrl)),
+  });
+  return {
+    name: 'links',
+    role: 'links',
+    url,
+    ports: { http: control },
+    logFile: layout.logFile('links'),
+    launch: async (start) =>
+      launchService(options, 'links', 'tools/mesh/src/links/main.ts', url, start, own()),
   };
 }
 

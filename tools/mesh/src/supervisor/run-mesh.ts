@@ -11,6 +11,7 @@ import { lockSupervisor, writeRunFile, type ProcessRecord, type RunFile } from '
 import { ensureSecret } from '../state/secrets.ts';
 import { rotateLog } from './child.ts';
 import { endLeftovers } from './leftovers.ts';
+import { controlName, linkNames } from '../links/names.ts';
 import { planMesh, type MeshPlan } from './plan.ts';
 import type { MeshEvent } from './spec.ts';
 import { createSupervisor } from './supervisor.ts';
@@ -23,6 +24,8 @@ export interface UpOptions {
   nodes: number;
   /** Simulated devices; 0 runs no fleet. */
   fleetDevices: number;
+  /** Every link of a node goes through a proxy that `mesh chaos` can cut. */
+  proxied: boolean;
   /** By process name, from `--env`. */
   extraEnv: Record<string, Record<string, string>>;
 }
@@ -78,7 +81,8 @@ async function makePlan(
 ): Promise<MeshPlan> {
   const notice = (text: string) => tell({ event: 'notice', text });
   const { mqttPort: mqtt, httpPort: http, nodes, name } = options;
-  const ports = await choosePorts(layout, { mqtt, http, nodes, standard: name === 'main' }, notice);
+  const links = options.proxied ? [controlName, ...linkNames(nodes)] : [];
+  const ports = await choosePorts(layout, { mqtt, http, nodes, links, standard: name === 'main' }, notice);
   const plan = planMesh({ ...options, config, layout, ports, notice });
   const unknown = Object.keys(options.extraEnv).filter((process) => !plan.names.includes(process));
   if (unknown.length > 0) {

@@ -1,5 +1,10 @@
 /** Verdicts for people. */
-import { invariants as promises, type InvariantVerdict, type LoadDocument } from '@thermomesh/contracts';
+import {
+  invariants as promises,
+  type InvariantVerdict,
+  type LoadDocument,
+  type RuleVerdict,
+} from '@thermomesh/contracts';
 import { show, showMs } from './table.ts';
 
 /** A line for each invariant. */
@@ -10,6 +15,11 @@ export function renderVerdicts(verdicts: InvariantVerdict[]): string {
         `${ok ? 'kept  ' : 'BROKEN'}  ${id} ${promises[id as keyof typeof promises]}: ${detail}`,
     )
     .join('\n');
+}
+
+/** A line for each rule of the series. */
+export function renderRules(rules: RuleVerdict[]): string {
+  return rules.map(({ id, ok, detail }) => `${ok ? 'kept  ' : 'BROKEN'}  ${id}: ${detail}`).join('\n');
 }
 
 /** The outcome of a load. */

@@ -37,8 +37,8 @@ export const mutants: Mutant[] = [
     promise: 'I1',
     guard: 'a reading that is stored already is not inserted again',
     file: migration,
-    find: '      FROM given_rows\n      ON CONFLICT DO NOTHING\n',
-    replace: '      FROM given_rows\n',
+    find: '    WHERE log_id > mark\n    ON CONFLICT DO NOTHING;\n',
+    replace: '    WHERE log_id > mark;\n',
     suites: [storeSuite],
   },
   {

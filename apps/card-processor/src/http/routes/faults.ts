@@ -1,5 +1,5 @@
 import { HttpError, type HttpApp } from '@thermomesh/runtime';
-import { noFaults, type FaultPlan } from '../../core/faults.ts';
+import { noFaults } from '../../core/faults.ts';
 import type { RouteDeps } from '../app.ts';
 import { FaultsBody } from '../schemas.ts';
 
@@ -8,10 +8,10 @@ export function faultRoutes(app: HttpApp, { faults }: RouteDeps): void {
   const config = { access: 'admin' } as const;
   app.get('/v1/faults', { config }, async () => ({ ...faults.plan, given: faults.given }));
   app.put('/v1/faults', { config, schema: { body: FaultsBody } }, async ({ body }) => {
-    const plan = { ...noFaults, ...body };
-    const sum = Object.values(plan.rates).reduce((total, rate) => total + rate, 0);
+    const { rates = {} } = body;
+    const sum = Object.values(rates).reduce<number>((total, rate) => total + (rate ?? 0), 0);
     if (sum > 1) throw new HttpError(400, 'faults.rates', `the rates add up to ${sum}, which is more than 1`);
-    faults.plan = plan;
+    faults.plan = { ...noFaults, ...body, rates };
     return faults.plan;
   });
   app.delete('/v1/faults', { config }, async () => {

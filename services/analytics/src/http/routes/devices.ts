@@ -1,8 +1,8 @@
 import { deviceIdPattern, measuredAtMaxMs } from '@thermomesh/contracts';
-import { HttpError, type HttpApp } from '@thermomesh/runtime';
+import { decodeCursor, HttpError, pageOf, type HttpApp } from '@thermomesh/runtime';
 import Type from 'typebox';
 import type { RouteDeps } from '../app.ts';
-import { decodeCursor, pageOf } from '../cursor.ts';
+
 import { BucketRow, DeviceRow, Page, PageQuery, ReadingRow } from '../schemas.ts';
 
 const DeviceParams = Type.Object({ deviceId: Type.String({ pattern: deviceIdPattern.source }) });

@@ -1,8 +1,8 @@
 import { deviceIdPattern } from '@thermomesh/contracts';
-import type { HttpApp } from '@thermomesh/runtime';
+import { decodeCursor, pageOf, type HttpApp } from '@thermomesh/runtime';
 import Type from 'typebox';
 import type { RouteDeps } from '../app.ts';
-import { decodeCursor, pageOf } from '../cursor.ts';
+
 import { Page, PageQuery, RejectedRow } from '../schemas.ts';
 
 const RejectedQuery = Type.Object({

@@ -1,7 +1,12 @@
 /** A small MQTT 3.1.1 client on a socket for tests: it does only what the test says, so that a test may also misbehave. */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import mqtt, { type IConnackPacket, type IConnectPacket, type IPublishPacket, type Packet } from 'mqtt-packet';
+import mqtt, {
+  type IConnackPacket,
+  type IConnectPacket,
+  type IPublishPacket,
+  type Packet,
+} from 'mqtt-packet';
 
 export interface TestClient {
   readonly socket: Socket;

@@ -13,7 +13,11 @@ for (;;) {
   const operations: Operation[] = [];
   for (let count = 0; count < 100; count++) {
     last += 1;
-    operations.push({ table: 'drain', key: numberKey(last), value: Buffer.alloc(100 + (last % 5000), last % 251) });
+    operations.push({
+      table: 'drain',
+      key: numberKey(last),
+      value: Buffer.alloc(100 + (last % 5000), last % 251),
+    });
   }
   operations.push({ table: 'meta', key: lastKey, value: numberValue(last) });
   await store.commit(operations).durable;

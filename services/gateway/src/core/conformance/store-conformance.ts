@@ -29,7 +29,8 @@ export function storeConformance(name: string, open: () => Promise<Subject>): vo
       }
     });
   }
-  const texts = (store: Store, range = {}) => [...store.range('drain', range)].map(({ value }) => value.toString());
+  const texts = (store: Store, range = {}) =>
+    [...store.range('drain', range)].map(({ value }) => value.toString());
 
   describe(`store: ${name}`, () => {
     check('has nothing at first', async ({ store }) => {
@@ -38,7 +39,10 @@ export function storeConformance(name: string, open: () => Promise<Subject>): vo
     });
 
     check('a durable commit is read back, and tables are apart', async ({ store }) => {
-      const commit = store.commit([put(1, 'one'), { table: 'meta', key: numberKey(1), value: Buffer.from('m') }]);
+      const commit = store.commit([
+        put(1, 'one'),
+        { table: 'meta', key: numberKey(1), value: Buffer.from('m') },
+      ]);
       await commit.applied;
       await commit.durable;
       assert.equal(store.get('drain', numberKey(1))?.toString(), 'one');
@@ -46,12 +50,15 @@ export function storeConformance(name: string, open: () => Promise<Subject>): vo
       assert.equal(store.get('other', numberKey(1)), undefined);
     });
 
-    check('operations of a commit take effect in order, commits in the order of the calls', async ({ store }) => {
-      const first = store.commit([put(1, 'a'), remove(1), put(2, 'a'), put(2, 'b')]);
-      const second = store.commit([put(1, 'c'), remove(2), remove(99)]);
-      await Promise.all([first.durable, second.durable]);
-      assert.deepEqual(texts(store), ['c']);
-    });
+    check(
+      'operations of a commit take effect in order, commits in the order of the calls',
+      async ({ store }) => {
+        const first = store.commit([put(1, 'a'), remove(1), put(2, 'a'), put(2, 'b')]);
+        const second = store.commit([put(1, 'c'), remove(2), remove(99)]);
+        await Promise.all([first.durable, second.durable]);
+        assert.deepEqual(texts(store), ['c']);
+      },
+    );
 
     check('ranges are in key order: start inclusive, end exclusive, limit', async ({ store }) => {
       await store.commit([3, 1, 2 ** 40, 2, 300].map((key) => put(key, String(key)))).durable;
@@ -79,9 +86,15 @@ export function storeConformance(name: string, open: () => Promise<Subject>): vo
       await store.commit([put(1, 'other'), put(2, Buffer.alloc(300_000, 9)), remove(3)]).durable;
       for (let key = 1; key <= 2; key++) store.get('drain', numberKey(key));
       assert.equal(one.toString(), 'first');
-      assert.deepEqual(all.map(({ value }) => value.length), [5, 300_000, 5]);
+      assert.deepEqual(
+        all.map(({ value }) => value.length),
+        [5, 300_000, 5],
+      );
       assert.ok(all[1]!.value.equals(large));
-      assert.deepEqual(all.map(({ key }) => key), [1, 2, 3].map(numberKey));
+      assert.deepEqual(
+        all.map(({ key }) => key),
+        [1, 2, 3].map(numberKey),
+      );
     });
 
     check('what was durable is there after it was opened again', async ({ store, reopen }) => {

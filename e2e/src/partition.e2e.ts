@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { parsePartition, parseSelectors, startMesh, type CutBlow, type MeshHandle } from '@thermomesh/mesh';
+import { withMesh } from './support.ts';
+
+/** A cut of real links, which proxies of their own hold: no process is told that it is a test. */
+function cutOf(options: Partial<CutBlow> & { sides?: string; links?: string; slowLinks?: string }): CutBlow {
+  const { sides, links, slowLinks, ...rest } = options;
+  return {
+    kind: 'links',
+    partition: sides === undefined ? [] : parsePartition(sides),
+    cut: links === undefined ? [] : parseSelectors(links),
+    slow: slowLinks === undefined ? [] : parseSelectors(slowLinks),
+    silent: false,
+    delayMs: 0,
+    bytesPerSecond: null,
+    pauseMs: 6_000,
+    ...rest,
+  };
+}
+
+const silentMs = 10_000;
+const cuts: [hazard: string, cut: CutBlow, moves: boolean][] = [
+  ['{1,2} from {3,4,5}', cutOf({ sides: '1,2/3,4,5' }), false],
+  ['{1,2} from {3,4,5} in silence', cutOf({ sides: '1,2/3,4,5', silent: true }), false],
+  ['the coordinator alone from all its peers', cutOf({ links: 'coordinator:nodes' }), false],
+  ['everybody from everybody', cutOf({ links: 'every:nodes' }), false],
+  ['one way: nobody hears the coordinator', cutOf({ links: 'coordinator:nodes', oneWay: 'out' }), false],
+  ['one way: the coordinator hears nobody', cutOf({ links: 'coordinator:nodes', oneWay: 'in' }), false],
+  [
+    'the coordinator alone from PostgreSQL',
+    cutOf({ links: 'coordinator:postgres', pauseMs: silentMs }),
+    true,
+  ],
+  [
+    'the coordinator alone from PostgreSQL, in silence',
+    cutOf({ links: 'coordinator:postgres', silent: true, pauseMs: 14_000 }),
+    true,
+  ],
+  ['the coordinator alone from the gateway', cutOf({ links: 'coordinator:gateway' }), true],
+  [
+    'the coordinator alone from the gateway, in silence',
+    cutOf({ links: 'coordinator:gateway', silent: true, pauseMs: silentMs }),
+    true,
+  ],
+  [
+    'the coordinator from everything at once',
+    cutOf({ links: 'coordinator:nodes,coordinator:gateway,coordinator:postgres', pauseMs: silentMs }),
+    true,
+  ],
+  [
+    'late and narrow links between everybody',
+    cutOf({ slowLinks: 'every:nodes,every:gateway,every:postgres', delayMs: 20, bytesPerSecond: 200_000 }),
+    false,
+  ],
+];
+
+describe('a cut', () => {
+  let mesh: MeshHandle;
+  before(async () => {
+    mesh = await startMesh({ proxied: true });
+  });
+  after(() => mesh.remove());
+
+  for (const [hazard, cut, moves] of cuts) {
+    it(`${hazard}: exactly one side drains, at most one epoch for the cut and one for the heal`, async () => {
+      const before = await mesh.coordinator();
+      const document = await mesh.chaos({ target: 'links', cut, load: { devices: 20, rate: 300 } });
+      assert.ok(document.ok, JSON.stringify(document, undefined, 1));
+      assert.deepEqual([document.lost, document.duplicated, document.corrupted], [0, 0, 0]);
+      assert.deepEqual(
+        document.rules.map(({ id }) => id),
+        ['one-side-drains', 'drain-goes-on', 'one-epoch-per-cut', 'one-epoch-per-heal'],
+      );
+      // Who can drain keeps its title; who alone cannot yields, and takes it back after the heal.
+      const settled = await mesh.coordinator();
+      assert.deepEqual(settled, { node: before.node, epoch: before.epoch + (moves ? 2 : 0) });
+    });
+  }
+
+  it('leaves a timeline with cut, epochs and heal in their order, the logs and the ledger', async () => {
+    const cut = cutOf({ links: 'coordinator:gateway' });
+    const { folder } = await mesh.chaos({ target: 'links', cut, load: { devices: 5, rate: 50 } });
+    assert.ok(folder !== null);
+    const lines = readFileSync(path.join(folder, 'timeline.ndjson'), 'utf8').trim().split('\n');
+    const told = lines.map((line) => JSON.parse(line) as { time: string; event: string });
+    const events = told.map(({ event }) => event);
+    const order = ['series.begun', 'links.cut', 'node.unfit', 'coordinator.epoch_taken', 'links.healed'];
+    const places = order.map((event) => events.indexOf(event));
+    assert.ok(
+      places[0] !== -1 && places.every((place, index) => place >= (places[index - 1] ?? 0)),
+      lines.join('\n'),
+    );
+    assert.ok(existsSync(path.join(folder, 'logs', 'node-5.log')));
+    assert.ok(existsSync(path.join(folder, 'logs', 'links.log')));
+  });
+});
+
+describe('after all others have died', () => {
+  it('one surviving node still drains', async () => {
+    await withMesh({ proxied: true, nodes: 3 }, async (mesh) => {
+      const load = mesh.startLoad({ devices: 20, rate: 300, seconds: 6 });
+      await load.sending;
+      for (const node of ['node-3', 'node-2']) {
+        mesh.hold(node);
+        await mesh.kill(node);
+      }
+      const { document } = await mesh.judgeLoad(load);
+      assert.deepEqual([document.lost, document.duplicated, document.corrupted], [0, 0, 0]);
+      assert.equal(document.stored, document.sent);
+      assert.equal((await mesh.coordinator()).node, 1);
+    });
+  });
+});

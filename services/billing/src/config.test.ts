@@ -1,0 +1,29 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { readBillingConfig } from './config.ts';
+
+const good = {
+  MESH_SECRET: 'm'.repeat(32),
+  BILLING_SECRET: 'b'.repeat(32),
+  PROCESSOR_SECRET: 'p'.repeat(32),
+  PROCESSOR_URL: 'http://127.0.0.1:1',
+  DATABASE_URL: 'postgresql://127.0.0.1/x',
+};
+
+it('the defaults agree with one another', () => {
+  assert.equal(readBillingConfig(good).REPLICA, 'billing-1');
+});
+
+it('all faults are reported at once', () => {
+  const bad = {
+    ...good,
+    BILLING_SECRET: good.MESH_SECRET,
+    LEASE_MS: '1000',
+    KEY_RETENTION_DAYS: '30',
+    CRASH_POINT: 'nowhere',
+  };
+  assert.throws(
+    () => readBillingConfig(bad),
+    /LEASE_MS[^]*KEY_RETENTION_DAYS[^]*BILLING_SECRET[^]*CRASH_POINT/,
+  );
+});

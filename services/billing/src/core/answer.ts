@@ -1,0 +1,34 @@
+/** The final answer as the caller gets it: made once, stored as text, replayed byte for byte. */
+import type { PaymentDocument, RefundDocument } from '@thermomesh/contracts';
+import type { Outcome } from '@thermomesh/idempotency';
+import type { Operation } from './operation.ts';
+
+/** What the processor said for good. */
+export interface ProcessorAnswer {
+  outcome: Outcome;
+  reference: string;
+  reason: string | null;
+}
+
+export function answerBody(operation: Operation, answer: ProcessorAnswer, nowMs: number): string {
+  const { transactionId, payer, amountMinor, currency, paymentId } = operation;
+  const common = {
+    processorReference: answer.reference,
+    reason: answer.reason,
+    answeredAt: new Date(nowMs).toISOString(),
+  };
+  if (paymentId === null) {
+    const document: PaymentDocument = {
+      transactionId,
+      status: answer.outcome,
+      payer,
+      amountMinor,
+      currency,
+      ...common,
+    };
+    return JSON.stringify(document);
+  }
+  const status = answer.outcome === 'charged' ? 'refunded' : 'declined';
+  const document: RefundDocument = { transactionId, paymentId, status, amountMinor, currency, ...common };
+  return JSON.stringify(document);
+}

@@ -1,0 +1,117 @@
+/** A replica put together: the store, the processor, the sweeper and the HTTP surface. Tests use the same composition. */
+import {
+  createCallerGatekeeper,
+  createCrashHook,
+  createHealth,
+  createMetrics,
+  listen,
+  parseCrashPlan,
+  type ApiScope,
+  type Log,
+  type Service,
+} from '@thermomesh/runtime';
+import { createPool } from '@thermomesh/sql';
+import { createAnswerWatch } from './answer-watch.ts';
+import { createProcessorClient } from './adapters/http-processor.ts';
+import { createOperationStore, type OperationStore } from './adapters/pg-operations.ts';
+import { createPaymentQueries } from './adapters/pg-payment-queries.ts';
+import type { Config } from './config.ts';
+import { createSecrets } from './core/secrets.ts';
+import { createBillingApp } from './http/app.ts';
+import { createBillingMetrics, type BillingMetrics } from './metrics.ts';
+import { createPayments, type Payments } from './payments.ts';
+import { createSweeper } from './sweeper.ts';
+
+export interface BillingService extends Service {
+  /** The port that HTTP listens on; known once started. */
+  readonly httpPort: number;
+}
+
+const callerScopes: readonly ApiScope[] = ['read', 'checkout'];
+
+export async function createService(config: Config, log: Log): Promise<BillingService> {
+  const registry = createMetrics();
+  const metrics = createBillingMetrics(registry);
+  const health = createHealth();
+  const pool = createPool({
+    url: config.DATABASE_URL,
+    applicationName: `thermomesh-${config.REPLICA}`,
+    connectionsMax: config.SQL_CONNECTIONS_MAX,
+    connectTimeoutMs: config.SQL_CONNECT_TIMEOUT_MS,
+    statementTimeoutMs: config.SQL_STATEMENT_TIMEOUT_MS,
+  });
+  const store = createOperationStore(pool, config.REPLICA, config.LEASE_MS);
+  const payments = composePayments(config, log, store, metrics);
+  const sweeper = createSweeper({
+    payments,
+    store,
+    metrics,
+    log,
+    sweepIntervalMs: config.SWEEP_INTERVAL_MS,
+    sweepRowsMax: config.SWEEP_ROWS_MAX,
+    retireIntervalMs: config.RETIRE_INTERVAL_MS,
+    retentionDays: config.KEY_RETENTION_DAYS,
+  });
+  health.add('postgresql', () => sweeper.fault());
+  const scopes = Object.fromEntries(config.CALLERS.split(',').map((name) => [name, callerScopes]));
+  const app = await createBillingApp(
+    {
+      log,
+      health,
+      metrics: registry,
+      gatekeeper: createCallerGatekeeper(config.MESH_SECRET, scopes),
+      bodyBytesMax: config.BODY_BYTES_MAX,
+    },
+    {
+      payments,
+      queries: createPaymentQueries(pool),
+      metrics,
+      retryAfterSeconds: config.RETRY_AFTER_SECONDS,
+    },
+  );
+  let httpPort = 0;
+  let stopped: Promise<void> | undefined;
+  async function stop(): Promise<void> {
+    health.close();
+    await sweeper.stop();
+    // Answers under way first: closing the app breaks their connections.
+    await payments.settle();
+    await app.close();
+    await payments.settle();
+    await pool.close();
+  }
+  return {
+    get httpPort() {
+      return httpPort;
+    },
+    async start() {
+      sweeper.start();
+      httpPort = Number(new URL(await listen(app, config.HTTP_HOST, config.HTTP_PORT)).port);
+      log.info({ event: 'billing.listening', httpPort, replica: config.REPLICA });
+    },
+    stop: () => (stopped ??= stop()),
+  };
+}
+
+/** The worker's surroundings: store, processor, secrets, limits. */
+function composePayments(config: Config, log: Log, store: OperationStore, metrics: BillingMetrics): Payments {
+  return createPayments({
+    store,
+    processor: createProcessorClient({
+      url: config.PROCESSOR_URL,
+      secret: config.PROCESSOR_SECRET,
+      timeoutMs: config.PROCESSOR_TIMEOUT_MS,
+    }),
+    secrets: createSecrets(config.BILLING_SECRET),
+    metrics,
+    log,
+    crash: createCrashHook(parseCrashPlan(config.CRASH_POINT), config.CRASH_WITNESS_FILE),
+    limits: {
+      sendsPerAttemptMax: config.PROCESSOR_SENDS_MAX,
+      pauseMs: config.PROCESSOR_PAUSE_MS,
+      doubtPauseMs: config.DOUBT_PAUSE_MS,
+    },
+    watch: createAnswerWatch(store, config.ANSWER_POLL_MS),
+    answerWaitMs: config.ANSWER_WAIT_MS,
+  });
+}

@@ -1,0 +1,201 @@
+/**
+ * Drives the pure life of a payment (libs/idempotency) with the store and the processor: carries out each effect, and feeds back
+ * what came of it.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import {
+  initialState,
+  step,
+  type PaymentEffect,
+  type PaymentEvent,
+  type PaymentState,
+} from '@thermomesh/idempotency';
+import type { CrashHook, Log } from '@thermomesh/runtime';
+import type { ProcessorClient } from './adapters/http-processor.ts';
+import type { ClaimResult, NewOperation, OperationStore } from './adapters/pg-operations.ts';
+import { answerBody, type ProcessorAnswer } from './core/answer.ts';
+import { recordOf, type Operation, type OperationKey } from './core/operation.ts';
+import type { Secrets } from './core/secrets.ts';
+import type { BillingMetrics } from './metrics.ts';
+
+export interface WorkerDeps {
+  store: OperationStore;
+  processor: ProcessorClient;
+  secrets: Secrets;
+  metrics: BillingMetrics;
+  log: Log;
+  crash: CrashHook;
+  limits: { sendsPerAttemptMax: number; pauseMs: number; doubtPauseMs: number };
+}
+
+/** How one run ended. `waiting`: another worker has it, or the sweeper will. */
+export type RunResult =
+  | { type: 'answered'; body: string; replayed: boolean }
+  | { type: 'waiting' }
+  | { type: 'refused' }
+  | { type: 'retired' }
+  | { type: 'not_refundable'; why: Exclude<ClaimResult, 'claimed' | 'exists'> };
+
+/** One run of one worker for one operation. */
+export class Worker {
+  readonly #deps: WorkerDeps;
+  readonly #key: OperationKey;
+  readonly #claimed: NewOperation | undefined;
+  #state: PaymentState = initialState;
+  #operation: Operation | undefined;
+  #answer: ProcessorAnswer | undefined;
+  #body: string | undefined;
+  #result: RunResult = { type: 'waiting' };
+
+  private constructor(deps: WorkerDeps, key: OperationKey, claimed: NewOperation | undefined) {
+    this.#deps = deps;
+    this.#key = key;
+    this.#claimed = claimed;
+  }
+
+  /** A caller asks. */
+  static async ask(deps: WorkerDeps, operation: NewOperation): Promise<RunResult> {
+    return new Worker(deps, operation, operation).#run({ type: 'asked' });
+  }
+
+  /** The sweeper found it in doubt. */
+  static async sweep(deps: WorkerDeps, operation: Operation): Promise<RunResult> {
+    const worker = new Worker(deps, operation, undefined);
+    worker.#operation = operation;
+    return worker.#run({ type: 'swept', record: recordOf(operation) });
+  }
+
+  async #run(first: PaymentEvent): Promise<RunResult> {
+    const todo: PaymentEffect[] = [];
+    for (let event: PaymentEvent | undefined = first; ;) {
+      if (event !== undefined) {
+        const [state, effects] = step(this.#state, event, this.#deps.limits);
+        this.#state = state;
+        todo.push(...effects);
+      }
+      const effect = todo.shift();
+      if (effect === undefined) return this.#result;
+      event = await this.#carryOut(effect);
+    }
+  }
+
+  /** Returns what the core has to hear; undefined if it is nothing. */
+  async #carryOut(effect: PaymentEffect): Promise<PaymentEvent | undefined> {
+    const { store, limits } = this.#deps;
+    switch (effect.type) {
+      case 'claim':
+        return this.#claim();
+      case 'takeOver':
+        return this.#takeOver(effect.from);
+      case 'chargeAgain':
+        await delay(limits.pauseMs);
+        return this.#written(await store.recordCharging(this.#key, effect.attempt), 'recorded');
+      case 'record':
+        return this.#written(await store.recordCharging(this.#key, effect.attempt), 'recorded');
+      case 'charge':
+        return this.#charge();
+      case 'commit':
+        return this.#commit(effect.attempt);
+      case 'release':
+        await store.release(this.#key, effect.attempt, limits.doubtPauseMs);
+        return undefined;
+      case 'answer':
+        this.#result = this.#answered(effect.replayed);
+        return undefined;
+      case 'wait':
+        this.#result = { type: 'waiting' };
+        return undefined;
+      case 'refuse':
+        this.#result = { type: 'refused' };
+        return undefined;
+    }
+  }
+
+  async #claim(): Promise<PaymentEvent | undefined> {
+    const { store } = this.#deps;
+    if (this.#claimed === undefined) throw new TypeError('only an asked operation is claimed');
+    const result = await store.claim(this.#claimed);
+    if (result !== 'claimed' && result !== 'exists') {
+      this.#result = { type: 'not_refundable', why: result };
+      return undefined;
+    }
+    this.#operation = await store.load(this.#key);
+    if (this.#operation === undefined) throw new TypeError('a claimed key has no row');
+    if (result === 'claimed') return { type: 'claimWon' };
+    if (this.#operation.retired) {
+      this.#result = { type: 'retired' };
+      return undefined;
+    }
+    this.#body = this.#operation.answerBody ?? undefined;
+    return {
+      type: 'found',
+      record: recordOf(this.#operation),
+      fingerprint: this.#claimed.fingerprint,
+      leaseOver: this.#operation.leaseOver,
+    };
+  }
+
+  async #takeOver(from: number): Promise<PaymentEvent> {
+    const { store, metrics, log } = this.#deps;
+    const attempt = await store.takeOver(this.#key, from);
+    if (attempt === undefined) return { type: 'fenced' };
+    metrics.takeOvers.inc();
+    log.info({ event: 'payment.taken_over', ...this.#names(), attempt });
+    return { type: 'tookOver', attempt };
+  }
+
+  async #charge(): Promise<PaymentEvent> {
+    const { processor, secrets, metrics, log, crash } = this.#deps;
+    const operation = this.#held();
+    const token = operation.tokenBox === null ? undefined : secrets.open(this.#key, operation.tokenBox);
+    crash('billing.before-charge');
+    const reply = await processor.send(operation, token);
+    crash('billing.after-charge');
+    metrics.sends.inc({ result: reply.known ? reply.answer.outcome : 'unknown' });
+    if (!reply.known) {
+      log.warn({
+        event: 'payment.outcome_unknown',
+        ...this.#names(),
+        attempt: this.#state.attempt,
+        why: reply.why,
+      });
+      return { type: 'processorUnknown' };
+    }
+    this.#answer = reply.answer;
+    return { type: 'processorAnswered', outcome: reply.answer.outcome };
+  }
+
+  async #commit(attempt: number): Promise<PaymentEvent> {
+    const { store, crash } = this.#deps;
+    if (this.#answer === undefined) throw new TypeError('nothing to commit');
+    const body = answerBody(this.#held(), this.#answer, Date.now());
+    const done = await store.finish(this.#key, attempt, this.#answer, body);
+    if (done) {
+      this.#body = body;
+      crash('billing.after-commit');
+    }
+    return this.#written(done, 'committed');
+  }
+
+  #written(done: boolean, reply: 'recorded' | 'committed'): PaymentEvent {
+    if (done) return { type: reply };
+    const { metrics, log } = this.#deps;
+    metrics.fenced.inc();
+    log.warn({ event: 'payment.fenced', ...this.#names(), attempt: this.#state.attempt });
+    return { type: 'fenced' };
+  }
+
+  #answered(replayed: boolean): RunResult {
+    if (this.#body === undefined) throw new TypeError('an answered operation has no answer');
+    return { type: 'answered', body: this.#body, replayed };
+  }
+
+  #held(): Operation {
+    if (this.#operation === undefined) throw new TypeError('no operation is held');
+    return this.#operation;
+  }
+
+  #names(): OperationKey {
+    return { caller: this.#key.caller, transactionId: this.#key.transactionId };
+  }
+}

@@ -1,0 +1,42 @@
+/** What can be done to a mesh: a signal to a process, or something wrong with its links for a while. */
+import { MeshError } from '@thermomesh/runtime';
+import type { Mesh } from '../client/mesh.ts';
+import { checkCut, describeCut, type CutBlow } from './cut.ts';
+import { checkTarget, type TargetKind } from './target.ts';
+
+export const blowSignals = ['KILL', 'STOP', 'TERM'] as const;
+/** kill -9; SIGSTOP and later SIGCONT; an orderly end, after which the supervisor starts it again. */
+export type BlowSignal = (typeof blowSignals)[number];
+
+export interface SignalBlow {
+  kind: 'signal';
+  target: TargetKind;
+  /** For the target `node`: which one. */
+  node?: number | undefined;
+  signal: BlowSignal;
+  /** STOP only: how long the process stays stopped. */
+  pauseMs: number;
+}
+
+export type Blow = SignalBlow | CutBlow;
+
+export const pauseMsOf = { STOP: 3_000, links: 6_000 } as const;
+
+/** @throws MeshError `usage` if this mesh has no such target or link */
+export function checkBlow(mesh: Mesh, blow: Blow): void {
+  if (blow.kind === 'signal') return checkTarget(mesh, blow.target, blow.node);
+  const processes = mesh.run()?.processes ?? [];
+  if (!processes.some(({ role }) => role === 'links')) {
+    throw new MeshError(
+      'usage',
+      `the links of the mesh "${mesh.name}" cannot be cut: start it with "mesh up --proxied"`,
+    );
+  }
+  checkCut(blow, processes.filter(({ role }) => role === 'analytics').length);
+}
+
+export function describeBlow(blow: Blow): string {
+  if (blow.kind === 'links') return describeCut(blow);
+  const { signal, target, node } = blow;
+  return `${signal} ${target}${node === undefined ? '' : ` ${node}`}`;
+}

@@ -1,0 +1,65 @@
+/** `mesh bench`: the bench is a program of its own, started as a process. */
+import { spawn } from 'node:child_process';
+import path from 'node:path';
+import type { Command } from 'commander';
+import type { MeshConfig } from '../config.ts';
+import { withOutput, type OutputOptions } from './options.ts';
+
+interface BenchFlags extends OutputOptions {
+  quick?: boolean;
+  strict?: boolean;
+  only?: string;
+  profile?: string;
+}
+
+const help = `
+It starts servers of its own, in a temporary folder, and ends them; no running mesh is touched.
+Exit code: 0 also when a target is missed (--strict makes that 1); 1 if an arm could not be measured.
+
+Examples:
+  mesh bench ingest --quick
+  mesh bench ingest --only drain,failover --json`;
+
+const passedOn = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+export function addBench(program: Command, config: () => MeshConfig): void {
+  withOutput(program.command('bench'))
+    .description('measure the telemetry path on this machine, each arm beside another in the same run')
+    .argument('<what>', 'ingest')
+    .option('--quick', 'about a minute and a half instead of half an hour')
+    .option('--strict', 'exit code 1 if a target is missed')
+    .option('--only <parts>', 'of publish, end-to-end, latency, drain, failover')
+    .option('--profile <folder>', 'let gateway and node write CPU profiles there')
+    .addHelpText('after', help)
+    .action(async (what: string, flags: BenchFlags) => {
+      process.exitCode = await runBench(config(), [what, ...wordsOf(flags)]);
+    });
+}
+
+function wordsOf({ name, only, profile, ...flags }: BenchFlags): string[] {
+  const switches = (['quick', 'json', 'strict'] as const).filter((flag) => flags[flag] === true);
+  const values = Object.entries({ name, only, profile }).filter(([, value]) => value !== undefined);
+  return [
+    ...switches.map((flag) => `--${flag}`),
+    ...values.flatMap(([flag, value]) => [`--${flag}`, String(value)]),
+  ];
+}
+
+/** @returns its exit code */
+async function runBench({ root, environment }: MeshConfig, words: string[]): Promise<number> {
+  const child = spawn(process.execPath, [path.join(root, 'bench/src/main.ts'), ...words], {
+    env: environment,
+    stdio: 'inherit',
+  });
+  // In a terminal the bench gets a Ctrl-C itself; it ends its servers only once.
+  const forward = (signal: NodeJS.Signals) => void child.kill(signal);
+  for (const signal of passedOn) process.on(signal, forward);
+  try {
+    return await new Promise((resolve, reject) => {
+      child.once('error', reject);
+      child.once('exit', (code) => resolve(code ?? 1));
+    });
+  } finally {
+    for (const signal of passedOn) process.off(signal, forward);
+  }
+}
