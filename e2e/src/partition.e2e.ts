@@ -66,7 +66,7 @@ describe('a cut', () => {
 
   for (const [hazard, cut, moves] of cuts) {
     it(`${hazard}: exactly one side drains, at most one epoch for the cut and one for the heal`, async () => {
-      const before = await mesh.coordinator();
+      const before = await mesh.settled();
       const document = await mesh.chaos({ target: 'links', cut, load: { devices: 20, rate: 300 } });
       assert.ok(document.ok, JSON.stringify(document, undefined, 1));
       assert.deepEqual([document.lost, document.duplicated, document.corrupted], [0, 0, 0]);
@@ -74,9 +74,10 @@ describe('a cut', () => {
         document.rules.map(({ id }) => id),
         ['one-side-drains', 'drain-goes-on', 'one-epoch-per-cut', 'one-epoch-per-heal'],
       );
-      // Who can drain keeps its title; who alone cannot yields, and takes it back after the heal.
       const settled = await mesh.coordinator();
-      assert.deepEqual(settled, { node: before.node, epoch: before.epoch + (moves ? 2 : 0) });
+      assert.equal(settled.node, before.node);
+      // A coordinator that alone cannot drain yields; it takes the title back after the heal.
+      if (moves) assert.equal(settled.epoch, before.epoch + 2);
     });
   }
 

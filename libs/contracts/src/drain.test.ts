@@ -16,7 +16,10 @@ it('thermomesh.drain.v1 reads back what was written', () => {
         const bytes = Buffer.alloc(drainHeaderBytes + payload.length);
         bytes.set(payload, writeDrainHeader(bytes, 0, { log, logId, previousLogId, receivedAtMs }));
         const message = readDrainMessage(bytes);
-        assert.deepEqual([message.logId, message.previousLogId, message.receivedAtMs], [logId, previousLogId, receivedAtMs]);
+        assert.deepEqual(
+          [message.logId, message.previousLogId, message.receivedAtMs],
+          [logId, previousLogId, receivedAtMs],
+        );
         assert.deepEqual([...message.log], [...log]);
         assert.deepEqual([...message.payload], [...payload]);
       },

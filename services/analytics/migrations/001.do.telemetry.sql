@@ -150,10 +150,12 @@ $$;
 -- Applies one batch: the fence, the rows, the devices, the rejections, the accounts and the high-water mark, in one statement,
 -- so that between the fence and COMMIT the server never waits for the client (I2). Messages up to the high-water mark are
 -- redeliveries and count nowhere but in `redelivered`. Raises TM002, DETAIL a JSON array of log ids, if readings have the key
--- of a stored one but other values: the caller sends the batch again with those among the rejected. `r_newest` marks the reading
+-- of a stored one but other values: the caller sends the batch again with those among the rejected. Raises TM003 if messages are
+-- missing between the high-water mark and the batch: the mark would pass over them, and their redelivery would count as seen (I1);
+-- `p_accept_gap` is for messages that are gone for good. `r_newest` marks the reading
 -- with the highest seq of each device: sorting for it here would cost more than inserting.
 CREATE FUNCTION apply_drain_batch(
-  p_epoch bigint, p_node integer, p_log uuid, p_first_log_id bigint, p_last_log_id bigint,
+  p_epoch bigint, p_node integer, p_log uuid, p_first_log_id bigint, p_last_log_id bigint, p_previous_log_id bigint, p_accept_gap boolean,
   r_log_id bigint[], r_device_id text[], r_seq bigint[], r_measured_at timestamptz[], r_received_at timestamptz[],
   r_celsius real[], r_setpoint_celsius real[], r_humidity_percent real[], r_heating boolean[], r_newest boolean[],
   x_log_id bigint[], x_device_id text[], x_seq bigint[], x_received_at timestamptz[], x_reason text[], x_detail text[], x_raw bytea[]
@@ -175,6 +177,10 @@ BEGIN
 
   INSERT INTO drain_logs VALUES (p_log, 0, 0, 0, 0) ON CONFLICT DO NOTHING;
   SELECT high_water_mark INTO mark FROM drain_logs WHERE log = p_log;
+  IF mark > 0 AND p_previous_log_id > mark AND NOT p_accept_gap THEN
+    RAISE EXCEPTION 'log % continues with message % behind %, but the one before is %', p_log, p_first_log_id, mark, p_previous_log_id
+      USING ERRCODE = 'TM003';
+  END IF;
 
   IF given > 0 THEN
     new_given := CASE WHEN p_first_log_id > mark THEN given ELSE (SELECT count(*) FROM unnest(r_log_id) AS l (log_id) WHERE log_id > mark) END;

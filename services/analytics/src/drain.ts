@@ -7,7 +7,7 @@ import { StaleEpochError } from '@thermomesh/sql';
 import type { BatchLimits, DrainSource, ReceivedBatch } from './adapters/mqtt-drain-source.ts';
 import type { DrainStore } from './adapters/pg-drain-store.ts';
 import { createBackoff, type BackoffLimits } from './backoff.ts';
-import { applyEntries } from './core/apply.ts';
+import { applyEntries, DrainGapError } from './core/apply.ts';
 import { nothingApplied, type Applied } from './core/batch.ts';
 import type { DrainMetrics } from './metrics.ts';
 
@@ -26,6 +26,9 @@ export interface DrainOptions {
   /** The fence said no: this node is no longer coordinator. */
   onDeposed: (epoch: number) => void;
 }
+
+/** How often the gateway is asked again for messages that are missing before they are given up as gone for good. */
+const gapRetriesMax = 5;
 
 /** One term as coordinator. */
 export interface Drain {
@@ -62,6 +65,7 @@ class Term {
   private source: DrainSource | undefined;
   private stopping = false;
   private readonly aborted = new AbortController();
+  private gapRetries = 0;
   private lastCommitAt = performance.now();
 
   constructor(epoch: number, store: DrainStore, options: DrainOptions) {
@@ -120,7 +124,7 @@ class Term {
       const received = await source.next(this.options.limits());
       if (received === undefined) return;
       this.options.crash('analytics.before-apply');
-      const applied = await this.attempt('postgresql', () => this.apply(received));
+      const applied = await this.applyInOrder(received);
       if (applied === undefined) return;
       this.options.crash('analytics.after-commit');
       source.ack(received.packetIds);
@@ -128,12 +132,35 @@ class Term {
     }
   }
 
-  private async apply({ batch }: ReceivedBatch): Promise<Applied> {
+  /** Undefined if the term is over, or if messages are missing before the batch: then the session begins anew at its head. */
+  private async applyInOrder(received: ReceivedBatch): Promise<Applied | undefined> {
+    try {
+      const applied = await this.attempt('postgresql', () => this.apply(received));
+      this.gapRetries = 0;
+      return applied;
+    } catch (error) {
+      if (!(error instanceof DrainGapError)) throw error;
+      const givenUp = ++this.gapRetries > gapRetriesMax;
+      this.options.metrics.gaps.inc({ outcome: givenUp ? 'given_up' : 'asked_again' });
+      this.options.log.error({
+        event: 'drain.gap',
+        epoch: this.epoch,
+        retries: this.gapRetries,
+        givenUp,
+        reason: error.message,
+      });
+      // The database is older than the gateway remembers, as after a restore: waiting would stop the drain for ever.
+      return givenUp ? this.attempt('postgresql', () => this.apply(received, true)) : undefined;
+    }
+  }
+
+  private async apply({ batch }: ReceivedBatch, acceptGap = false): Promise<Applied> {
     const store = await this.currentStore();
     const startedAt = performance.now();
     const applied = await applyEntries(batch.entries, async (entries) => {
       if (entries.length === 0) return nothingApplied;
-      const answer = store.apply(this.epoch, this.options.nodeId, { log: batch.log, entries: [...entries] });
+      const part = { log: batch.log, entries: [...entries] };
+      const answer = store.apply(this.epoch, this.options.nodeId, part, acceptGap);
       this.options.crash('analytics.during-apply');
       return answer;
     });
@@ -180,6 +207,7 @@ class Term {
           return undefined;
         }
         if (this.aborted.signal.aborted || (what === 'gateway' && this.stopping)) return undefined;
+        if (error instanceof DrainGapError) throw error;
         if (what === 'postgresql') this.dropStore();
         this.options.metrics.failures.inc({ what });
         const level = failures++ === 0 ? 'warn' : 'debug';

@@ -14,6 +14,8 @@ export interface DrainMetrics {
   readonly staleWritesRefused: Counter<string>;
   /** Label `what`: gateway or postgresql. */
   readonly failures: Counter<'what'>;
+  /** Label `outcome`: asked_again, given_up. */
+  readonly gaps: Counter<'outcome'>;
   readonly takeOvers: Counter<'cause'>;
   readonly epoch: Gauge<string>;
 }
@@ -35,6 +37,7 @@ export function createDrainMetrics(metrics: Metrics): DrainMetrics {
     commitMs: metrics.histogram('drain_commit_ms', 'From a batch to its COMMIT', latencyBucketsMs),
     staleWritesRefused: metrics.counter('stale_writes_refused_total', 'Batches that the fence refused (I2)'),
     failures: metrics.counter('drain_failures_total', 'Failed calls that are tried again', ['what']),
+    gaps: metrics.counter('drain_gaps_total', 'Batches before which messages were missing (I1)', ['outcome']),
     takeOvers: metrics.counter('takeovers_total', 'Epochs won by this node, by cause', ['cause']),
     epoch: metrics.gauge('coordinator_epoch', 'The epoch that this node holds; 0 if it is not coordinator'),
   };

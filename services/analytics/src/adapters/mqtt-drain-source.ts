@@ -97,11 +97,13 @@ function createSource(
   let queuedBytes = 0;
   let ended = false;
   let wake: (() => void) | undefined;
+  let last: DrainMessage | undefined;
 
   connection.onPublish((topic, packetId, payload) => {
     let message: DrainMessage;
     try {
-      message = readDrainMessage(payload);
+      message = follow(last, readDrainMessage(payload));
+      last = message;
     } catch (error) {
       onFault(error);
       return connection.destroy();
@@ -168,6 +170,20 @@ async function endSession(connection: MqttConnection, signal: AbortSignal): Prom
     once(signal, 'abort'),
     sleep(endTimeoutMs, undefined, { ref: false }),
   ]);
+}
+
+/** On one connection every message follows on the one before. @throws RangeError if not: one of them was lost on the way (I1) */
+function follow(last: DrainMessage | undefined, message: DrainMessage): DrainMessage {
+  if (
+    last !== undefined &&
+    Buffer.compare(last.log, message.log) === 0 &&
+    message.previousLogId !== last.logId
+  ) {
+    throw new RangeError(
+      `message ${message.logId} follows ${message.previousLogId} at the gateway, but ${last.logId} came before it`,
+    );
+  }
+  return message;
 }
 
 /** The head of the queue within the limits; a batch holds messages of one gateway store only. */

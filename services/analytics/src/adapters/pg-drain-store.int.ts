@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { uuidText } from '@thermomesh/contracts';
 import { testDatabase, type TestDatabase } from '@thermomesh/servers';
 import { createPool, DataRefusedError, migrate, StaleEpochError, type SqlPool } from '@thermomesh/sql';
-import { applyEntries, SeqConflictError } from '../core/apply.ts';
+import { applyEntries, DrainGapError, SeqConflictError } from '../core/apply.ts';
 import { toEntry, type Entry } from '../core/batch.ts';
 import { openDrainStore, type DrainStore } from './pg-drain-store.ts';
 
@@ -254,6 +254,25 @@ describe('a batch', () => {
     const other = Buffer.alloc(16, 7);
     const applied = await store.apply(epoch, 1, { log: other, entries: [entry(1, { seq: 2 })] });
     assert.deepEqual(applied, { stored: 1, duplicate: 0, rejected: 0, redelivered: 0 });
+  });
+});
+
+describe('a gap before a batch', () => {
+  it('a-gap-never-moves-the-high-water-mark: the batch is refused, and taken when what is missing has come', async () => {
+    const { store, epoch } = await coordinator();
+    await drain(store, epoch, [entry(1, { seq: 1 })]);
+    await assert.rejects(drain(store, epoch, [entry(3, { seq: 3 })]), DrainGapError);
+    assert.deepEqual(await accounts(), { high_water_mark: 1, stored: 1, duplicate: 0, rejected: 0 });
+    await drain(store, epoch, [entry(1, { seq: 1 }), entry(2, { seq: 2 }), entry(3, { seq: 3 })]);
+    assert.deepEqual(await accounts(), { high_water_mark: 3, stored: 3, duplicate: 0, rejected: 0 });
+  });
+
+  it('what is gone for good can be passed over on purpose; a store that the database never saw may begin anywhere', async () => {
+    const { store, epoch } = await coordinator();
+    await drain(store, epoch, [entry(500, { seq: 1 })]);
+    const applied = await store.apply(epoch, 1, { log, entries: [entry(900, { seq: 2 })] }, true);
+    assert.equal(applied.stored, 1);
+    assert.deepEqual(await accounts(), { high_water_mark: 900, stored: 2, duplicate: 0, rejected: 0 });
   });
 });
 

@@ -1,12 +1,14 @@
 /** The drain's side of PostgreSQL: the coordinator's epoch, its lease, and the fenced batches (I1, I2, I6). */
 import { uuidText, type Reading, type Rejection } from '@thermomesh/contracts';
 import { openSession, SqlStatementError, type SessionOptions, type SqlSession } from '@thermomesh/sql';
-import { SeqConflictError } from '../core/apply.ts';
+import { DrainGapError, SeqConflictError } from '../core/apply.ts';
 import type { Applied, Batch, Entry } from '../core/batch.ts';
 import { asciiArray, boolArray, float4Array, int8Array, timestamptzArray } from './pg-binary-arrays.ts';
 
 /** SQLSTATE of apply_drain_batch for readings whose key is stored with other values. */
 const seqConflictState = 'sql.TM002';
+/** SQLSTATE of apply_drain_batch for a batch that does not follow on the high-water mark. */
+const gapState = 'sql.TM003';
 
 /** The answer to {@link DrainStore.takeOver}. */
 export type TakeOver = { won: true; epoch: number } | { won: false; epoch: number; holder: number };
@@ -23,8 +25,12 @@ export interface DrainStore {
   renew(epoch: number): Promise<void>;
   /** Gives the lease back. */
   release(epoch: number): Promise<void>;
-  /** One transaction with the fence inside. @throws StaleEpochError, SeqConflictError, DataRefusedError, SqlUnavailableError */
-  apply(epoch: number, nodeId: number, batch: Batch): Promise<Applied>;
+  /**
+   * One transaction with the fence inside.
+   * @param acceptGap take the batch although messages before it are missing: they are gone for good
+   * @throws StaleEpochError, SeqConflictError, DrainGapError, DataRefusedError, SqlUnavailableError
+   */
+  apply(epoch: number, nodeId: number, batch: Batch, acceptGap?: boolean): Promise<Applied>;
   close(): void;
 }
 
@@ -44,24 +50,27 @@ export async function openDrainStore(options: SessionOptions): Promise<DrainStor
     attach: async (epoch) => void (await session.query('SELECT attach_session($1)', [epoch])),
     renew: async (epoch) => void (await session.query('SELECT renew_lease($1)', [epoch])),
     release: async (epoch) => void (await session.query('SELECT release_lease($1)', [epoch])),
-    apply: (epoch, nodeId, batch) => apply(session, epoch, nodeId, batch),
+    apply: (epoch, nodeId, batch, acceptGap = false) => apply(session, epoch, nodeId, batch, acceptGap),
     close: () => session.close(),
   };
 }
 
 const applyText = `SELECT stored, duplicate, rejected, redelivered FROM apply_drain_batch(
-  $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)`;
+  $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)`;
 
 async function apply(
   session: SqlSession,
   epoch: number,
   nodeId: number,
   { log, entries }: Batch,
+  acceptGap: boolean,
 ): Promise<Applied> {
   const first = entries[0];
   const last = entries.at(-1);
   if (first === undefined || last === undefined) throw new RangeError('a batch has at least one entry');
-  const values = [epoch, nodeId, uuidText(log), first.logId, last.logId, ...columns(entries)];
+  const { logId, previousLogId } = first;
+  const range = [logId, last.logId, previousLogId, acceptGap];
+  const values = [epoch, nodeId, uuidText(log), ...range, ...columns(entries)];
   try {
     const [row] = await session.query<Applied & Record<string, unknown>>(
       applyText,
@@ -74,11 +83,12 @@ async function apply(
     if (error instanceof SqlStatementError && error.code === seqConflictState) {
       throw new SeqConflictError(JSON.parse(error.detail ?? '[]') as number[]);
     }
+    if (error instanceof SqlStatementError && error.code === gapState) throw new DrainGapError(error.message);
     throw error;
   }
 }
 
-/** The array parameters $6–$22. */
+/** The array parameters $8–$24. */
 function columns(entries: readonly Entry[]): (Buffer | (string | null)[] | Buffer[])[] {
   const stored: { logId: number; receivedAtMs: number; reading: Reading }[] = [];
   const rejected: { entry: Entry; rejection: Rejection }[] = [];

@@ -15,7 +15,14 @@ function entry(logId: number): Entry {
     humidityPercent: null,
     heating: null,
   };
-  return { logId, receivedAtMs: 0, deviceId: 'd', raw: Buffer.from('x'), parsed: { reading } };
+  return {
+    logId,
+    previousLogId: logId - 1,
+    receivedAtMs: 0,
+    deviceId: 'd',
+    raw: Buffer.from('x'),
+    parsed: { reading },
+  };
 }
 
 /** A database that refuses some rows, knows others with different values, and remembers in which order rows went in. */

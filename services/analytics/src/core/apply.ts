@@ -14,6 +14,14 @@ export class SeqConflictError extends Error {
   }
 }
 
+/** Messages are missing before the batch: committing it would move the high-water mark past them (I1). */
+export class DrainGapError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'DrainGapError';
+  }
+}
+
 /** One transaction: all of the entries or none. Throws SeqConflictError, DataRefusedError, or whatever else went wrong. */
 export type ApplyOnce = (entries: readonly Entry[]) => Promise<Applied>;
 

@@ -8,6 +8,8 @@ import {
 
 export interface Entry {
   logId: number;
+  /** Of the message before it at the gateway, 0 if there was none. */
+  previousLogId: number;
   receivedAtMs: number;
   /** From the topic; undefined if it is not one device's data topic. */
   deviceId: string | undefined;
@@ -45,7 +47,14 @@ export function addApplied(a: Applied, b: Applied): Applied {
 }
 
 /** Reads a message into an entry; a bad reading becomes a rejection, never an error. */
-export function toEntry(topic: string, { logId, receivedAtMs, payload }: DrainMessage): Entry {
+export function toEntry(topic: string, { logId, previousLogId, receivedAtMs, payload }: DrainMessage): Entry {
   const deviceId = deviceOfDataTopic(topic);
-  return { logId, receivedAtMs, deviceId, raw: payload, parsed: parseReading(payload, deviceId) };
+  return {
+    logId,
+    previousLogId,
+    receivedAtMs,
+    deviceId,
+    raw: payload,
+    parsed: parseReading(payload, deviceId),
+  };
 }

@@ -21,6 +21,9 @@ export interface Mutant {
 
 const migration = 'services/analytics/migrations/001.do.telemetry.sql';
 const storeSuite = 'services/analytics/src/adapters/pg-drain-store.int.ts';
+const billingMigration = 'services/billing/migrations/001.do.billing.sql';
+const operationsSuite = 'services/billing/src/adapters/pg-operations.int.ts';
+const paymentsSuite = 'services/billing/src/payments.int.ts';
 
 export const mutants: Mutant[] = [
   {
@@ -60,6 +63,34 @@ export const mutants: Mutant[] = [
     suites: [storeSuite],
   },
   {
+    name: 'no-gap-check',
+    promise: 'I1',
+    guard: 'messages that are missing before a batch do not fall below the high-water mark',
+    file: migration,
+    find: 'IF mark > 0 AND p_previous_log_id > mark AND NOT p_accept_gap THEN',
+    replace: 'IF false THEN',
+    suites: [storeSuite],
+  },
+  {
+    name: 'ack-before-write',
+    promise: 'I1',
+    guard: 'a PUBACK waits for the store',
+    file: 'services/gateway/src/adapters/publish-gate.ts',
+    find: 'if (packet.qos > 0) return makeDurable(options, client, identity, packet, done);',
+    replace:
+      'if (packet.qos > 0) { makeDurable(options, client, identity, packet, () => undefined); return done(null); }',
+    suites: ['services/gateway/src/adapters/durable-ack.int.ts'],
+  },
+  {
+    name: 'ack-before-fsync',
+    promise: 'I1',
+    guard: 'a PUBACK waits for the sync, not only for the write',
+    file: 'services/gateway/src/core/committer.ts',
+    find: '.commit(operations).durable;',
+    replace: '.commit(operations).applied;',
+    suites: ['services/gateway/src/adapters/durable-ack.int.ts'],
+  },
+  {
     name: 'no-hold-off',
     promise: 'I2',
     guard: 'a coordinator that the database knows to be alive is not taken over',
@@ -67,5 +98,61 @@ export const mutants: Mutant[] = [
     find: 'IF alive AND NOT seen.released AND',
     replace: 'IF false AND NOT seen.released AND',
     suites: [storeSuite],
+  },
+  {
+    name: 'no-claim-conflict',
+    promise: 'I3',
+    guard: 'of any number of claims of one key, one gets the row and the others are told so',
+    file: 'services/billing/src/adapters/pg-operations.ts',
+    find: 'ON CONFLICT (caller, transaction_id) DO NOTHING RETURNING id',
+    replace: 'ON CONFLICT (caller, transaction_id) DO UPDATE SET holder = excluded.holder RETURNING id',
+    suites: [operationsSuite],
+  },
+  {
+    name: 'no-attempt-fence',
+    promise: 'I3',
+    guard: 'a replica that was paused cannot finish what another has taken over',
+    file: billingMigration,
+    find: "AND phase = 'charging' AND attempt = p_attempt",
+    replace: "AND phase = 'charging'",
+    suites: [operationsSuite],
+  },
+  {
+    name: 'no-derived-key',
+    promise: 'I3',
+    guard:
+      'the key that the processor sees includes the caller: the same UUID of two callers is two payments',
+    file: 'services/billing/src/core/secrets.ts',
+    find: "JSON.stringify(['thermomesh.billing', caller, kind, transactionId])",
+    replace: "JSON.stringify(['thermomesh.billing', kind, transactionId])",
+    suites: [paymentsSuite],
+  },
+  {
+    name: 'unknown-is-final',
+    promise: 'I3',
+    guard: 'no answer of the processor is asked for again under the same key, never taken for a decline',
+    file: 'libs/idempotency/src/step.ts',
+    find: "return state.phase === 'charging' ? unknown(state, limits) : [state, []];",
+    replace:
+      "return [{ ...state, phase: 'declined', outcome: 'declined' }, [{ type: 'commit', attempt: state.attempt, outcome: 'declined' }]];",
+    suites: ['libs/idempotency/src/step.test.ts', 'libs/idempotency/src/trace.test.ts'],
+  },
+  {
+    name: 'no-fingerprint',
+    promise: 'I3',
+    guard: 'the same key with other parameters is refused, not answered with another payment’s answer',
+    file: 'libs/idempotency/src/step.ts',
+    find: 'if (record.fingerprint !== fingerprint)',
+    replace: 'if (false)',
+    suites: [paymentsSuite],
+  },
+  {
+    name: 'no-take-over',
+    promise: 'I5',
+    guard: 'the sweeper finishes what a holder that died has left in doubt',
+    file: 'services/billing/src/payments.ts',
+    find: 'const operations = await store.inDoubt(rowsMax);',
+    replace: 'const operations = (await store.inDoubt(rowsMax)).slice(0, 0);',
+    suites: [paymentsSuite],
   },
 ];
