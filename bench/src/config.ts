@@ -23,7 +23,7 @@ export const usage = `Usage: npm run bench -- ingest [--quick] [--json] [--stric
 Measures the telemetry path on this machine, every arm in the same run, in interleaved rounds. It starts servers of its own on
 free ports and in a temporary folder, and ends them.
 
-  --quick           about a minute and a half; without it half an hour, with backlogs to 1,000,000 and 120 kills
+  --quick           about a minute and a half; without it about 20 minutes, with backlogs to 1,000,000 and 120 kills
   --json            print one JSON document on stdout (BenchDocument), for machines
   --strict          exit code 1 if a target is missed; else only if an arm could not be measured
   --only PART,…     of ${sections.join(', ')}

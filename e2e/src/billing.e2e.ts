@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { createBillingClient } from '@thermomesh/billing-client';
+import { until } from '@thermomesh/mesh';
 import {
   callerToken,
   callOnce,
@@ -13,7 +14,7 @@ import {
   type Billing,
 } from './billing-support.ts';
 import { startFlakyProxy } from './flaky-proxy.ts';
-import { crashAt, untilHit, witnessed } from './support.ts';
+import { crashAt, untilHit, waitMs, witnessed } from './support.ts';
 
 let billing: Billing;
 const urls = () => billing.replicas.map(({ url }) => url);
@@ -33,10 +34,10 @@ async function assertOnce(transactionId: string, answers: readonly Answer[]): Pr
 }
 
 /** First try and concurrent duplicates at both replicas while `fault` strikes, then retries until all have an answer. */
-async function cell(fault: () => Promise<void>): Promise<void> {
+async function cell(fault: (id: string) => Promise<void>): Promise<void> {
   const id = newId();
   const calls = [...urls(), ...urls()].map((url) => callOnce(url, id));
-  const [first] = await Promise.all([Promise.all(calls), fault()]);
+  const [first] = await Promise.all([Promise.all(calls), fault(id)]);
   const retries = await Promise.all([callUntilFinal(urls(), id), callUntilFinal(urls().reverse(), id)]);
   await assertOnce(id, [...first, ...retries]);
 }
@@ -130,8 +131,9 @@ describe('a replica dies', () => {
     assert.deepEqual(row, { attempt: 2, holder: 'billing-2' });
     await paused.signal('SIGCONT');
     await assertOnce(id, [await first, finished, await callUntilFinal([paused.url], id)]);
-    const metrics = await (await fetch(`${paused.url}/metrics`)).text();
-    assert.match(metrics, /^thermomesh_billing_fenced_total 1$/m);
+    await until({ what: 'the woken replica to meet the fence', timeoutMs: waitMs }, async () =>
+      /^thermomesh_billing_fenced_total 1$/m.test(await (await fetch(`${paused.url}/metrics`)).text()),
+    );
     assert.deepEqual(
       await billing.sql.query('SELECT attempt FROM operations WHERE transaction_id = $1', [id]),
       [{ attempt: 2 }],
@@ -142,7 +144,8 @@ describe('a replica dies', () => {
 describe('PostgreSQL dies', () => {
   it('while payments are under way: those without an answer are in doubt, and finished when it is back', async () => {
     await billing.faults({ next: ['delay'], delayMs: 300 });
-    await cell(async () => {
+    await cell(async (id) => {
+      await untilClaimed(id);
       await billing.postgres.server.kill();
       await billing.postgres.restart();
     });

@@ -1,7 +1,7 @@
 /** From the end of a coordinator to its successor's first commit, while the fleet publishes. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { percentile } from '../core/statistics.ts';
-import { startGenerator } from '../parts/generator.ts';
+import { startGenerator, type Generator } from '../parts/generator.ts';
 import { until } from '../parts/until.ts';
 import { freePorts, startGateway, startNode, type Gateway, type Node, type World } from '../parts/world.ts';
 import { below, round, type Arm, type Findings } from './arms.ts';
@@ -14,6 +14,7 @@ const noHandOver = { PREEMPT_HOLD_MS: '3600000' };
 /** A mesh of nodes, whose dead are replaced. */
 interface Nodes {
   readonly world: World;
+  readonly generator: Generator;
   readonly byId: Map<number, Node>;
   start(nodeId: number): Promise<void>;
   stop(): Promise<void>;
@@ -30,7 +31,7 @@ export async function measureFailover(world: World, plan: IngestPlan): Promise<F
     login: true,
   });
   await generator.sendPaced(b1, rate);
-  const usual = await startNodes(world, gateway, plan, {});
+  const usual = await startNodes({ world, generator }, gateway, plan, {});
   const killed = await repeat(kills, 'kill -9', world, async () => replaceAfter(usual, 'SIGKILL'));
   const frozen = await repeat(freezes, 'freeze', world, async () => replaceAfter(usual, 'SIGSTOP'));
   await usual.stop();
@@ -43,7 +44,7 @@ export async function measureFailover(world: World, plan: IngestPlan): Promise<F
     ),
   ];
   if (leaseFreezes > 0) {
-    const slow = await startNodes(world, gateway, plan, {
+    const slow = await startNodes({ world, generator }, gateway, plan, {
       PEER_TIMEOUT_MS: String(leaseMs),
       LEASE_MS: String(leaseMs),
     });
@@ -79,7 +80,7 @@ async function repeat(
 }
 
 async function startNodes(
-  world: World,
+  { world, generator }: Pick<Nodes, 'world' | 'generator'>,
   gateway: Gateway,
   plan: IngestPlan,
   env: Record<string, string>,
@@ -91,18 +92,18 @@ async function startNodes(
   };
   await Promise.all(ports.map(async (_, index) => start(index + 1)));
   const stop = async () => void (await Promise.all([...byId.values()].map(async (node) => node.stop())));
-  return { world, byId, start, stop };
+  return { world, generator, byId, start, stop };
 }
 
 /** Ends or freezes the coordinator, waits for its successor's first commit, and replaces it. @returns ms */
 async function replaceAfter(nodes: Nodes, signal: 'SIGKILL' | 'SIGSTOP'): Promise<number> {
-  const { world, byId } = nodes;
+  const { byId } = nodes;
   const { node, epoch } = await whole(nodes);
   const victim = byId.get(node)!;
   const fromMs = Date.now();
   victim.signal(signal);
   const atMs = await until({ what: 'the first commit of a successor', timeoutMs: 30_000 }, async () =>
-    firstCommit(world, epoch),
+    firstCommit(nodes, epoch),
   );
   await victim.stop();
   await nodes.start(node);
@@ -110,10 +111,10 @@ async function replaceAfter(nodes: Nodes, signal: 'SIGKILL' | 'SIGSTOP'): Promis
 }
 
 /** Every node knows the coordinator and is linked to all others, and the coordinator commits. */
-async function whole({ world, byId }: Nodes): Promise<{ node: number; epoch: number }> {
+async function whole(nodes: Nodes): Promise<{ node: number; epoch: number }> {
   const found = await until({ what: 'the nodes to be whole', pollMs: 50 }, async () => {
     const answers = await Promise.all(
-      [...byId.values()].map(async (node) => node.coordinator().catch(() => undefined)),
+      [...nodes.byId.values()].map(async (node) => node.coordinator().catch(() => undefined)),
     );
     const [first] = answers;
     const coordinator = first?.coordinator;
@@ -125,13 +126,18 @@ async function whole({ world, byId }: Nodes): Promise<{ node: number; epoch: num
     );
     return agree && coordinator !== null ? coordinator : undefined;
   });
-  await until({ what: 'the coordinator to commit' }, async () => firstCommit(world, found.epoch - 1));
+  await until({ what: 'the coordinator to commit' }, async () => firstCommit(nodes, found.epoch - 1));
   // Kills at random moments of batches and pings, not always the same one.
   await delay(Math.random() * 300);
   return found;
 }
 
-async function firstCommit({ pool }: World, aboveEpoch: number): Promise<number | undefined> {
+/** When an epoch above `aboveEpoch` was first committed in, Unix ms. @throws MeshError if the generator has failed: nothing would come */
+async function firstCommit(
+  { world: { pool }, generator }: Nodes,
+  aboveEpoch: number,
+): Promise<number | undefined> {
+  await generator.read();
   const [row] = await pool.query<{ atMs: number | null }>(
     'SELECT (extract(epoch FROM min(committed_at)) * 1000)::float8 AS "atMs" FROM drain_batches WHERE epoch > $1',
     [aboveEpoch],

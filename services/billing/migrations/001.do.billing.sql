@@ -158,7 +158,7 @@ BEGIN
   INSERT INTO operations (caller, transaction_id, kind, payment_id, processor_charge, payer, amount_minor, currency, fingerprint, processor_key, holder, lease_until)
   VALUES (p_caller, p_transaction_id, 'refund', p_payment_id, paid.processor_reference, paid.payer, p_amount, paid.currency,
           p_fingerprint, p_processor_key, p_holder, clock_timestamp() + p_lease_ms * interval '1 ms')
-  ON CONFLICT (caller, transaction_id) DO NOTHING;
+  ON CONFLICT DO NOTHING;
   IF NOT FOUND THEN RETURN 'exists'; END IF;
   RETURN 'claimed';
 END $$;

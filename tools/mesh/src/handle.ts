@@ -18,6 +18,7 @@ import { untilDrained } from './client/drained.ts';
 import { judgeLoad, startLoad, type LoadOptions, type LoadVerdict, type RunningLoad } from './client/load.ts';
 import { linksClient, type LinksClient } from './client/links.ts';
 import { openMesh, readBroker, readCoordinator, readStatus, type Mesh } from './client/mesh.ts';
+import { untilSettled } from './client/settled.ts';
 import { until } from './client/until.ts';
 import { downMesh } from './commands/down.ts';
 import { readMeshConfig, type MeshConfig } from './config.ts';
@@ -73,6 +74,8 @@ export interface MeshHandle {
   release(name: string): void;
   /** Waits until every process is ready and somebody coordinates. @param notThe a killed process that must have a successor */
   whole(notThe?: ProcessIdentity): Promise<StatusDocument>;
+  /** Waits until all nodes see each other and follow the highest one: no move is left to come. */
+  settled(): Promise<{ node: number; epoch: number }>;
   /** Waits until everything accepted so far is stored. */
   drained(timeoutMs?: number): Promise<void>;
   startLoad(options?: Partial<LoadOptions>): RunningLoad;
@@ -159,17 +162,8 @@ function handleOf(mesh: Mesh, home: string): MeshHandle {
     },
     hold: (name) => holdRestart(mesh.layout, name),
     release: (name) => releaseRestart(mesh.layout, name),
-    whole: async (notThe) =>
-      until(wait('the mesh to be whole'), async () => {
-        const { processes } = mesh.run() ?? { processes: [] };
-        if (
-          notThe !== undefined &&
-          processes.some(({ pid, startTime }) => pid === notThe.pid && startTime === notThe.startTime)
-        )
-          return undefined;
-        const status = await readStatus(mesh);
-        return status.ready ? status : undefined;
-      }),
+    whole: async (notThe) => untilWhole(mesh, notThe),
+    settled: async () => untilSettled(mesh, waitTimeoutMs),
     drained: async (timeoutMs = waitTimeoutMs) => untilDrained(mesh, { timeoutMs }),
     startLoad: (options = {}) =>
       startLoad(mesh, { devices: 10, rate: 200, seconds: 5, qos: 1, more: {}, ...options }),
@@ -190,6 +184,18 @@ function handleOf(mesh: Mesh, home: string): MeshHandle {
     },
   };
   return handle;
+}
+
+async function untilWhole(mesh: Mesh, notThe: ProcessIdentity | undefined): Promise<StatusDocument> {
+  return until({ what: 'the mesh to be whole', timeoutMs: waitTimeoutMs }, async () => {
+    const { processes } = mesh.run() ?? { processes: [] };
+    const same = processes.some(
+      ({ pid, startTime }) => pid === notThe?.pid && startTime === notThe?.startTime,
+    );
+    if (notThe !== undefined && same) return undefined;
+    const status = await readStatus(mesh);
+    return status.ready ? status : undefined;
+  });
 }
 
 async function removeState(mesh: Mesh, home: string): Promise<void> {

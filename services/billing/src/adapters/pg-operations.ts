@@ -109,7 +109,10 @@ export function createOperationStore(pool: SqlPool, holder: string, leaseMs: num
   };
 }
 
-/** The claim of a payment is one INSERT … ON CONFLICT: of any number of callers at once, one gets the row. */
+/**
+ * The claim of a payment is one INSERT … ON CONFLICT: of any number of callers at once, one gets the row. No conflict target: the
+ * processor's key is unique as well, and of two equal rows the loser may meet either index first.
+ */
 async function claim(
   pool: SqlPool,
   holder: string,
@@ -128,7 +131,7 @@ async function claim(
   const rows = await pool.query(
     `INSERT INTO operations (caller, transaction_id, kind, payer, amount_minor, currency, fingerprint, processor_key, token_box, holder, lease_until)
      VALUES ($1, $2, 'charge', $3, $4, $5, $6, $7, $8, $9, clock_timestamp() + $10 * interval '1 ms')
-     ON CONFLICT (caller, transaction_id) DO NOTHING RETURNING id`,
+     ON CONFLICT DO NOTHING RETURNING id`,
     [
       caller,
       transactionId,

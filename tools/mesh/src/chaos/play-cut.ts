@@ -3,8 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { describeCondition } from '@thermomesh/links';
 import type { SqlPool } from '@thermomesh/sql';
 import { linksClient } from '../client/links.ts';
-import { readNodes, readStatus, type Mesh } from '../client/mesh.ts';
-import { until } from '../client/until.ts';
+import type { Mesh } from '../client/mesh.ts';
+import { nodeCount, untilSettled } from '../client/settled.ts';
 import { conditionsOf, describeCut, someoneCanDrain, type CutBlow } from './cut.ts';
 import type { Round, RoundOptions } from './rounds.ts';
 import { judgeCut, type EpochBatches } from './rules.ts';
@@ -29,7 +29,7 @@ export async function playCut(
   const what = describeCut(blow);
   const links = linksClient(mesh);
   const nodes = nodeCount(mesh);
-  await untilSettled(mesh, nodes, recoveryTimeoutMs);
+  await untilSettled(mesh, recoveryTimeoutMs);
   const before = await present(pool);
   const conditions = conditionsOf(blow, nodes, before.node);
   await links.set(conditions, blow.pauseMs);
@@ -43,7 +43,7 @@ export async function playCut(
     await links.heal();
     note('links.healed', { what });
   }
-  await untilSettled(mesh, nodes, recoveryTimeoutMs);
+  await untilSettled(mesh, recoveryTimeoutMs);
   const settled = await present(pool);
   const drained = await pool.query<EpochBatches & Record<string, unknown>>(drainedSql, [
     before.atMs,
@@ -62,28 +62,7 @@ export async function playCut(
   return { victim: what, failoverMs, handOverMs: null, rules };
 }
 
-/**
- * Everybody is ready, sees everybody, and follows the highest node: nothing is left to change. A hand-over to a node that has come
- * back is waited for, so that it counts for this round's heal and not for the next cut.
- */
-async function untilSettled(mesh: Mesh, nodes: number, timeoutMs: number): Promise<void> {
-  await until({ what: 'all nodes to agree on the highest one', timeoutMs, pollMs: 100 }, async () => {
-    const answers = (await readNodes(mesh)).map(({ answer }) => answer);
-    const agree = answers.every(
-      (answer) => answer?.fit === true && answer.coordinator?.node === nodes && seesAll(answer.peers),
-    );
-    const epochs = new Set(answers.map((answer) => answer?.coordinator?.epoch));
-    return agree && epochs.size === 1 && (await readStatus(mesh)).ready;
-  });
-}
-
-const seesAll = (peers: { connected: boolean }[]) => peers.every(({ connected }) => connected);
-
 async function present(pool: SqlPool): Promise<{ epoch: number; node: number; atMs: number }> {
   const [row] = await pool.query<{ epoch: number; node: number; atMs: number }>(nowSql);
   return row ?? { epoch: 0, node: 0, atMs: Date.now() };
-}
-
-function nodeCount(mesh: Mesh): number {
-  return (mesh.run()?.processes ?? []).filter(({ role }) => role === 'analytics').length;
 }

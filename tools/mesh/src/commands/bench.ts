@@ -26,7 +26,7 @@ export function addBench(program: Command, config: () => MeshConfig): void {
   withOutput(program.command('bench'))
     .description('measure the telemetry path on this machine, each arm beside another in the same run')
     .argument('<what>', 'ingest')
-    .option('--quick', 'about a minute and a half instead of half an hour')
+    .option('--quick', 'about a minute and a half instead of 20 minutes')
     .option('--strict', 'exit code 1 if a target is missed')
     .option('--only <parts>', 'of publish, end-to-end, latency, drain, failover')
     .option('--profile <folder>', 'let gateway and node write CPU profiles there')

@@ -104,7 +104,7 @@ export const mutants: Mutant[] = [
     promise: 'I3',
     guard: 'of any number of claims of one key, one gets the row and the others are told so',
     file: 'services/billing/src/adapters/pg-operations.ts',
-    find: 'ON CONFLICT (caller, transaction_id) DO NOTHING RETURNING id',
+    find: 'ON CONFLICT DO NOTHING RETURNING id',
     replace: 'ON CONFLICT (caller, transaction_id) DO UPDATE SET holder = excluded.holder RETURNING id',
     suites: [operationsSuite],
   },
