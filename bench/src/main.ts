@@ -11,10 +11,12 @@ const signalNumbers = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
 
 const options = optionsOrExit();
 const scope = createScope();
+let ending = false;
 for (const [signal, number] of Object.entries(signalNumbers)) {
   // Not once: the same Ctrl-C may come from the terminal and from whoever started this.
   process.on(signal, () => {
-    console.error(`bench: ${signal}, ending everything`);
+    if (!ending) console.error(`bench: ${signal}, ending everything`);
+    ending = true;
     void scope.end().finally(() => process.exit(128 + number));
   });
 }
@@ -23,8 +25,9 @@ try {
   console.log(options.json ? JSON.stringify(document, undefined, 2) : renderDocument(document));
   if (options.strict && document.targets.some(({ ok }) => !ok)) process.exitCode = exitFailed;
 } catch (error) {
-  console.error(`bench: ${messageOf(error)}`);
-  if (!(error instanceof MeshError)) console.error(error);
+  // Whatever fails because everything is being ended is no news.
+  if (!ending) console.error(`bench: ${messageOf(error)}`);
+  if (!ending && !(error instanceof MeshError)) console.error(error);
   process.exitCode = exitFailed;
 } finally {
   await scope.end();

@@ -41,13 +41,18 @@ export async function playSignal(
   const timeoutMs = options.recoveryTimeoutMs;
   const find = findVictim(mesh, blow.target, blow.node);
   const victim = await until({ what: 'a process to hurt', timeoutMs }, find);
+  const { epoch } = victim;
+  if (blow.signal === 'TERM' && options.traffic && epoch !== undefined) {
+    // A coordinator that has drained nothing yet has nothing to hand over, and no gap could be measured.
+    await until({ what: `a batch of epoch ${epoch}`, timeoutMs }, async () => hasBatches(pool, epoch));
+  }
   const hitAtMs = Date.now();
   const signal = signalFor(blow);
   options.note('signal.sent', {
     signal,
     victim: victim.name,
     pid: victim.identity.pid,
-    epoch: victim.epoch ?? null,
+    epoch: epoch ?? null,
   });
   if (!(await signalProcess(victim.identity, signal))) {
     throw new MeshError('chaos.missed', `${victim.name} ended before it could be hit`);
@@ -61,10 +66,10 @@ export async function playSignal(
   await untilWhole(mesh, victim, blow.signal, timeoutMs);
   options.note('mesh.whole', { victim: victim.name });
   const failoverMs = await measureFailover(mesh, pool, victim, hitAtMs, { ...options, signal: blow.signal });
-  if (blow.signal !== 'TERM' || victim.epoch === undefined)
+  if (blow.signal !== 'TERM' || epoch === undefined)
     return { victim: victim.name, failoverMs, handOverMs: null, rules: [] };
-  const { gapMs, redelivered } = await measureHandOver(pool, victim.epoch);
-  const what = `${describeBlow(blow)} (${victim.name}, epoch ${victim.epoch})`;
+  const { gapMs, redelivered } = await measureHandOver(pool, epoch);
+  const what = `${describeBlow(blow)} (${victim.name}, epoch ${epoch})`;
   return {
     victim: victim.name,
     failoverMs: null,
@@ -127,6 +132,10 @@ async function firstCommitAfter(pool: SqlPool, epoch: number, hitAtMs: number): 
   const rows = await pool.query<{ atMs: number | null }>(sql, [epoch]).catch(() => []);
   const atMs = rows[0]?.atMs ?? null;
   return atMs === null ? null : Math.max(0, atMs - hitAtMs);
+}
+
+async function hasBatches(pool: SqlPool, epoch: number): Promise<boolean> {
+  return (await pool.query('SELECT FROM drain_batches WHERE epoch = $1 LIMIT 1', [epoch])).length > 0;
 }
 
 async function measureHandOver(
