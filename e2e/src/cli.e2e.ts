@@ -159,7 +159,9 @@ describe('the mesh command', () => {
 
   it('a second up of a running mesh is refused and harms nothing', async () => {
     const before = await mesh(StatusDocument, 'up', '--detach', '--name', 'once', '--nodes', '1');
-    await assert.rejects(run(process.execPath, [bin, 'up', '--detach', '--name', 'once'], { env: env() }), { code: 1 });
+    await assert.rejects(run(process.execPath, [bin, 'up', '--detach', '--name', 'once'], { env: env() }), {
+      code: 1,
+    });
     const after = await mesh(StatusDocument, 'status', '--name', 'once');
     assert.deepEqual(pidsOf(after), pidsOf(before));
     await run(process.execPath, [bin, 'down', '--name', 'once'], { env: env() });

@@ -33,6 +33,8 @@ before(async () => {
     { schema: { querystring: Type.Object({ n: Type.Integer({ minimum: 1 }) }) } },
     async ({ query }) => ({ n: query.n }),
   );
+  const query = Type.Object({ limit: Type.Integer({ default: 100, minimum: 1 }) });
+  app.get('/v1/page', { schema: { querystring: query } }, async ({ query: { limit } }) => ({ limit }));
   app.get('/v1/broken', async () => {
     throw new Error('a password in the message: hunter2');
   });
@@ -64,6 +66,11 @@ describe('the HTTP surface', () => {
     const bad = await get('/v1/number?n=none');
     assert.equal(bad.statusCode, 400);
     assert.match(bad.json<{ detail: string }>().detail, /n/);
+  });
+
+  it('fills in the defaults of a query', async () => {
+    assert.deepEqual((await get('/v1/page')).json(), { limit: 100 });
+    assert.deepEqual((await get('/v1/page?limit=7')).json(), { limit: 7 });
   });
 
   it('errors become problem documents; internals stay in the log', async () => {

@@ -10,6 +10,7 @@ import fastify, {
   type FastifyRequest,
 } from 'fastify';
 import type { ApiScope, Gatekeeper } from './access.ts';
+import { Value } from 'typebox/value';
 import { MeshError, messageOf } from './errors.ts';
 import type { Health } from './health.ts';
 import type { Log } from './log.ts';
@@ -62,7 +63,7 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
     forceCloseConnections: true,
   })
     .withTypeProvider<TypeBoxTypeProvider>()
-    .setValidatorCompiler(TypeBoxValidatorCompiler) as unknown as HttpApp;
+    .setValidatorCompiler(compileValidator) as unknown as HttpApp;
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -81,6 +82,13 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
 export async function listen(app: HttpApp, host: string, port: number): Promise<string> {
   return app.listen({ host, port });
 }
+
+/** TypeBox's own compiler converts the text of a query, but leaves its defaults out. */
+const compileValidator: typeof TypeBoxValidatorCompiler = (route) => {
+  const validate = TypeBoxValidatorCompiler(route);
+  if (route.httpPart !== 'querystring') return validate;
+  return (value) => validate(Value.Default(route.schema, { ...(value as object) }));
+};
 
 function guard(app: HttpApp, gatekeeper: Gatekeeper): void {
   app.addHook('onRequest', async (request) => {

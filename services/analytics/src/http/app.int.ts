@@ -149,6 +149,10 @@ describe('the HTTP surface of a node', () => {
     assert.equal((await app.inject({ url: '/v1/devices/none', headers })).statusCode, 404);
   });
 
+  it('pages have a size of their own if none is asked for', async () => {
+    assert.equal((await get<Page<unknown>>('/v1/devices/d1/readings')).items.length, 100);
+  });
+
   it('lists dead letters with their raw bytes, newest first', async () => {
     const rows = await all<{ rawBase64: string }>('/v1/rejected?limit=2');
     assert.deepEqual(
