@@ -8,7 +8,8 @@ export default tseslint.config(
     extends: [tseslint.configs.recommendedTypeCheckedOnly, tseslint.configs.eslintRecommended],
     languageOptions: {
       parser: tseslint.parser,
-      parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname },
+      // One program over all packages: a tenth of the time of a program for each.
+      parserOptions: { project: ['./tsconfig.json'], tsconfigRootDir: import.meta.dirname },
     },
     plugins: { thermomesh: plugin },
     rules: {
