@@ -72,8 +72,8 @@ export async function compose(context: Context): Promise<Running> {
     onRefused: () => metrics.refusedConnection(),
   });
   const limits = { bytesMax: config.BUFFER_BYTES_MAX, messagesMax: config.BUFFER_MESSAGES_MAX };
-  const devices = composeIntake(keeping, log, crash, limits, drain);
-  const mesh = composeIntake(keeping, log, crash, null, drain);
+  const devices = composeIntake(keeping, context, crash, limits, drain);
+  const mesh = composeIntake(keeping, context, crash, null, drain);
   messages.onFreed = () => devices.resume();
   const broker = composeBroker(context, keeping, ({ kind }) => (kind === 'device' ? devices : mesh));
   const listener = createMqttListener({
@@ -115,7 +115,7 @@ async function openKeeping({ config, log, metrics, parts }: Context): Promise<Ke
 
 function composeIntake(
   { messages, committer, sessions }: Keeping,
-  log: Log,
+  { config, log }: Context,
   crash: CrashHook,
   limits: { bytesMax: number; messagesMax: number } | null,
   drain: DrainSession,
@@ -126,6 +126,7 @@ function composeIntake(
     queues: sessions,
     crash,
     limits,
+    lingerMessagesMax: config.COMMIT_LINGER_MESSAGES_MAX,
     now: Date.now,
     onHeld: (held) => logState(log, held ? bufferLimit : { state: 'ok', reason: null }),
     onDeliverable: () => drain.wake(),

@@ -40,6 +40,11 @@ const Settings = Type.Object({
     maximum: 1000,
     description: 'how long publishes gather before they are committed together',
   }),
+  COMMIT_LINGER_MESSAGES_MAX: Type.Integer({
+    default: 128,
+    minimum: 1,
+    description: 'so many publishes that wait are committed without lingering',
+  }),
   COMMIT_RETRY_MIN_MS: Type.Integer({
     default: 50,
     minimum: 1,

@@ -35,6 +35,19 @@ it('work that comes together is one commit, and is told in order', async () => {
   assert.deepEqual([store.commits, done], [1, ['a', 'b', 'c']]);
 });
 
+it('hurried work does not linger, whether it is told before the commit before it has ended or after', async () => {
+  const { store, committer, done, submit } = setup(60_000);
+  const first = submit('a', 'append', put(1));
+  committer.hurry();
+  store.holdSync();
+  while (store.commits === 0) await new Promise(setImmediate);
+  const second = submit('b', 'append', put(2));
+  committer.hurry();
+  store.releaseSync();
+  await Promise.all([first, second]);
+  assert.deepEqual([store.commits, done], [2, ['a', 'b']]);
+});
+
 it('work submitted by what has just been told is not forgotten', async () => {
   const { done, submit } = setup();
   await submit('a', 'append', put(1))

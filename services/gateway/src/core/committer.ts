@@ -31,6 +31,8 @@ export interface Committer {
    * order of the calls within a kind; rejects only with `store.closed`.
    */
   submit(kind: WorkKind, operations: () => Operation[]): Promise<void>;
+  /** Enough has gathered: what is queued lingers no longer. */
+  hurry(): void;
   readonly state: StoreState;
   /** Commits what is queued, if the store lets it before `deadlineMs` is over, and takes no more. */
   close(deadlineMs: number): Promise<void>;
@@ -55,6 +57,8 @@ class GroupCommitter implements Committer {
   #closed = false;
   #running: Promise<void> | undefined;
   #interrupt: (() => void) | undefined;
+  #hurried = false;
+  #endLinger: (() => void) | undefined;
 
   constructor(options: CommitterOptions) {
     this.#options = options;
@@ -70,6 +74,11 @@ class GroupCommitter implements Committer {
     });
   }
 
+  hurry(): void {
+    this.#hurried = true;
+    this.#endLinger?.();
+  }
+
   async close(deadlineMs: number): Promise<void> {
     const deadline = new Promise<void>((resolve) => setTimeout(resolve, deadlineMs).unref());
     if (!this.#closed && this.state.state === 'ok') await Promise.race([this.#running, deadline]);
@@ -82,7 +91,8 @@ class GroupCommitter implements Committer {
   async #run(): Promise<void> {
     const { lingerMs } = this.#options;
     while (this.#queue.length > 0) {
-      if (lingerMs > 0 && !this.#closed) await new Promise((resolve) => setTimeout(resolve, lingerMs));
+      if (lingerMs > 0 && !this.#closed && !this.#hurried) await this.#linger(lingerMs);
+      this.#hurried = false;
       const batch = this.#queue;
       this.#queue = [];
       const failure = await this.#attempt(batch);
@@ -90,6 +100,17 @@ class GroupCommitter implements Committer {
     }
     // In the same turn as the look at the queue: work that comes later starts a new run.
     this.#running = undefined;
+  }
+
+  #linger(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#endLinger = () => {
+        clearTimeout(timer);
+        this.#endLinger = undefined;
+        resolve();
+      };
+    });
   }
 
   /** One transaction; settles its works. Returns the error if nothing was written. */

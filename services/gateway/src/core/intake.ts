@@ -49,6 +49,8 @@ export interface IntakeOptions {
   crash: CrashHook;
   /** Limits of what waits for the drain session and for others; null for publishers that are not held back by it. */
   limits: { bytesMax: number; messagesMax: number } | null;
+  /** So many publishes that wait are committed without lingering. */
+  lingerMessagesMax: number;
   now: () => number;
   /** Told once when publishes begin to be held, and once when they no longer are. */
   onHeld: (held: boolean) => void;
@@ -113,6 +115,8 @@ class GroupIntake implements Intake {
     this.#waiting.push(publish);
     this.#prune();
     this.#schedule();
+    // The publishers of so many would only wait together for the linger, with nothing left to do meanwhile.
+    if (this.#waiting.length === this.#options.lingerMessagesMax) this.#options.committer.hurry();
   }
 
   resume(): void {
