@@ -98,7 +98,10 @@ async function runSuites(chosen) {
 /** Says which servers and tools are used; returns the absent ones. */
 async function reportServers() {
   const script = path.join(root, 'scripts/describe-servers.mjs');
-  const { stdout } = await promisify(execFile)(pinnedNode, [script], { cwd: root, env: childEnvironment() });
+  const described = promisify(execFile)(pinnedNode, [script], { cwd: root, env: childEnvironment() });
+  // What is fetched the first time takes a while: it is said as it happens.
+  described.child.stderr?.pipe(process.stderr);
+  const { stdout } = await described;
   const servers = JSON.parse(stdout);
   for (const { name, ok, text } of servers) console.log(`${name}: ${ok ? text : `absent: ${text}`}`);
   return servers.filter(({ ok }) => !ok);
@@ -126,7 +129,7 @@ function verdictOf({ code, signal }) {
 }
 
 /** Runs node:test over every package and takes the counts from the runner itself. */
-async function tests(name, ending, flags, withPostgres = false) {
+async function tests(name, ending, flags, withServers = false) {
   const countFile = path.join(scratch, `${name}.json`);
   const words = [
     '--test',
@@ -139,7 +142,7 @@ async function tests(name, ending, flags, withPostgres = false) {
     `{libs,services,apps,tools}/*/src/**/*.${ending}.ts`,
     `{e2e,bench}/src/**/*.${ending}.ts`,
   ];
-  const wrapped = withPostgres ? [path.join(root, 'scripts/with-postgres.mjs'), pinnedNode, ...words] : words;
+  const wrapped = withServers ? [path.join(root, 'scripts/with-servers.mjs'), pinnedNode, ...words] : words;
   const { code, signal } = await runChild(pinnedNode, wrapped);
   const text = existsSync(countFile) ? readFileSync(countFile, 'utf8') : '';
   const counts = text === '' ? null : JSON.parse(text);

@@ -1,27 +1,12 @@
 /** One PostgreSQL server of our own: started on a data folder, stopped, killed, started again on the same data. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
+import { closeSync, existsSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { MeshError } from '@thermomesh/runtime';
+import { endWithParent, exitOf, openLog, type ServerExit } from '../launch.ts';
 import { freeLastingPort } from '../ports.ts';
-import {
-  commandLine,
-  identify,
-  sendSignal,
-  signalProcess,
-  waitForEnd,
-  type ProcessIdentity,
-} from '../processes.ts';
+import { commandLine, identify, signalProcess, waitForEnd, type ProcessIdentity } from '../processes.ts';
 import {
   clusterPassword,
   initialise,
@@ -65,7 +50,7 @@ export interface PostgresServer extends ProcessIdentity {
   /** As npm names it, such as `18.4.0-beta.17`. */
   version: string;
   /** Settles when the process has ended, for whatever reason. */
-  exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  exited: Promise<ServerExit>;
   /** Fast shutdown: sessions are ended, a checkpoint is written. Idempotent. */
   stop(): Promise<void>;
   /** kill -9 of the postmaster; returns when it has ended. */
@@ -96,7 +81,6 @@ export const defaultSettings: Readonly<Record<string, string>> = {
 const startTimeoutDefaultMs = 60_000;
 const stopTimeoutMs = 20_000;
 const probeTimeoutMs = 2_000;
-const logBytesMax = 16 * 1024 * 1024;
 
 /**
  * Starts a server on `dataDir`, making the cluster first if there is none, and returns when it takes connections. After a kill -9
@@ -110,12 +94,11 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
   const password = clusterPassword(`${path.resolve(options.dataDir)}.password`, place);
   if (!isInitialised(place)) await initialise(place, password, options.durableInit ?? true);
   const logFile = path.resolve(options.logFile ?? `${path.resolve(options.dataDir)}.log`);
-  mkdirSync(path.dirname(logFile), { recursive: true });
   const deadline = Date.now() + (options.startTimeoutMs ?? startTimeoutDefaultMs);
   for (;;) {
     const port = options.port === undefined || options.port === 0 ? await freeLastingPort() : options.port;
     const attempt = await launch(place, port, logFile, options, deadline);
-    if ('child' in attempt) return describe(attempt.child, place, port, logFile, password, options);
+    if ('child' in attempt) return describe(attempt.child, place, port, logFile, password);
     if (!attempt.retry || Date.now() > deadline) {
       throw new MeshError(
         'postgres.start_failed',
@@ -195,6 +178,7 @@ async function launch(
   });
   closeSync(log.fd);
   child.unref();
+  if (options.endWithParent === true) endWithParent(child, 'QUIT');
   const failed = new Promise<string>((resolve) => {
     child.once('error', (error) => resolve(error.message));
     child.once('exit', () => resolve(readFileSync(logFile, 'utf8').slice(log.offset).trim()));
@@ -221,32 +205,17 @@ async function untilAccepting(child: ChildProcess, port: number, deadline: numbe
   return false;
 }
 
-function openLog(file: string): { fd: number; offset: number } {
-  if (existsSync(file) && statSync(file).size > logBytesMax) renameSync(file, `${file}.1`);
-  const offset = existsSync(file) ? statSync(file).size : 0;
-  return { fd: openSync(file, 'a', 0o640), offset };
-}
-
 async function describe(
   child: ChildProcess,
   place: PostgresPlace,
   port: number,
   logFile: string,
   password: string,
-  options: PostgresOptions,
 ): Promise<PostgresServer> {
   const identity = await identify(child.pid ?? 0);
   if (identity === undefined)
     throw new MeshError('postgres.start_failed', `PostgreSQL ended at once; see ${logFile}`);
-  const endGuard = options.endWithParent === true ? guardAgainstOrphan(identity.pid) : () => undefined;
-  const exited = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) => {
-    const settle = (code: number | null, signal: NodeJS.Signals | null) => {
-      endGuard();
-      resolve({ code, signal });
-    };
-    if (child.exitCode !== null || child.signalCode !== null) settle(child.exitCode, child.signalCode);
-    else child.once('exit', settle);
-  });
+  const exited = exitOf(child);
   return {
     ...identity,
     url: `postgresql://${postgresUser}:${password}@127.0.0.1:${port}/${postgresDatabase}`,
@@ -257,26 +226,10 @@ async function describe(
     exited,
     async stop() {
       await shutDown(identity);
-      endGuard();
     },
     async kill() {
       await signalProcess(identity, 'SIGKILL');
       await waitForEnd(identity, stopTimeoutMs);
     },
-  };
-}
-
-/** A shell that waits for the end of its input, which is this process's end, and then ends the server (SIGQUIT: at once). */
-function guardAgainstOrphan(pid: number): () => void {
-  if (process.platform === 'win32') return () => undefined;
-  const guard = spawn('/bin/sh', ['-c', 'read -r _; kill -QUIT "$0"', String(pid)], {
-    detached: true,
-    stdio: ['pipe', 'ignore', 'ignore'],
-  });
-  guard.unref();
-  (guard.stdin as unknown as { unref(): void }).unref();
-  return () => {
-    if (guard.pid !== undefined && guard.exitCode === null && guard.signalCode === null)
-      sendSignal(guard.pid, 'SIGKILL');
   };
 }

@@ -1,0 +1,50 @@
+/** How the mesh's own brokers are set up: small, and safe against the death of any process. */
+
+/** The unit in which heap-hungry buffers are given. */
+const mebibyte = 1024 * 1024;
+
+/** Copies of each record, and how many must have it before a producer that asks for all is answered. */
+export function replication(brokers: number): { factor: number; inSyncMin: number } {
+  // Two copies that both must be there would stop at the first dead broker.
+  return brokers >= 3 ? { factor: 3, inSyncMin: 2 } : { factor: 1, inSyncMin: 1 };
+}
+
+/**
+ * `server.properties` without what belongs to one broker (id, port, folders, ZooKeeper).
+ * @param brokers how many the cluster has
+ */
+export function kafkaSettings(brokers: number): Record<string, string> {
+  const { factor, inSyncMin } = replication(brokers);
+  return {
+    'default.replication.factor': String(factor),
+    'min.insync.replicas': String(inSyncMin),
+    'offsets.topic.replication.factor': String(factor),
+    'offsets.topic.num.partitions': '4',
+    'transaction.state.log.replication.factor': String(factor),
+    'transaction.state.log.min.isr': String(inSyncMin),
+    'transaction.state.log.num.partitions': '4',
+    // A leader that lacks acknowledged records is worse than none.
+    'unclean.leader.election.enable': 'false',
+    // A mistyped name is an error, not a topic.
+    'auto.create.topics.enable': 'false',
+    'group.initial.rebalance.delay.ms': '0',
+    'controlled.shutdown.enable': 'true',
+    // A dead broker's leaderships move when its session ends.
+    'zookeeper.session.timeout.ms': '6000',
+    'zookeeper.connection.timeout.ms': '20000',
+    'replica.lag.time.max.ms': '10000',
+    // By default the cleaner alone wants more than the whole heap.
+    'log.cleaner.dedupe.buffer.size': String(16 * mebibyte),
+    'log.cleaner.threads': '1',
+    'log.segment.bytes': String(64 * mebibyte),
+    'log.index.size.max.bytes': String(mebibyte),
+    'num.network.threads': '2',
+    'num.io.threads': '4',
+    'num.replica.fetchers': '1',
+    'num.recovery.threads.per.data.dir': '1',
+    'background.threads': '2',
+    'queued.max.requests': '100',
+    'socket.send.buffer.bytes': String(mebibyte / 4),
+    'socket.receive.buffer.bytes': String(mebibyte / 4),
+  };
+}

@@ -1,0 +1,111 @@
+/** Debian packages, unpacked into a folder: no root, no system service, nothing of the system touched. */
+import { execFile } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { existsSync, readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
+import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { withLock } from './lock.ts';
+
+const run = promisify(execFile);
+
+export interface DebianOptions {
+  /** Folders of unpacked packages are made below it. */
+  toolsDir: string;
+  /** The folder's name, before a hash of the packages. */
+  name: string;
+  /** The packages with those of their dependencies that a bare system lacks. */
+  packages: readonly string[];
+  /** One line for people: what is fetched. */
+  onNotice?: (line: string) => void;
+}
+
+const commandTimeoutMs = 300_000;
+const lockWaitMaxMs = 600_000;
+
+/**
+ * Unpacks the packages unless that was done before.
+ * @returns the folder that stands for `/`
+ * @throws Error of `apt-get` or `dpkg-deb`: absent, no such package, no network
+ */
+export async function unpackDebian(options: DebianOptions): Promise<string> {
+  const { toolsDir, name, packages, onNotice } = options;
+  const key = createHash('sha256').update(packages.join(' ')).digest('hex').slice(0, 8);
+  const folder = path.join(toolsDir, `${name}-${key}`);
+  if (existsSync(folder)) return folder;
+  const lock = { waitMaxMs: lockWaitMaxMs, onWait: () => onNotice?.(`another process unpacks ${name}`) };
+  await withLock(`${folder}.lock`, lock, async () => {
+    if (existsSync(folder)) return;
+    onNotice?.(`unpacking Debian's ${packages[0]} into ${folder}`);
+    await unpack(folder, packages);
+  });
+  return folder;
+}
+
+/**
+ * The package and everything that it depends on, down to the last, as this release of Debian has it.
+ * @throws Error of `apt-cache`
+ */
+export async function dependenciesOf(name: string): Promise<string[]> {
+  const kinds = ['recommends', 'suggests', 'conflicts', 'breaks', 'replaces', 'enhances'];
+  const words = ['depends', '--recurse', ...kinds.map((kind) => `--no-${kind}`), name];
+  const { stdout } = await run('apt-cache', words, {
+    timeout: commandTimeoutMs,
+    maxBuffer: 16 * 1024 * 1024,
+  });
+  return [...new Set(stdout.split('\n').filter((line) => /^[a-z0-9]/.test(line)))].sort();
+}
+
+/** What `LD_LIBRARY_PATH` must hold for programs in an unpacked folder. */
+export function libraryPath(folder: string): string {
+  const roots = [path.join(folder, 'usr', 'lib'), path.join(folder, 'lib')].filter((lib) => existsSync(lib));
+  return roots
+    .flatMap((lib) => [lib, ...readdirSync(lib).map((name) => path.join(lib, name))])
+    .join(path.delimiter);
+}
+
+/** The result moves into place in one step. */
+async function unpack(folder: string, packages: readonly string[]): Promise<void> {
+  const work = await mkdtemp(path.join(os.tmpdir(), 'thermomesh-apt-'));
+  const building = `${folder}.${process.pid}.${randomBytes(4).toString('hex')}`;
+  try {
+    await download(work, packages);
+    await mkdir(building, { recursive: true });
+    for (const file of readdirSync(work).filter((name) => name.endsWith('.deb'))) {
+      await run('dpkg-deb', ['-x', path.join(work, file), building], { timeout: commandTimeoutMs });
+    }
+    turnLinksInside(building);
+    await rename(building, folder).catch((error: unknown) => {
+      if (!existsSync(folder)) throw error;
+    });
+  } finally {
+    await rm(work, { recursive: true, force: true });
+    await rm(building, { recursive: true, force: true });
+  }
+}
+
+async function download(work: string, packages: readonly string[]): Promise<void> {
+  const fetch = async () =>
+    run('apt-get', ['download', ...packages], { cwd: work, timeout: commandTimeoutMs });
+  try {
+    await fetch();
+  } catch (error) {
+    // Without package lists nothing can be located; only root may fetch them.
+    if (process.getuid?.() !== 0) throw error;
+    await run('apt-get', ['update'], { timeout: commandTimeoutMs });
+    await fetch();
+  }
+}
+
+/** Packages link to absolute paths (`/etc/java-17-openjdk/…`), which are the system's here, not the folder's. */
+function turnLinksInside(folder: string): void {
+  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    if (!entry.isSymbolicLink()) continue;
+    const link = path.join(entry.parentPath, entry.name);
+    const target = readlinkSync(link);
+    if (!path.isAbsolute(target) || !existsSync(path.join(folder, target))) continue;
+    rmSync(link);
+    symlinkSync(path.relative(path.dirname(link), path.join(folder, target)), link);
+  }
+}

@@ -1,0 +1,35 @@
+/**
+ * Runs a command with DATABASE_URL, REDIS_URL and ZOOKEEPER_HOSTS naming servers that are started for it, once; those that are named
+ * already are used as they are. Runs on the pinned Node.
+ */
+import { testPostgres, testRedis, testZooKeeper } from '../libs/servers/src/index.ts';
+import { runChild } from './child.mjs';
+
+/** What each variable gets; the first cannot be done without. */
+const kinds = [
+  { name: 'DATABASE_URL', start: testPostgres, addressOf: ({ server }) => server.url, required: true },
+  { name: 'REDIS_URL', start: testRedis, addressOf: ({ server }) => server.url },
+  { name: 'ZOOKEEPER_HOSTS', start: testZooKeeper, addressOf: ({ hosts }) => hosts },
+];
+
+const [command, ...words] = process.argv.slice(2);
+const own = [];
+try {
+  const env = { ...process.env };
+  await Promise.all(kinds.filter(({ name }) => !process.env[name]).map((kind) => startOne(kind, env)));
+  process.exitCode = (await runChild(command, words, { env })).code;
+} finally {
+  await Promise.all(own.map((server) => server.remove()));
+}
+
+async function startOne({ name, start, addressOf, required }, env) {
+  try {
+    const server = await start();
+    own.push(server);
+    env[name] = addressOf(server);
+  } catch (error) {
+    if (required) throw error;
+    // Tests that need it say so themselves, each in one line.
+    console.error(`${name}: none: ${error.message}`);
+  }
+}
