@@ -2,32 +2,42 @@
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { MeshError, messageOf } from '@thermomesh/runtime';
-import { fullPlan, quickPlan, sections, type IngestPlan, type Section } from './ingest/plan.ts';
+import * as billing from './billing/plan.ts';
+import * as ingest from './ingest/plan.ts';
 
 export const repository = path.resolve(import.meta.dirname, '../..');
 
-export interface BenchOptions {
+interface CommonOptions {
   /** Kept in the document. */
   name: string;
   json: boolean;
   /** A missed target makes the exit code 1. */
   strict: boolean;
-  only: readonly Section[];
-  plan: IngestPlan;
-  /** Folder for CPU profiles of gateway and node; undefined writes none. */
+  /** Folder for CPU profiles of the programs under measurement; undefined writes none. */
   profileDir: string | undefined;
 }
+export type IngestOptions = CommonOptions & {
+  what: 'ingest';
+  only: readonly ingest.Section[];
+  plan: ingest.IngestPlan;
+};
+export type BillingOptions = CommonOptions & { what: 'billing'; plan: billing.BillingPlan };
+export type BenchOptions = IngestOptions | BillingOptions;
 
-export const usage = `Usage: npm run bench -- ingest [--quick] [--json] [--strict] [--only PART,…] [--profile FOLDER]
+export const usage = `Usage: npm run bench -- ingest|billing [--quick] [--json] [--strict] [--only PART,…] [--profile FOLDER]
 
-Measures the telemetry path on this machine, every arm in the same run, in interleaved rounds. It starts servers of its own on
-free ports and in a temporary folder, and ends them.
+Measures a path on this machine, every arm in the same run, in interleaved rounds. It starts servers of its own on free ports and
+in a temporary folder, and ends them.
 
-  --quick           about a minute and a half; without it about 20 minutes, with backlogs to 1,000,000 and 120 kills
+  ingest            readings, from publish to commit
+  billing           payments, beside one database transaction a request
+
+  --quick           ingest: about a minute and a half; without it about 20 minutes, with backlogs to 1,000,000 and 120 kills
+                    billing: about a minute; without it about 8
   --json            print one JSON document on stdout (BenchDocument), for machines
   --strict          exit code 1 if a target is missed; else only if an arm could not be measured
-  --only PART,…     of ${sections.join(', ')}
-  --profile FOLDER  let gateway and node write CPU profiles (.cpuprofile) there
+  --only PART,…     ingest: of ${ingest.sections.join(', ')}
+  --profile FOLDER  let the programs under measurement write CPU profiles (.cpuprofile) there
   --name NAME       kept in the document
   --help            print this`;
 
@@ -35,23 +45,31 @@ free ports and in a temporary folder, and ends them.
 export function readOptions(words: readonly string[]): BenchOptions {
   const { values, positionals } = parse(words);
   if (values.help === true) throw new MeshError('help', usage);
-  if (positionals.length !== 1 || positionals[0] !== 'ingest')
-    throw new MeshError('usage', `say what to measure: ingest\n${usage}`);
-  const only = values.only === undefined ? sections : values.only.split(',');
-  const unknown = only.filter((name) => !sections.includes(name as Section));
-  if (unknown.length > 0)
-    throw new MeshError(
-      'usage',
-      `unknown part: ${unknown.join(', ')}; there are ${sections.join(', ')}\n${usage}`,
-    );
-  return {
+  const [what] = positionals;
+  if (positionals.length !== 1 || (what !== 'ingest' && what !== 'billing'))
+    throw new MeshError('usage', `say what to measure: ingest or billing\n${usage}`);
+  const quick = values.quick === true;
+  const common = {
     name: values.name ?? 'bench',
     json: values.json === true,
     strict: values.strict === true,
-    only: only as readonly Section[],
-    plan: values.quick === true ? quickPlan : fullPlan,
     profileDir: values.profile === undefined ? undefined : path.resolve(values.profile),
   };
+  if (what === 'ingest')
+    return { ...common, what, only: partsOf(values.only), plan: quick ? ingest.quickPlan : ingest.fullPlan };
+  if (values.only !== undefined) throw new MeshError('usage', `billing has no parts\n${usage}`);
+  return { ...common, what, plan: quick ? billing.quickPlan : billing.fullPlan };
+}
+
+function partsOf(only: string | undefined): readonly ingest.Section[] {
+  const parts: readonly string[] = only === undefined ? ingest.sections : only.split(',');
+  const unknown = parts.filter((name) => !ingest.sections.includes(name as ingest.Section));
+  if (unknown.length > 0)
+    throw new MeshError(
+      'usage',
+      `unknown part: ${unknown.join(', ')}; there are ${ingest.sections.join(', ')}\n${usage}`,
+    );
+  return parts as readonly ingest.Section[];
 }
 
 function parse(words: readonly string[]) {

@@ -1,6 +1,7 @@
 /** The bench as a process. */
 import { MeshError, messageOf } from '@thermomesh/runtime';
 import { readOptions, type BenchOptions } from './config.ts';
+import { runBilling } from './billing/run.ts';
 import { runIngest } from './ingest/run.ts';
 import { createScope } from './parts/scope.ts';
 import { renderDocument } from './view.ts';
@@ -21,7 +22,11 @@ for (const [signal, number] of Object.entries(signalNumbers)) {
   });
 }
 try {
-  const document = await runIngest({ ...options, scope, say: (line) => console.error(line) });
+  const surroundings = { scope, say: (line: string) => console.error(line) };
+  const document =
+    options.what === 'billing'
+      ? await runBilling({ ...options, ...surroundings })
+      : await runIngest({ ...options, ...surroundings });
   console.log(options.json ? JSON.stringify(document, undefined, 2) : renderDocument(document));
   if (options.strict && document.targets.some(({ ok }) => !ok)) process.exitCode = exitFailed;
 } catch (error) {

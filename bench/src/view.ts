@@ -1,10 +1,11 @@
 /** The document as tables, for people. */
+import type { BillingDocument } from './billing/run.ts';
 import type { IngestDocument } from './ingest/run.ts';
 import type { Arm, Target } from './ingest/arms.ts';
 import type { Range } from './core/statistics.ts';
 
 /** Everything, ready to print. */
-export function renderDocument(document: IngestDocument): string {
+export function renderDocument(document: IngestDocument | BillingDocument): string {
   const { machine } = document;
   const settings = Object.entries(machine.postgresqlSettings).map(([name, value]) => `${name}=${value}`);
   return [
@@ -26,6 +27,10 @@ const units: Record<string, string> = {
   committedPerSecond: 'committed/s',
   readingsPerSecond: 'readings/s',
   backlogSeconds: 's backlog',
+  paymentsPerSecond: 'payments/s',
+  replaysPerSecond: 'replays/s',
+  answerP50Ms: 'ms p50',
+  answerP99Ms: 'ms p99',
   ackP50Ms: 'ms ack p50',
   ackP99Ms: 'ms ack p99',
   ratio: '× the other arm',

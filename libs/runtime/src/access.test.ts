@@ -43,6 +43,8 @@ describe('API keys', () => {
       const second = await createApiKey(file, ['read', 'checkout']);
       assert.deepEqual(gatekeeper.scopesOf(first.key), ['read']);
       assert.deepEqual(gatekeeper.scopesOf(second.key), ['read', 'checkout']);
+      assert.equal(gatekeeper.callerOf(second.key), `key:${second.id}`);
+      assert.equal(gatekeeper.callerOf(`${second.key}x`), undefined);
       assert.equal(gatekeeper.scopesOf(`${first.key}x`), undefined);
       await revokeApiKey(file, first.id);
       assert.equal(gatekeeper.scopesOf(first.key), undefined);
@@ -56,6 +58,7 @@ describe('API keys', () => {
   it('the operator token may do everything; an empty bearer nothing', () => {
     const gatekeeper = createGatekeeper(secret, undefined);
     assert.deepEqual(gatekeeper.scopesOf(deriveToken(secret, subjects.operator)), apiScopes);
+    assert.equal(gatekeeper.callerOf(deriveToken(secret, subjects.operator)), 'operator');
     assert.equal(gatekeeper.scopesOf(''), undefined);
   });
 });

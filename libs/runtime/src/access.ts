@@ -74,8 +74,11 @@ export interface Gatekeeper {
   scopesOf(bearer: string): readonly ApiScope[] | undefined;
 }
 
-/** Knows the operator token and the keys in `file`, which is read again when it has changed. */
-export function createGatekeeper(secret: string, file: string | undefined): Gatekeeper {
+/**
+ * Knows the operator token and the keys in `file`, which is read again when it has changed. A key's caller is `key:<id>`: it outlives
+ * no key, so a customer that is given a new key begins anew.
+ */
+export function createGatekeeper(secret: string, file: string | undefined): CallerGatekeeper {
   let keys = new Map<string, ApiKeyRecord>();
   let readAt = '';
   function refresh(): void {
@@ -86,14 +89,18 @@ export function createGatekeeper(secret: string, file: string | undefined): Gate
     keys = parseKeys(readFileSync(file, 'utf8'));
     readAt = version;
   }
+  function find(bearer: string): Caller | undefined {
+    if (verifyToken(secret, subjects.operator, bearer)) return { name: subjects.operator, scopes: apiScopes };
+    refresh();
+    const id = /^tmk_([0-9a-f]{12})_/.exec(bearer)?.[1];
+    const record = id === undefined ? undefined : keys.get(id);
+    return record !== undefined && equal(record.sha256, sha256(bearer))
+      ? { name: `key:${record.id}`, scopes: record.scopes }
+      : undefined;
+  }
   return {
-    scopesOf(bearer) {
-      if (verifyToken(secret, subjects.operator, bearer)) return apiScopes;
-      refresh();
-      const id = /^tmk_([0-9a-f]{12})_/.exec(bearer)?.[1];
-      const record = id === undefined ? undefined : keys.get(id);
-      return record !== undefined && equal(record.sha256, sha256(bearer)) ? record.scopes : undefined;
-    },
+    scopesOf: (bearer) => find(bearer)?.scopes,
+    callerOf: (bearer) => find(bearer)?.name,
   };
 }
 
@@ -103,13 +110,18 @@ export interface CallerGatekeeper extends Gatekeeper {
   callerOf(bearer: string): string | undefined;
 }
 
+interface Caller {
+  name: string;
+  scopes: readonly ApiScope[];
+}
+
 /** Knows the services named in `callers`, each by its own derived token and with its scopes, and the operator. */
 export function createCallerGatekeeper(
   secret: string,
   callers: Readonly<Record<string, readonly ApiScope[]>>,
 ): CallerGatekeeper {
   // Looked up by digest: how long it takes says nothing about how much of a guessed token was right.
-  const byDigest = new Map<string, { name: string; scopes: readonly ApiScope[] }>([
+  const byDigest = new Map<string, Caller>([
     [sha256(deriveToken(secret, subjects.operator)), { name: subjects.operator, scopes: apiScopes }],
   ]);
   for (const [name, scopes] of Object.entries(callers))

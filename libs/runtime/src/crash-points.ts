@@ -28,6 +28,12 @@ export const crashPoints = [
   'billing.after-charge',
   /** Billing: outcome, ledger and answer are committed, no reply has left. */
   'billing.after-commit',
+  /** Checkout: the order is committed, no reply has left. */
+  'checkout.after-accept',
+  /** Checkout: the outbox row is claimed for hand-over, the queue has not heard of it. */
+  'checkout.before-enqueue',
+  /** Checkout: billing has given its final answer, nothing of it is stored. */
+  'checkout.after-billing',
 ] as const;
 export type CrashPoint = (typeof crashPoints)[number];
 

@@ -27,6 +27,12 @@ before(async () => {
     health,
     metrics,
     gatekeeper: createGatekeeper(secret, undefined),
+    beforeAccess: async (early) => {
+      early.addHook('onRequest', async (request) => {
+        if (request.headers['x-too-often'] !== undefined)
+          throw new HttpError(429, 'test.too_often', 'no', { retryAfterSeconds: 7 });
+      });
+    },
   });
   app.get(
     '/v1/number',
@@ -40,6 +46,9 @@ before(async () => {
   });
   app.get('/v1/away', async () => {
     throw new MeshError('sql.unavailable', 'PostgreSQL is away', { retriable: true });
+  });
+  app.get('/v1/off', async () => {
+    throw new HttpError(503, 'test.off', 'switched off');
   });
   app.get('/v1/conflict', async () => {
     throw new HttpError(409, 'test.conflict', 'no');
@@ -85,6 +94,20 @@ describe('the HTTP surface', () => {
     assert.equal((await get('/v1/away')).statusCode, 503);
     assert.equal((await get('/v1/conflict')).statusCode, 409);
     assert.equal((await get('/v1/nowhere')).statusCode, 404);
+  });
+
+  it('what may be tried again says when; a deliberate answer is no line in the log', async () => {
+    assert.equal((await get('/v1/away')).headers['retry-after'], '1');
+    const lines = logged;
+    const off = await get('/v1/off');
+    assert.deepEqual([off.statusCode, off.headers['retry-after']], [503, '1']);
+    assert.equal(logged, lines);
+  });
+
+  it('limits come before access: a stranger that asks too often is not asked who he is', async () => {
+    const refused = await get('/v1/number?n=1', { 'x-too-often': '1' });
+    assert.deepEqual([refused.statusCode, refused.headers['retry-after']], [429, '7']);
+    assert.equal(refused.json<{ title: string }>().title, 'Too Many Requests');
   });
 
   it('readiness names the part that is not ready, and goes false first on a stop', async () => {

@@ -38,15 +38,28 @@ export interface HttpOptions {
   gatekeeper: Gatekeeper;
   bodyBytesMax?: number;
   requestTimeoutMs?: number;
+  /** Adds what has to be looked at before anybody is asked who he is, such as a limit per address. */
+  beforeAccess?: (app: HttpApp) => Promise<void>;
 }
 
-/** An error with an HTTP status, for routes; it becomes a problem document. */
+/** What a 503 says if nobody says otherwise: parts of the mesh are back within seconds. */
+const retryAfterSecondsDefault = 1;
+
+/** An error with an HTTP status, for routes; it becomes a problem document. A deliberate answer: it is not logged. */
 export class HttpError extends MeshError {
   readonly status: number;
+  /** Becomes the header Retry-After. */
+  readonly retryAfterSeconds: number | undefined;
 
-  constructor(status: number, code: string, message: string) {
-    super(code, message);
+  constructor(
+    status: number,
+    code: string,
+    message: string,
+    options: { retryAfterSeconds?: number; cause?: unknown } = {},
+  ) {
+    super(code, message, { cause: options.cause });
     this.status = status;
+    this.retryAfterSeconds = options.retryAfterSeconds;
   }
 }
 
@@ -72,6 +85,7 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
       security: [{ key: [] }],
     },
   });
+  await options.beforeAccess?.(app);
   guard(app, options.gatekeeper);
   answerProblems(app, options.log);
   addHealthRoutes(app, options);
@@ -127,7 +141,7 @@ function answerProblems(app: HttpApp, log: Log): void {
         : 'statusCode' in error
           ? (error.statusCode ?? 500)
           : statusOf(error);
-    if (status >= 500)
+    if (status >= 500 && !(error instanceof HttpError))
       log.error({
         event: 'http.failed',
         route: request.routeOptions.url,
@@ -139,6 +153,9 @@ function answerProblems(app: HttpApp, log: Log): void {
     const detail =
       status >= 500 && status !== 503 ? 'the request failed; see the log of the service' : messageOf(error);
     if (status === 401) void reply.header('www-authenticate', 'Bearer');
+    const retryAfterSeconds = error instanceof HttpError ? error.retryAfterSeconds : undefined;
+    if (retryAfterSeconds !== undefined || (status === 503 && !reply.hasHeader('retry-after')))
+      void reply.header('retry-after', String(retryAfterSeconds ?? retryAfterSecondsDefault));
     void reply
       .code(status)
       .type('application/problem+json')
@@ -160,6 +177,7 @@ const titles: Record<number, string> = {
   413: 'Content Too Large',
   415: 'Unsupported Media Type',
   422: 'Unprocessable Content',
+  429: 'Too Many Requests',
   503: 'Service Unavailable',
 };
 

@@ -20,10 +20,12 @@ it('all faults are reported at once', () => {
     BILLING_SECRET: good.MESH_SECRET,
     LEASE_MS: '1000',
     KEY_RETENTION_DAYS: '30',
+    GATHER_OPERATIONS_MAX: '64',
+    GATHER_WAITING_MAX: '63',
     CRASH_POINT: 'nowhere',
   };
   assert.throws(
     () => readBillingConfig(bad),
-    /LEASE_MS[^]*KEY_RETENTION_DAYS[^]*BILLING_SECRET[^]*CRASH_POINT/,
+    /LEASE_MS[^]*KEY_RETENTION_DAYS[^]*GATHER_WAITING_MAX[^]*BILLING_SECRET[^]*CRASH_POINT/,
   );
 });

@@ -39,6 +39,12 @@ const Settings = Type.Object({
     maximum: 100,
     description: 'of one attempt, before the sweeper takes over',
   }),
+  PROCESSOR_CONNECTIONS_MAX: Type.Integer({
+    default: 512,
+    minimum: 1,
+    maximum: 10_000,
+    description: 'calls of the processor under way at once',
+  }),
   LEASE_MS: Ms(3_000, 'a holder that has written nothing for so long may be taken for dead'),
   SWEEP_INTERVAL_MS: Ms(250, 'between two looks for payments in doubt'),
   SWEEP_ROWS_MAX: Type.Integer({
@@ -63,6 +69,18 @@ const Settings = Type.Object({
   SQL_CONNECTIONS_MAX: Type.Integer({ default: 10, minimum: 1, maximum: 200 }),
   SQL_CONNECT_TIMEOUT_MS: Ms(2_000, 'to get a connection'),
   SQL_STATEMENT_TIMEOUT_MS: Ms(2_000, 'the server ends a statement then'),
+  GATHER_OPERATIONS_MAX: Type.Integer({
+    default: 64,
+    minimum: 1,
+    maximum: 1_000,
+    description: 'operations that share one statement and one commit',
+  }),
+  GATHER_WAITING_MAX: Type.Integer({
+    default: 10_000,
+    minimum: 1,
+    maximum: 1_000_000,
+    description: 'calls that wait for a shared statement, of each kind; more get 503',
+  }),
   STOP_TIMEOUT_MS: Ms(10_000, 'an orderly stop takes at most so long'),
   CRASH_POINT: Type.Optional(
     Type.String({ description: `tests only: name[:nth][:kill|stop], of ${crashPoints.join(', ')}` }),
@@ -95,6 +113,8 @@ function relations(config: Config): string[] {
     );
   if (config.ANSWER_POLL_MS >= config.ANSWER_WAIT_MS)
     faults.push('ANSWER_POLL_MS must be below ANSWER_WAIT_MS');
+  if (config.GATHER_WAITING_MAX < config.GATHER_OPERATIONS_MAX)
+    faults.push('GATHER_WAITING_MAX must not be below GATHER_OPERATIONS_MAX');
   // What is under way at a stop is finished first.
   if (config.PROCESSOR_TIMEOUT_MS >= config.STOP_TIMEOUT_MS)
     faults.push('PROCESSOR_TIMEOUT_MS must be below STOP_TIMEOUT_MS');

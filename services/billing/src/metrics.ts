@@ -1,5 +1,5 @@
 /** What a replica counts. */
-import type { Counter, Gauge, Metrics } from '@thermomesh/runtime';
+import type { Counter, Gauge, Histogram, Metrics } from '@thermomesh/runtime';
 
 export interface BillingMetrics {
   answers: Counter<'status' | 'replayed'>;
@@ -9,6 +9,7 @@ export interface BillingMetrics {
   workFailed: Counter<'code'>;
   inDoubt: Gauge<string>;
   retired: Counter<string>;
+  gathered: Histogram<'statement'>;
 }
 
 export function createBillingMetrics(metrics: Metrics): BillingMetrics {
@@ -33,5 +34,11 @@ export function createBillingMetrics(metrics: Metrics): BillingMetrics {
       'Operations without an answer and without a living holder, at the last sweep',
     ),
     retired: metrics.counter('billing_retired_total', 'Answers dropped after their retention'),
+    gathered: metrics.histogram(
+      'billing_statement_operations',
+      'Operations that shared a statement and its commit',
+      [1, 2, 4, 8, 16, 32, 64, 128, 256],
+      ['statement'],
+    ),
   };
 }

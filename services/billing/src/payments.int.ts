@@ -5,8 +5,10 @@ import { fileURLToPath } from 'node:url';
 import { testDatabase, type TestDatabase } from '@thermomesh/servers';
 import { createPool, migrate, type SqlPool } from '@thermomesh/sql';
 import type { BillingService } from './service.ts';
-import { deriveProcessorKey } from './core/secrets.ts';
+import { createOperationStore } from './adapters/pg-operations.ts';
+import { createSecrets, deriveProcessorKey } from './core/secrets.ts';
 import {
+  billingSecret,
   call,
   quickSettings,
   startProcessor,
@@ -121,6 +123,46 @@ describe('a payment', () => {
       assert.equal(first.retryAfter, '1');
       assert.equal(first.body['code'], 'payments.running');
       await assertOneAnswer(key, [await pay(key), await pay(key, {}, b.url)]);
+    } finally {
+      await hasty.stop();
+    }
+  });
+});
+
+describe('a duplicate of a payment that a holder works on, or that has died', () => {
+  it('waits a bounded time, then 409 with Retry-After; when the lease is over it is finished', async () => {
+    const settings = quickSettings(database.url, processor.url);
+    const hasty = await startReplica({ ...settings, REPLICA: 'hasty', ANSWER_WAIT_MS: '30' });
+    try {
+      const key = { caller: 'gateway', transactionId: randomUUID() };
+      const secrets = createSecrets(billingSecret);
+      const { paymentToken, amountMinor, ...details } = good;
+      const holder = createOperationStore(pool, {
+        ...{ holder: 'dead', leaseMs: 600_000, gatherMax: 1, waitingMax: 1 },
+      });
+      await holder.claim({
+        ...key,
+        amountMinor,
+        fingerprint: secrets.fingerprint({ kind: 'charge', ...good }),
+        processorKey: deriveProcessorKey(key, 'charge'),
+        details: { kind: 'charge', ...details, tokenBox: secrets.seal(key, paymentToken) },
+      });
+      const duplicates = await Promise.all([1, 2, 3].map(async () => pay(key.transactionId, {}, hasty.url)));
+      assert.deepEqual(
+        duplicates.map(({ status, retryAfter, body }) => [status, retryAfter, body['code']]),
+        duplicates.map(() => [409, '1', 'payments.running']),
+      );
+      assert.equal((await pay(key.transactionId, { amountMinor: 1 }, hasty.url)).status, 422);
+      assert.equal(await charges(key.transactionId), 0);
+      await pool.query('UPDATE operations SET lease_until = now() WHERE transaction_id = $1', [
+        key.transactionId,
+      ]);
+      await assertOneAnswer(key.transactionId, [
+        await pay(key.transactionId),
+        await pay(key.transactionId, {}, b.url),
+      ]);
+      const view = await call(a.url, { method: 'GET', route: `/v1/payments/${key.transactionId}` });
+      assert.equal(view.body['attempt'], 2);
     } finally {
       await hasty.stop();
     }

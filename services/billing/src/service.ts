@@ -12,7 +12,7 @@ import {
 } from '@thermomesh/runtime';
 import { createPool } from '@thermomesh/sql';
 import { createAnswerWatch } from './answer-watch.ts';
-import { createProcessorClient } from './adapters/http-processor.ts';
+import { createProcessorClient, type ProcessorClient } from './adapters/http-processor.ts';
 import { createOperationStore, type OperationStore } from './adapters/pg-operations.ts';
 import { createPaymentQueries } from './adapters/pg-payment-queries.ts';
 import type { Config } from './config.ts';
@@ -40,8 +40,15 @@ export async function createService(config: Config, log: Log): Promise<BillingSe
     connectTimeoutMs: config.SQL_CONNECT_TIMEOUT_MS,
     statementTimeoutMs: config.SQL_STATEMENT_TIMEOUT_MS,
   });
-  const store = createOperationStore(pool, config.REPLICA, config.LEASE_MS);
-  const payments = composePayments(config, log, store, metrics);
+  const store = createOperationStore(pool, {
+    holder: config.REPLICA,
+    leaseMs: config.LEASE_MS,
+    gatherMax: config.GATHER_OPERATIONS_MAX,
+    waitingMax: config.GATHER_WAITING_MAX,
+    onStatement: (statement, operations) => metrics.gathered.observe({ statement }, operations),
+  });
+  const processor = connectProcessor(config);
+  const payments = composePayments(config, log, store, processor, metrics);
   const sweeper = createSweeper({
     payments,
     store,
@@ -78,6 +85,7 @@ export async function createService(config: Config, log: Log): Promise<BillingSe
     await payments.settle();
     await app.close();
     await payments.settle();
+    processor.close();
     await pool.close();
   }
   return {
@@ -94,14 +102,16 @@ export async function createService(config: Config, log: Log): Promise<BillingSe
 }
 
 /** The worker's surroundings: store, processor, secrets, limits. */
-function composePayments(config: Config, log: Log, store: OperationStore, metrics: BillingMetrics): Payments {
+function composePayments(
+  config: Config,
+  log: Log,
+  store: OperationStore,
+  processor: ProcessorClient,
+  metrics: BillingMetrics,
+): Payments {
   return createPayments({
     store,
-    processor: createProcessorClient({
-      url: config.PROCESSOR_URL,
-      secret: config.PROCESSOR_SECRET,
-      timeoutMs: config.PROCESSOR_TIMEOUT_MS,
-    }),
+    processor,
     secrets: createSecrets(config.BILLING_SECRET),
     metrics,
     log,
@@ -113,5 +123,14 @@ function composePayments(config: Config, log: Log, store: OperationStore, metric
     },
     watch: createAnswerWatch(store, config.ANSWER_POLL_MS),
     answerWaitMs: config.ANSWER_WAIT_MS,
+  });
+}
+
+function connectProcessor(config: Config): ProcessorClient {
+  return createProcessorClient({
+    url: config.PROCESSOR_URL,
+    secret: config.PROCESSOR_SECRET,
+    timeoutMs: config.PROCESSOR_TIMEOUT_MS,
+    connectionsMax: config.PROCESSOR_CONNECTIONS_MAX,
   });
 }

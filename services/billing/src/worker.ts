@@ -12,7 +12,7 @@ import {
 } from '@thermomesh/idempotency';
 import type { CrashHook, Log } from '@thermomesh/runtime';
 import type { ProcessorClient } from './adapters/http-processor.ts';
-import type { ClaimResult, NewOperation, OperationStore } from './adapters/pg-operations.ts';
+import type { NewOperation, NotRefundable, OperationStore } from './adapters/pg-operations.ts';
 import { answerBody, type ProcessorAnswer } from './core/answer.ts';
 import { recordOf, type Operation, type OperationKey } from './core/operation.ts';
 import type { Secrets } from './core/secrets.ts';
@@ -34,7 +34,7 @@ export type RunResult =
   | { type: 'waiting' }
   | { type: 'refused' }
   | { type: 'retired' }
-  | { type: 'not_refundable'; why: Exclude<ClaimResult, 'claimed' | 'exists'> };
+  | { type: 'not_refundable'; why: NotRefundable };
 
 /** One run of one worker for one operation. */
 export class Worker {
@@ -114,14 +114,13 @@ export class Worker {
   async #claim(): Promise<PaymentEvent | undefined> {
     const { store } = this.#deps;
     if (this.#claimed === undefined) throw new TypeError('only an asked operation is claimed');
-    const result = await store.claim(this.#claimed);
-    if (result !== 'claimed' && result !== 'exists') {
-      this.#result = { type: 'not_refundable', why: result };
+    const claim = await store.claim(this.#claimed);
+    if (!('operation' in claim)) {
+      this.#result = { type: 'not_refundable', why: claim.result };
       return undefined;
     }
-    this.#operation = await store.load(this.#key);
-    if (this.#operation === undefined) throw new TypeError('a claimed key has no row');
-    if (result === 'claimed') return { type: 'claimWon' };
+    this.#operation = claim.operation;
+    if (claim.result === 'claimed') return { type: 'claimWon' };
     if (this.#operation.retired) {
       this.#result = { type: 'retired' };
       return undefined;

@@ -8,7 +8,12 @@ import { createPool, migrate, type SqlPool } from '@thermomesh/sql';
 import fc from 'fast-check';
 import type { ProcessorAnswer } from '../core/answer.ts';
 import { recordOf, type OperationKey } from '../core/operation.ts';
-import { createOperationStore, type NewOperation, type OperationStore } from './pg-operations.ts';
+import {
+  createOperationStore,
+  type NewOperation,
+  type OperationStore,
+  type OperationStoreOptions,
+} from './pg-operations.ts';
 
 const charged: ProcessorAnswer = { outcome: 'charged', reference: 'ch_1', reason: null };
 const declined: ProcessorAnswer = { outcome: 'declined', reference: 'ch_2', reason: 'insufficient_funds' };
@@ -21,12 +26,20 @@ before(async () => {
   const folder = fileURLToPath(new URL('../../migrations', import.meta.url));
   await migrate({ url: database.url, folder, table: 'billing_schema' });
   pool = createPool({ url: database.url, applicationName: 'test' });
-  store = createOperationStore(pool, 'test', 60_000);
+  store = createOperationStore(pool, options('test'));
 });
 after(async () => {
   await pool.close();
   await database.drop();
 });
+
+function options(holder: string, more: Partial<OperationStoreOptions> = {}): OperationStoreOptions {
+  return { holder, leaseMs: 60_000, gatherMax: 8, waitingMax: 1_000, ...more };
+}
+
+async function claim(operation: NewOperation, by = store): Promise<string> {
+  return (await by.claim(operation)).result;
+}
 
 function payment(amountMinor = 100): NewOperation {
   const transactionId = randomUUID();
@@ -50,7 +63,7 @@ async function endLease({ transactionId }: OperationKey): Promise<void> {
 describe('the attempt fence', () => {
   it('paused-replica-cannot-finish-another’s-work: nothing of a former attempt is written', async () => {
     const key = payment();
-    assert.equal(await store.claim(key), 'claimed');
+    assert.equal(await claim(key), 'claimed');
     assert.equal(await store.recordCharging(key, 1), true);
     await endLease(key);
     assert.equal(await store.takeOver(key, 1), 2);
@@ -68,7 +81,7 @@ describe('the attempt fence', () => {
 
   it('a lease that is fresh, or was renewed meanwhile, is not taken over; of two that try, one does', async () => {
     const key = payment();
-    await store.claim(key);
+    await claim(key);
     assert.equal(await store.takeOver(key, 1), undefined);
     await endLease(key);
     assert.ok((await store.inDoubt(100)).some(({ transactionId }) => transactionId === key.transactionId));
@@ -78,15 +91,13 @@ describe('the attempt fence', () => {
   });
 
   it('of many claims of one key at once, one wins and every other is told so', async () => {
-    // Twice as many sessions as claims under way: the two unique indexes are raced for, not one after the other.
+    // A store each, as so many replicas would be: the two unique indexes are raced for, not one after the other.
     const wide = createPool({ url: database.url, applicationName: 'test-claims', connectionsMax: 20 });
     try {
-      const stores = [createOperationStore(wide, 'a', 60_000), createOperationStore(wide, 'b', 60_000)];
+      const stores = Array.from({ length: 10 }, (_, n) => createOperationStore(wide, options(`r${n}`)));
       for (let round = 0; round < 40; round++) {
         const key = payment();
-        const claims = await Promise.all(
-          Array.from({ length: 10 }, (_, n) => (stores[n % 2] ?? store).claim(key)),
-        );
+        const claims = await Promise.all(stores.map(async (one) => claim(key, one)));
         assert.deepEqual(claims.sort(), ['claimed', ...Array.from({ length: 9 }, () => 'exists')]);
       }
     } finally {
@@ -111,7 +122,7 @@ describe('the attempt fence', () => {
           const n = 'attempt' in one ? one.attempt : 0;
           switch (one.do) {
             case 'claim':
-              assert.equal((await store.claim(key)) === 'claimed', reference.claim('ab'));
+              assert.equal((await claim(key)) === 'claimed', reference.claim('ab'));
               break;
             case 'lease':
               if (reference.record?.phase !== 'answered') await endLease(key);
@@ -151,14 +162,14 @@ describe('the books', () => {
         async (orders) => {
           for (const { amount, paid } of orders) {
             const key = payment(amount);
-            await store.claim(key);
+            await claim(key);
             await store.recordCharging(key, 1);
             await store.finish(key, 1, paid ? charged : declined, '{}');
             const refund: NewOperation = {
               ...payment(Math.ceil(amount / 2)),
               details: { kind: 'refund', paymentId: key.transactionId },
             };
-            assert.equal(await store.claim(refund), paid ? 'claimed' : 'not_charged');
+            assert.equal(await claim(refund), paid ? 'claimed' : 'not_charged');
             if (!paid) continue;
             await store.recordCharging(refund, 1);
             assert.equal(await store.finish(refund, 1, charged, '{}'), true);
@@ -179,7 +190,7 @@ describe('the books', () => {
 
   it('refuse a posting that does not balance, and every change', async () => {
     const key = payment();
-    await store.claim(key);
+    await claim(key);
     const insert = (entries: string) =>
       pool.query(
         `WITH p AS (INSERT INTO postings (caller, transaction_id, currency) VALUES ('gateway', '${key.transactionId}', 'EUR') RETURNING id)
@@ -210,7 +221,7 @@ describe('the books', () => {
 
   it('an answer is final, and its token is destroyed with it', async () => {
     const key = payment();
-    await store.claim(key);
+    await claim(key);
     await store.recordCharging(key, 1);
     await store.finish(key, 1, charged, '{"a":1}');
     for (const change of [
@@ -230,7 +241,7 @@ describe('the books', () => {
 
 it('after its retention an answer is dropped, and its UUID stays used', async () => {
   const key = payment();
-  await store.claim(key);
+  await claim(key);
   await store.recordCharging(key, 1);
   await store.finish(key, 1, charged, '{}');
   assert.equal(await store.retire(1, 1_000), 0);
@@ -240,9 +251,9 @@ it('after its retention an answer is dropped, and its UUID stays used', async ()
     [row?.retired, row?.answerBody, row?.fingerprint, row?.outcome],
     [true, null, null, 'charged'],
   );
-  assert.equal(await store.claim(key), 'exists');
+  assert.equal(await claim(key), 'exists');
   const unanswered = payment();
-  await store.claim(unanswered);
+  await claim(unanswered);
   await store.retire(0, 1_000);
   assert.equal((await store.load(unanswered))?.retired, false);
 });

@@ -1,6 +1,6 @@
 /** What is derived from a payment's parameters and never shows them: fingerprint, processor key, encrypted token. */
-import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, randomBytes } from 'node:crypto';
-import { MeshError } from '@thermomesh/runtime';
+import { createHash } from 'node:crypto';
+import { createFingerprinter, createSealer, MeshError } from '@thermomesh/runtime';
 import { keyText, type OperationKey, type Order } from './operation.ts';
 
 /**
@@ -22,35 +22,15 @@ export interface Secrets {
   open(key: OperationKey, box: Buffer): string;
 }
 
-const nonceBytes = 12;
-const tagBytes = 16;
-
 export function createSecrets(secret: string): Secrets {
-  const derive = (purpose: string) =>
-    Buffer.from(hkdfSync('sha256', secret, '', `thermomesh.billing.${purpose}`, 32));
-  const fingerprintKey = derive('fingerprint');
-  const tokenKey = derive('token');
+  const fingerprint = createFingerprinter(secret, 'thermomesh.billing.fingerprint');
+  const sealer = createSealer(secret, 'thermomesh.billing.token');
   return {
-    fingerprint: (order) =>
-      createHmac('sha256', fingerprintKey)
-        .update(JSON.stringify(parametersOf(order)))
-        .digest('hex'),
-    seal(key, paymentToken) {
-      const nonce = randomBytes(nonceBytes);
-      const cipher = createCipheriv('aes-256-gcm', tokenKey, nonce).setAAD(Buffer.from(keyText(key)));
-      const text = Buffer.concat([cipher.update(paymentToken, 'utf8'), cipher.final()]);
-      return Buffer.concat([nonce, cipher.getAuthTag(), text]);
-    },
+    fingerprint: (order) => fingerprint(parametersOf(order)),
+    seal: (key, paymentToken) => sealer.seal(keyText(key), paymentToken),
     open(key, box) {
       try {
-        const decipher = createDecipheriv('aes-256-gcm', tokenKey, box.subarray(0, nonceBytes), {
-          authTagLength: tagBytes,
-        })
-          .setAAD(Buffer.from(keyText(key)))
-          .setAuthTag(box.subarray(nonceBytes, nonceBytes + tagBytes));
-        return (
-          decipher.update(box.subarray(nonceBytes + tagBytes), undefined, 'utf8') + decipher.final('utf8')
-        );
+        return sealer.open(keyText(key), box);
       } catch (error) {
         throw new MeshError(
           'payments.token_unreadable',

@@ -18,18 +18,19 @@ Exit code: 0 also when a target is missed (--strict makes that 1); 1 if an arm c
 
 Examples:
   mesh bench ingest --quick
-  mesh bench ingest --only drain,failover --json`;
+  mesh bench ingest --only drain,failover --json
+  mesh bench billing --quick`;
 
 const passedOn = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 export function addBench(program: Command, config: () => MeshConfig): void {
   withOutput(program.command('bench'))
-    .description('measure the telemetry path on this machine, each arm beside another in the same run')
-    .argument('<what>', 'ingest')
-    .option('--quick', 'about a minute and a half instead of 20 minutes')
+    .description('measure on this machine, each arm beside another in the same run')
+    .argument('<what>', 'ingest (readings) or billing (payments)')
+    .option('--quick', 'about a minute instead of 20 (ingest) or 8 (billing)')
     .option('--strict', 'exit code 1 if a target is missed')
-    .option('--only <parts>', 'of publish, end-to-end, latency, drain, failover')
-    .option('--profile <folder>', 'let gateway and node write CPU profiles there')
+    .option('--only <parts>', 'ingest: of publish, end-to-end, latency, drain, failover')
+    .option('--profile <folder>', 'let the programs under measurement write CPU profiles there')
     .addHelpText('after', help)
     .action(async (what: string, flags: BenchFlags) => {
       process.exitCode = await runBench(config(), [what, ...wordsOf(flags)]);

@@ -41,11 +41,14 @@ export function chargeRoutes(app: HttpApp, deps: RouteDeps): void {
 
 /** One order with whatever fault it gets. */
 async function execute(deps: RouteDeps, reply: HttpReply, key: string | undefined, order: Order) {
-  const { processor, faults } = deps;
+  const { processor, faults, log } = deps;
   if (key === undefined || key === '')
     throw new HttpError(400, 'charges.missing_key', 'send the header Idempotency-Key');
   const { delayMs, idempotency } = faults.plan;
   const fault = faults.draw();
+  // Nothing of the card: the order's other fields are named one by one.
+  const { kind, amountMinor, currency } = order;
+  log.debug({ event: 'order.received', key, kind, amountMinor, currency, fault: fault ?? null });
   if (fault !== undefined && (await endsBefore(deps, reply, fault, delayMs))) return reply;
   const { entry, replayed } = await processor.execute(key, order, {
     decline: fault === 'decline',
