@@ -123,6 +123,80 @@ export const ChaosDocument = Type.Object({
 });
 export type ChaosDocument = Static<typeof ChaosDocument>;
 
+/** Something that a payment run found wrong with one order. */
+export const PaymentFinding = Type.Object({
+  kind: Type.Union([
+    Type.Literal('lost'),
+    Type.Literal('doubled'),
+    Type.Literal('differs'),
+    Type.Literal('in-doubt'),
+  ]),
+  /** The customer's key; empty for a charge that belongs to no order. */
+  key: Type.String(),
+  detail: Type.String(),
+});
+export type PaymentFinding = Static<typeof PaymentFinding>;
+
+/** `mesh payments --json`: judged by the card processor's own ledger, billing's books and the table of checkouts. */
+export const PaymentsDocument = Type.Object({
+  ok: Type.Boolean(),
+  requests: Type.Integer({ minimum: 0, description: 'asked for by customers, each sent until it had a 202' }),
+  acknowledged: Type.Integer({ minimum: 0, description: 'requests that got their 202' }),
+  attempts: Type.Integer({ minimum: 0, description: 'HTTP calls that this took' }),
+  uuids: Type.Integer({ minimum: 0, description: 'customer keys: orders' }),
+  accepted: Type.Integer({ minimum: 0, description: 'orders with a 202' }),
+  charged: Type.Integer({ minimum: 0, description: 'orders that the processor has charged' }),
+  declined: Count,
+  failed: Type.Integer({ minimum: 0, description: 'orders that ended with a stated reason, uncharged' }),
+  lost: Type.Integer({ minimum: 0, description: 'accepted, and gone or said to be charged and not charged' }),
+  doubled: Type.Integer({ minimum: 0, description: 'charges beyond the first of an order' }),
+  differing: Type.Integer({ minimum: 0, description: 'orders about which two records do not agree' }),
+  inDoubt: Type.Integer({
+    minimum: 0,
+    description: 'without a final answer 5 s after the last fault, or after the last 202 if that came later',
+  }),
+  /** In minor units; of what was charged. All equal if every promise is kept. */
+  sums: Type.Object({
+    accepted: Type.Integer({ description: 'as the customers had ordered it' }),
+    ledger: Type.Integer({ description: 'as the processor has charged it' }),
+    books: Type.Integer({ description: 'as billing has posted it' }),
+    checkouts: Type.Integer({ description: 'as the table of checkouts has it' }),
+  }),
+  /** From a request to its 202, its retries included. */
+  latencyMs: Latency,
+  /** From an order's first request to its final answer. */
+  finalMs: Latency,
+  ordersPerSecond: Type.Number(),
+  /** From the last fault to the last final answer; null if something is still open. */
+  settledMs: Nullable(Type.Number()),
+  /** What was hurt, as often as it was. */
+  blows: Type.Array(Type.Object({ target: Type.String(), signal: Type.String(), times: Count })),
+  seed: Count,
+  findings: Type.Array(PaymentFinding, { description: 'the first of them' }),
+  /** Where the runner's own ledger, the timeline and the logs are. */
+  folder: Nullable(Type.String()),
+});
+export type PaymentsDocument = Static<typeof PaymentsDocument>;
+
+/** `mesh demo rpc-semantics --json`: one row for each kind of call, over the same lossy link. */
+export const RpcSemanticsDocument = Type.Object({
+  ok: Type.Boolean(),
+  calls: Count,
+  loss: Type.Number(),
+  seed: Count,
+  arms: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      calls: Count,
+      answered: Type.Integer({ minimum: 0, description: 'calls whose caller got a final answer' }),
+      charged: Type.Integer({ minimum: 0, description: "charges in the processor's own ledger" }),
+      lost: Type.Integer({ minimum: 0, description: 'calls without a charge' }),
+      doubled: Type.Integer({ minimum: 0, description: 'charges beyond the first of a call' }),
+    }),
+  ),
+});
+export type RpcSemanticsDocument = Static<typeof RpcSemanticsDocument>;
+
 /** `mesh bench --json` */
 export const BenchDocument = Type.Object({
   arms: Type.Array(

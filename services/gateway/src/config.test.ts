@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
+import { checkoutConfigOf } from './checkout/settings.ts';
 import { readGatewayConfig } from './config.ts';
 
 const good = { MESH_SECRET: 'x'.repeat(32), DATA_DIR: '/nowhere' };
@@ -34,4 +35,36 @@ it('tells every fault at once, relations among limits too', () => {
     () => readGatewayConfig({ ...good, DRAIN_WINDOW_MESSAGES: '65535' }),
     /DRAIN_WINDOW_MESSAGES/,
   );
+});
+
+const on = {
+  DATABASE_URL: 'postgresql://127.0.0.1/x',
+  REDIS_URL: 'redis://127.0.0.1:1',
+  BILLING_URLS: 'http://127.0.0.1:1,http://127.0.0.1:2',
+  CHECKOUT_SECRET: 'c'.repeat(32),
+};
+
+it('the checkout is on or off, never half: what is missing is named', () => {
+  assert.equal(checkoutConfigOf(readGatewayConfig(good)), undefined);
+  assert.equal(checkoutConfigOf(readGatewayConfig({ ...good, ...on }))?.CHECKOUT_QUEUE, 'checkouts');
+  for (const name of Object.keys(on))
+    assert.throws(
+      () => readGatewayConfig({ ...good, ...on, [name]: '' }),
+      (error: Error) => error.message.includes(`${name} missing`),
+    );
+});
+
+it('the checkout’s limits agree with one another and with the stop', () => {
+  const bad = {
+    ...good,
+    ...on,
+    CHECKOUT_SECRET: good.MESH_SECRET,
+    CHECKOUT_CALL_TIMEOUT_MS: '20000',
+    CHECKOUT_BACKOFF_FIRST_MS: '6000',
+  };
+  assert.throws(
+    () => readGatewayConfig(bad),
+    /STOP_TIMEOUT_MS[^]*CHECKOUT_REQUEUE_MS[^]*CHECKOUT_BACKOFF_MAX_MS[^]*must differ/,
+  );
+  assert.doesNotThrow(() => readGatewayConfig({ ...good, CHECKOUT_CALL_TIMEOUT_MS: '20000' }));
 });

@@ -1,6 +1,7 @@
 /** The settings of the gateway; the only reader of the environment here. */
 import { crashPoints, messageOf, parseCrashPlan, readConfig, secretCharsMin } from '@thermomesh/runtime';
 import Type, { type Static } from 'typebox';
+import { checkoutFaults, checkoutSettings } from './checkout/settings.ts';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -90,6 +91,7 @@ const Settings = Type.Object({
   CRASH_WITNESS_FILE: Type.Optional(
     Type.String({ description: 'tests only: told when the crash point is hit' }),
   ),
+  ...checkoutSettings,
 });
 
 export type Config = Static<typeof Settings>;
@@ -97,6 +99,12 @@ export type Config = Static<typeof Settings>;
 /** Reads and checks everything. @throws MeshError `config.invalid` with all faults */
 export function readGatewayConfig(env: NodeJS.ProcessEnv = process.env): Config {
   return readConfig(Settings, env, relations);
+}
+
+/** The one setting of the migration. */
+export function readMigrateConfig(env: NodeJS.ProcessEnv = process.env): { DATABASE_URL: string } {
+  const Migration = Type.Object({ DATABASE_URL: Type.String({ pattern: '^postgres(ql)?://' }) });
+  return readConfig(Migration, env);
 }
 
 function relations(config: Config): string[] {
@@ -112,6 +120,7 @@ function relations(config: Config): string[] {
   notAbove('DRAIN_WINDOW_BYTES', 'BUFFER_BYTES_MAX');
   notAbove('COMMIT_RETRY_MIN_MS', 'COMMIT_RETRY_MAX_MS');
   notAbove('COMMIT_LINGER_MS', 'STOP_TIMEOUT_MS');
+  faults.push(...checkoutFaults(config));
   try {
     parseCrashPlan(config.CRASH_POINT);
   } catch (error) {

@@ -6,8 +6,11 @@ import {
   listen,
   type HttpApp,
   type Log,
+  type Metrics,
   type Service,
 } from '@thermomesh/runtime';
+import { createCheckout, type CheckoutService } from './checkout/checkout.ts';
+import { checkoutConfigOf } from './checkout/settings.ts';
 import { lockFolder, type FolderLock } from './adapters/folder-lock.ts';
 import { compose, storeState, type Running, type ServiceParts } from './compose.ts';
 import type { Config } from './config.ts';
@@ -26,6 +29,9 @@ export interface GatewayService extends Service {
 /** How long a gateway that is about to end may keep its folder from the next one. */
 const lockTimeoutMs = 3_000;
 
+/** Share of the stop that work of the checkout may take; the rest is for closing. */
+const checkoutStopShare = 0.8;
+
 const notOpen = { state: 'failing', reason: 'not open yet' } as const;
 
 export function createService(config: Config, log: Log, parts: ServiceParts = {}): GatewayService {
@@ -33,6 +39,7 @@ export function createService(config: Config, log: Log, parts: ServiceParts = {}
   const health = createHealth();
   const figures = createGatewayMetrics(metrics, () => running && figuresOf(running));
   const gatekeeper = createGatekeeper(config.MESH_SECRET, config.API_KEYS_FILE);
+  const checkout = openCheckout(config, log, metrics);
   let running: Running | undefined;
   let app: HttpApp | undefined;
   let lock: FolderLock | undefined;
@@ -52,26 +59,28 @@ export function createService(config: Config, log: Log, parts: ServiceParts = {}
     await running.broker.start();
     app = await createGatewayApp(
       { log, health, metrics, gatekeeper },
-      { describeBroker: () => describe(running!, config, figures) },
+      {
+        describeBroker: () => describe(running!, config, figures),
+        checkout,
+        limits: {
+          requestsPerMinuteMax: config.CHECKOUT_REQUESTS_PER_MINUTE_MAX,
+          addressRequestsPerMinuteMax: config.CHECKOUT_ADDRESS_REQUESTS_PER_MINUTE_MAX,
+        },
+      },
     );
     httpPort = Number(new URL(await listen(app, config.HTTP_HOST, config.HTTP_PORT)).port);
     mqttPort = await running.listener.listen();
+    checkout?.start();
     log.info({ event: 'gateway.listening', mqttPort, httpPort });
   }
 
-  /** Readiness off → no new connections → pending commits and their PUBACKs → connections → store. */
+  /** Readiness off → no new work → pending commits and their PUBACKs, checkouts under way → connections → store. */
   async function stop(): Promise<void> {
     health.close();
-    if (running !== undefined) {
-      const { listener, committer, drain, broker, store } = running;
-      listener.stopIntake();
-      await committer.close(config.STOP_TIMEOUT_MS / 2);
-      drain.close();
-      await broker.close();
-      await listener.close();
-      await store.close();
-    }
+    const deadlineMs = Date.now() + config.STOP_TIMEOUT_MS * checkoutStopShare;
+    await Promise.all([stopBroker(running, config.STOP_TIMEOUT_MS / 2), checkout?.stop(deadlineMs)]);
     await app?.close();
+    await checkout?.close();
     await lock?.release();
   }
 
@@ -85,4 +94,28 @@ export function createService(config: Config, log: Log, parts: ServiceParts = {}
     start,
     stop: () => (stopped ??= stop()),
   };
+}
+
+/** Undefined if it is switched off. */
+function openCheckout(config: Config, log: Log, metrics: Metrics): CheckoutService | undefined {
+  const settings = checkoutConfigOf(config);
+  if (settings === undefined) return undefined;
+  return createCheckout(settings, {
+    log,
+    metrics,
+    secret: config.MESH_SECRET,
+    crashPoint: config.CRASH_POINT,
+    crashWitnessFile: config.CRASH_WITNESS_FILE,
+  });
+}
+
+async function stopBroker(running: Running | undefined, commitTimeoutMs: number): Promise<void> {
+  if (running === undefined) return;
+  const { listener, committer, drain, broker, store } = running;
+  listener.stopIntake();
+  await committer.close(commitTimeoutMs);
+  drain.close();
+  await broker.close();
+  await listener.close();
+  await store.close();
 }

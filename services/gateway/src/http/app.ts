@@ -1,17 +1,48 @@
 /** The HTTP surface of the gateway. */
 import type { BrokerDocument } from '@thermomesh/contracts';
-import { createHttpApp, type HttpApp, type HttpOptions } from '@thermomesh/runtime';
+import {
+  bearerOf,
+  createHttpApp,
+  HttpError,
+  type CallerGatekeeper,
+  type HttpApp,
+  type HttpOptions,
+  type HttpRequest,
+} from '@thermomesh/runtime';
+import type { Checkout } from '../checkout/checkout.ts';
+import { callerLimit, limitAddresses } from '../checkout/http/rate-limits.ts';
+import { checkoutRoutes } from '../checkout/http/routes.ts';
 import { brokerRoutes } from './routes/broker.ts';
 
 export interface RouteDeps {
   describeBroker: () => BrokerDocument;
+  /** Undefined if it is switched off. */
+  checkout: Checkout | undefined;
+  limits: { requestsPerMinuteMax: number; addressRequestsPerMinuteMax: number };
 }
 
 export async function createGatewayApp(
-  options: Omit<HttpOptions, 'title' | 'version'>,
-  deps: RouteDeps,
+  options: Omit<HttpOptions, 'title' | 'version' | 'gatekeeper' | 'beforeAccess'> & {
+    gatekeeper: CallerGatekeeper;
+  },
+  { checkout, limits, ...deps }: RouteDeps,
 ): Promise<HttpApp> {
-  const app = await createHttpApp({ ...options, title: 'Thermomesh gateway', version: '1' });
+  const app = await createHttpApp({
+    ...options,
+    title: 'Thermomesh gateway',
+    version: '1',
+    beforeAccess: (early) => limitAddresses(early, limits.addressRequestsPerMinuteMax),
+  });
+  const callerOf = (request: HttpRequest) => {
+    const caller = options.gatekeeper.callerOf(bearerOf(request));
+    if (caller === undefined) throw new HttpError(401, 'access.unknown_key', 'this key names no caller');
+    return caller;
+  };
   brokerRoutes(app, deps);
+  checkoutRoutes(app, {
+    checkout,
+    callerOf,
+    limit: callerLimit(app, limits.requestsPerMinuteMax, callerOf),
+  });
   return app;
 }

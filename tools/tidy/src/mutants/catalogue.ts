@@ -21,9 +21,13 @@ export interface Mutant {
 
 const migration = 'services/analytics/migrations/001.do.telemetry.sql';
 const storeSuite = 'services/analytics/src/adapters/pg-drain-store.int.ts';
-const billingMigration = 'services/billing/migrations/001.do.billing.sql';
+const coordinatorSuite = 'services/analytics/src/coordinator.int.ts';
+const billingMigration = 'services/billing/migrations/002.do.gathered.sql';
 const operationsSuite = 'services/billing/src/adapters/pg-operations.int.ts';
 const paymentsSuite = 'services/billing/src/payments.int.ts';
+const checkoutMigration = 'services/gateway/migrations/001.do.checkouts.sql';
+const checkoutSuite = 'services/gateway/src/checkout/adapters/pg-checkout-store.int.ts';
+const mapReduceSuites = ['libs/mapreduce/src/trace.test.ts', 'libs/mapreduce/src/properties.test.ts'];
 
 export const mutants: Mutant[] = [
   {
@@ -100,10 +104,38 @@ export const mutants: Mutant[] = [
     suites: [storeSuite],
   },
   {
+    name: 'no-yield',
+    promise: 'I1',
+    guard:
+      'a coordinator that alone cannot reach PostgreSQL or the gateway gives its title to a node that can',
+    file: 'libs/election/src/standing.ts',
+    find: 'return !node.fit && fitPeer(node, null) !== null',
+    replace: 'return false',
+    suites: ['libs/election/src/trace.test.ts', 'libs/election/src/driver.test.ts'],
+  },
+  {
+    name: 'slow-yield',
+    promise: 'I1',
+    guard: 'a coordinator that is cut from PostgreSQL steps down at once instead of waiting for its batch',
+    file: 'services/analytics/src/coordinator.ts',
+    find: 'if (options.sqlAnswers()) return',
+    replace: 'if (options.sqlAnswers() || term) return',
+    suites: [coordinatorSuite],
+  },
+  {
+    name: 'no-hand-over',
+    promise: 'I6',
+    guard: 'an orderly end commits and acknowledges the batch under way and gives the lease back',
+    file: 'services/analytics/src/coordinator.ts',
+    find: 'return term.drain.release();',
+    replace: 'return term.drain.abort();',
+    suites: [coordinatorSuite],
+  },
+  {
     name: 'no-claim-conflict',
     promise: 'I3',
     guard: 'of any number of claims of one key, one gets the row and the others are told so',
-    file: 'services/billing/src/adapters/pg-operations.ts',
+    file: billingMigration,
     find: 'ON CONFLICT DO NOTHING RETURNING id',
     replace: 'ON CONFLICT (caller, transaction_id) DO UPDATE SET holder = excluded.holder RETURNING id',
     suites: [operationsSuite],
@@ -113,8 +145,8 @@ export const mutants: Mutant[] = [
     promise: 'I3',
     guard: 'a replica that was paused cannot finish what another has taken over',
     file: billingMigration,
-    find: "AND phase = 'charging' AND attempt = p_attempt",
-    replace: "AND phase = 'charging'",
+    find: "AND o.phase = 'charging' AND o.attempt = i.attempt",
+    replace: "AND o.phase = 'charging'",
     suites: [operationsSuite],
   },
   {
@@ -154,5 +186,69 @@ export const mutants: Mutant[] = [
     find: 'const operations = await store.inDoubt(rowsMax);',
     replace: 'const operations = (await store.inDoubt(rowsMax)).slice(0, 0);',
     suites: [paymentsSuite],
+  },
+  {
+    name: 'no-chunk-key',
+    promise: 'I4',
+    guard: 'contributions are kept by chunk id: a result that comes twice, or out of order, adds nothing',
+    file: 'libs/mapreduce/src/jobs.ts',
+    find: 'job.contributions.with(chunk, contribution)',
+    replace: 'job.contributions.with(job.done, contribution)',
+    suites: mapReduceSuites,
+  },
+  {
+    name: 'no-coordinator-epoch',
+    promise: 'I4',
+    guard:
+      'results made for a coordinator that was deposed before the plan was stored belong to no chunk of it',
+    file: 'libs/mapreduce/src/refusals.ts',
+    find: 'if (record.coordinatorEpoch < job.metadata.phaseEpoch)',
+    replace: 'if (false)',
+    suites: mapReduceSuites,
+  },
+  {
+    name: 'no-partition-epoch',
+    promise: 'I4',
+    guard: 'a leader that was paused and replaced answers for its partition no longer',
+    file: 'libs/mapreduce/src/refusals.ts',
+    find: 'if (record.partitionEpoch < highest)',
+    replace: 'if (false)',
+    suites: mapReduceSuites,
+  },
+  {
+    name: 'no-attempt-check',
+    promise: 'I5',
+    guard: 'a failure counts once and for its own attempt: redelivery never fails a job',
+    file: 'libs/mapreduce/src/refusals.ts',
+    find: 'return present ?',
+    replace: 'return present || issue ?',
+    suites: mapReduceSuites,
+  },
+  {
+    name: 'no-outbox',
+    promise: 'I5',
+    guard: 'an accepted checkout stays in the outbox until it is final, not until the queue has heard of it',
+    file: 'services/gateway/src/checkout/adapters/pg-checkout-store.ts',
+    find: "UPDATE checkout_outbox SET due_at = clock_timestamp() + $2 * interval '1 ms', hand_overs = hand_overs + 1\n          WHERE",
+    replace: 'DELETE FROM checkout_outbox WHERE $2::int > 0 AND',
+    suites: [checkoutSuite],
+  },
+  {
+    name: 'no-customer-key',
+    promise: 'I3',
+    guard: 'the same key of the same customer is the same checkout, not a second order',
+    file: checkoutMigration,
+    find: 'UNIQUE (caller, customer_key),',
+    replace: 'UNIQUE (caller, customer_key, checkout_id),',
+    suites: [checkoutSuite],
+  },
+  {
+    name: 'no-final-fence',
+    promise: 'I3',
+    guard: 'an answer that comes late changes nothing of a final checkout',
+    file: checkoutMigration,
+    find: "WHERE checkout_id = p_checkout_id AND status = 'accepted';",
+    replace: 'WHERE checkout_id = p_checkout_id;',
+    suites: [checkoutSuite],
   },
 ];

@@ -1,0 +1,10 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { pauseMs } from './backoff.ts';
+
+it('pauses grow, are never 0, and stay bounded however long billing is away', () => {
+  const limits = { firstMs: 100, maxMs: 2_000 };
+  const longest = [1, 2, 3, 6, 7, 100, 1_000_000].map((attempt) => pauseMs(attempt, limits, 0.999_999));
+  assert.deepEqual(longest, [99, 199, 399, 1_999, 1_999, 1_999, 1_999]);
+  for (const attempt of [1, 50, 1_000_000]) assert.equal(pauseMs(attempt, limits, 0), 1);
+});

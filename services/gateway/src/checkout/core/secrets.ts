@@ -1,0 +1,33 @@
+/** What is derived from an order and never shows it: the sealed payment token and the fingerprint. */
+import type { CheckoutRequest } from '@thermomesh/contracts';
+import { createFingerprinter, createSealer, MeshError } from '@thermomesh/runtime';
+
+export interface CheckoutSecrets {
+  /** Equal for equal parameters, hex. */
+  fingerprint(request: CheckoutRequest): string;
+  /** Bound to its checkout: a box moved to another row does not open. */
+  seal(checkoutId: string, paymentToken: string): Buffer;
+  /** @throws MeshError `checkout.token_unreadable` */
+  open(checkoutId: string, box: Buffer): string;
+}
+
+export function createCheckoutSecrets(secret: string): CheckoutSecrets {
+  const fingerprint = createFingerprinter(secret, 'thermomesh.checkout.fingerprint');
+  const sealer = createSealer(secret, 'thermomesh.checkout.token');
+  return {
+    fingerprint: ({ payer, amountMinor, currency, paymentToken, reference }) =>
+      fingerprint([payer, amountMinor, currency, paymentToken, reference ?? null]),
+    seal: (checkoutId, paymentToken) => sealer.seal(checkoutId, paymentToken),
+    open(checkoutId, box) {
+      try {
+        return sealer.open(checkoutId, box);
+      } catch (error) {
+        throw new MeshError(
+          'checkout.token_unreadable',
+          'the stored payment token does not open: CHECKOUT_SECRET is not the one it was sealed with',
+          { cause: error },
+        );
+      }
+    },
+  };
+}

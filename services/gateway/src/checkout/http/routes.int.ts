@@ -1,0 +1,270 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { json } from 'node:stream/consumers';
+import { after, before, describe, it } from 'node:test';
+import type { CheckoutPage, CheckoutView } from '@thermomesh/contracts';
+import { createApiKey, createLog, type ApiScope } from '@thermomesh/runtime';
+import { testDatabase, testRedis, type TestRedis } from '@thermomesh/servers';
+import { testEnvironment } from '../../adapters/testing/gateway.ts';
+import { readGatewayConfig } from '../../config.ts';
+import { createService, type GatewayService } from '../../service.ts';
+import { checkoutDatabase, type CheckoutDatabase } from '../testing.ts';
+
+const order = { payer: 'alice', amountMinor: 1_250, currency: 'EUR', paymentToken: 'tok_4242' };
+const folder = mkdtempSync(path.join(os.tmpdir(), 'thermomesh-checkout-'));
+const keys = path.join(folder, 'keys.ndjson');
+let database: CheckoutDatabase;
+let redis: TestRedis;
+let billing: Server;
+let gateway: GatewayService;
+let key: string;
+let asked = 0;
+
+before(async () => {
+  [database, redis] = await Promise.all([checkoutDatabase(), testRedis()]);
+  billing = await startBilling();
+  gateway = await startGateway('main', {});
+  key = await newKey(['checkout']);
+  for (;;) {
+    const first = await call(gateway, { method: 'POST', body: order });
+    if (first.status === 202) return void (await finalOf((first.body as { checkoutId: string }).checkoutId));
+    await pause();
+  }
+});
+after(async () => {
+  await gateway.stop();
+  billing.closeAllConnections();
+  billing.close();
+  await redis.remove();
+  await database.drop();
+  rmSync(folder, { recursive: true });
+});
+
+/** A billing that charges everybody, declines "poor" and refuses "refused". */
+async function startBilling(): Promise<Server> {
+  const server = createServer((request, response) => {
+    void json(request).then((body) => {
+      asked += 1;
+      const { payer, amountMinor, currency } = body as typeof order;
+      const transactionId = request.headers['idempotency-key'];
+      const refused = payer === 'refused';
+      const status = payer === 'poor' ? 'declined' : 'charged';
+      const reason = payer === 'poor' ? 'no funds' : null;
+      const answer = refused
+        ? { type: 'about:blank', title: 'Bad Request', status: 400, code: 'payments.bad', detail: 'no' }
+        : {
+            transactionId,
+            status,
+            payer,
+            amountMinor,
+            currency,
+            processorReference: 'r',
+            reason,
+            answeredAt: '',
+          };
+      response.writeHead(refused ? 400 : 201, { 'content-type': 'application/json' });
+      response.end(JSON.stringify(answer));
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return server;
+}
+
+async function startGateway(name: string, more: Record<string, string>): Promise<GatewayService> {
+  const environment = testEnvironment(path.join(folder, name), {
+    LOG_LEVEL: 'silent',
+    API_KEYS_FILE: keys,
+    DATABASE_URL: database.url,
+    REDIS_URL: redis.server.url,
+    BILLING_URLS: `http://127.0.0.1:${(billing.address() as AddressInfo).port}`,
+    CHECKOUT_SECRET: 'the checkout’s secret, at least thirty-two characters',
+    CHECKOUT_QUEUE: name,
+    CHECKOUT_REDIS_CHECK_MS: '100',
+    CHECKOUT_RELAY_INTERVAL_MS: '100',
+    ...more,
+  });
+  const service = createService(readGatewayConfig(environment), createLog('gateway', 'silent'));
+  await service.start();
+  return service;
+}
+
+async function newKey(scopes: ApiScope[]): Promise<string> {
+  return (await createApiKey(keys, scopes)).key;
+}
+
+async function pause(): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
+async function call(
+  service: GatewayService,
+  options: { method?: string; route?: string; bearer?: string; customerKey?: string; body?: unknown },
+) {
+  const { method = 'GET', route = '/v1/checkouts', bearer = key, customerKey = randomUUID(), body } = options;
+  const response = await fetch(`http://127.0.0.1:${service.httpPort}${route}`, {
+    method,
+    headers: {
+      authorization: `Bearer ${bearer}`,
+      'idempotency-key': customerKey,
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+    },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    signal: AbortSignal.timeout(20_000),
+  });
+  const text = await response.text();
+  return { status: response.status, headers: response.headers, text, body: JSON.parse(text) as never };
+}
+
+async function finalOf(checkoutId: string): Promise<CheckoutView> {
+  for (;;) {
+    const view: CheckoutView = (await call(gateway, { route: `/v1/checkouts/${checkoutId}` })).body;
+    if (view.status !== 'accepted') return view;
+    await pause();
+  }
+}
+
+describe('orders', () => {
+  it('a repetition is the same bytes, marked as replayed, also once the checkout is final', async () => {
+    const customerKey = randomUUID();
+    const body = { ...order, reference: 'Rechnung №7' };
+    const first = await call(gateway, { method: 'POST', customerKey, body });
+    assert.equal(first.status, 202);
+    const { checkoutId, statusUrl } = first.body as { checkoutId: string; statusUrl: string };
+    assert.equal(first.headers.get('location'), statusUrl);
+    assert.equal(first.headers.get('idempotency-replayed'), null);
+    const view = await finalOf(checkoutId);
+    const again = await call(gateway, { method: 'POST', customerKey, body });
+    assert.deepEqual([again.status, again.text], [202, first.text]);
+    assert.equal(again.headers.get('idempotency-replayed'), 'true');
+    assert.equal((await call(gateway, { route: statusUrl })).status, 200);
+    assert.deepEqual([view.status, view.reference, view.reason], ['charged', 'Rechnung №7', undefined]);
+    assert.match(view.finalAt ?? '', /Z$/);
+  });
+
+  it('what billing declines or refuses is final with its reason, and asked for once', async () => {
+    for (const [payer, status, reason] of [
+      ['poor', 'declined', 'no funds'],
+      ['refused', 'failed', 'payments.bad: no'],
+    ] as const) {
+      const before = asked;
+      const accepted = await call(gateway, { method: 'POST', body: { ...order, payer } });
+      const view = await finalOf((accepted.body as { checkoutId: string }).checkoutId);
+      assert.deepEqual([view.status, view.reason, asked - before], [status, reason, 1]);
+    }
+  });
+
+  it('lists page through the caller’s own, newest first', async () => {
+    const bearer = await newKey(['checkout']);
+    const ids: string[] = [];
+    for (let n = 0; n < 5; n++) {
+      const { body } = await call(gateway, { method: 'POST', bearer, body: order });
+      ids.unshift((body as { checkoutId: string }).checkoutId);
+    }
+    const seen: string[] = [];
+    for (let route = '/v1/checkouts?limit=2'; ;) {
+      const page: CheckoutPage = (await call(gateway, { route, bearer })).body;
+      seen.push(...page.items.map(({ checkoutId }) => checkoutId));
+      if (page.next === null) break;
+      route = `/v1/checkouts?limit=2&cursor=${page.next}`;
+    }
+    assert.deepEqual(seen, ids);
+    const cursor = Buffer.from('[1e300]').toString('base64url');
+    for (const query of ['limit=0', 'status=lost', 'cursor=x', `cursor=${cursor}`, 'colour=red'])
+      assert.equal((await call(gateway, { route: `/v1/checkouts?${query}`, bearer })).status, 400, query);
+  });
+
+  it('unknown ids are 404, ids that are none are 400', async () => {
+    assert.equal((await call(gateway, { route: `/v1/checkouts/${randomUUID()}` })).status, 404);
+    assert.equal((await call(gateway, { route: '/v1/checkouts/%00' })).status, 400);
+  });
+});
+
+describe('limits', () => {
+  it('one API key that asks too often is told when to come again; another key is not held back', async () => {
+    const limited = await startGateway('limited', { CHECKOUT_REQUESTS_PER_MINUTE_MAX: '3' });
+    try {
+      const [first, second] = [await newKey(['checkout']), await newKey(['checkout'])];
+      const statuses: number[] = [];
+      for (let n = 0; n < 5; n++) statuses.push((await call(limited, { bearer: first })).status);
+      assert.deepEqual(statuses, [200, 200, 200, 429, 429]);
+      const refused = await call(limited, { method: 'POST', bearer: first, body: order });
+      assert.equal(refused.status, 429);
+      assert.match(refused.headers.get('content-type') ?? '', /^application\/problem\+json/);
+      assert.match(refused.headers.get('retry-after') ?? '', /^[1-9]\d?$/);
+      assert.equal((await call(limited, { bearer: second })).status, 200);
+    } finally {
+      await limited.stop();
+    }
+  });
+
+  it('one address that guesses keys is limited before it is asked who it is; other routes are not', async () => {
+    const limited = await startGateway('guarded', { CHECKOUT_ADDRESS_REQUESTS_PER_MINUTE_MAX: '3' });
+    try {
+      const statuses: number[] = [];
+      for (let n = 0; n < 5; n++) statuses.push((await call(limited, { bearer: `tmk_${n}` })).status);
+      assert.deepEqual(statuses, [401, 401, 401, 429, 429]);
+      assert.equal((await call(limited, { route: '/v1/broker' })).status, 403);
+      assert.equal((await call(limited, { route: '/readyz' })).status, 200);
+    } finally {
+      await limited.stop();
+    }
+  });
+});
+
+describe('a gateway whose checkout cannot work', () => {
+  it('switched off it answers so on each of its routes; the rest works', async () => {
+    const off = Object.fromEntries(
+      ['DATABASE_URL', 'REDIS_URL', 'BILLING_URLS', 'CHECKOUT_SECRET'].map((name) => [name, '']),
+    );
+    const service = await startGateway('off', off);
+    try {
+      const id = randomUUID();
+      for (const options of [
+        { method: 'POST', body: order },
+        {},
+        { route: `/v1/checkouts/${id}` },
+        { route: `/v1/checkouts/${id}/events` },
+      ]) {
+        const answer = await call(service, options);
+        assert.deepEqual([answer.status, (answer.body as { code: string }).code], [503, 'checkout.off']);
+      }
+      assert.equal((await call(service, { route: '/readyz' })).status, 200);
+    } finally {
+      await service.stop();
+    }
+  });
+
+  it('before a database without its schema it says so, and is ready for everything else', async () => {
+    const empty = await testDatabase();
+    const service = await startGateway('empty', { DATABASE_URL: empty.url });
+    try {
+      const answer = await call(service, {});
+      assert.deepEqual([answer.status, (answer.body as { code: string }).code], [503, 'checkout.no_schema']);
+      assert.equal((await call(service, { route: '/readyz' })).status, 200);
+    } finally {
+      await service.stop();
+      await empty.drop();
+    }
+  });
+});
+
+it('metrics tell what was accepted, what became final, and what waits', async () => {
+  const response = await fetch(`http://127.0.0.1:${gateway.httpPort}/metrics`);
+  const text = await response.text();
+  for (const line of [
+    /^thermomesh_checkout_available 1$/m,
+    /^thermomesh_checkout_accepted_total\{replayed="true"\} [1-9]/m,
+    /^thermomesh_checkout_final_total\{status="failed"\} 1$/m,
+    /^thermomesh_checkout_hand_overs_total\{again="false"\} [1-9]/m,
+    /^thermomesh_checkout_outbox_depth \d/m,
+    /^thermomesh_checkout_outbox_oldest_age_ms \d/m,
+  ])
+    assert.match(text, line);
+});

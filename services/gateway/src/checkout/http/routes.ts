@@ -1,0 +1,181 @@
+import {
+  CheckoutAccepted,
+  CheckoutPage,
+  CheckoutRequest,
+  CheckoutStatus,
+  CheckoutView,
+  isCustomerKey,
+} from '@thermomesh/contracts';
+import { decodeCursor, HttpError, pageOf, type HttpApp, type HttpRequest } from '@thermomesh/runtime';
+import Type from 'typebox';
+import type { Checkout } from '../checkout.ts';
+import { acceptedOf, statusUrlOf, viewOf } from '../core/checkout.ts';
+import { lastEventId } from './event-streams.ts';
+import { withAnswers } from './unavailable.ts';
+
+export interface CheckoutRouteDeps {
+  /** Undefined if it is switched off. */
+  checkout: Checkout | undefined;
+  /** Customers see their own checkouts only. */
+  callerOf: (request: HttpRequest) => string;
+  /** @throws HttpError 429 */
+  limit: (request: HttpRequest) => Promise<void>;
+}
+
+/** Rows of one answer at most, and if the caller does not say. */
+const pageRowsMax = 1_000;
+const pageRowsDefault = 100;
+/** Nobody switches it on within a minute. */
+const offRetryAfterSeconds = 60;
+
+const Params = Type.Object({
+  checkoutId: Type.String({ pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' }),
+});
+const ListQuery = Type.Object(
+  {
+    limit: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: pageRowsMax, description: `${pageRowsDefault} if left out` }),
+    ),
+    cursor: Type.Optional(Type.String({ maxLength: 200, description: '`next` of the page before' })),
+    status: Type.Optional(CheckoutStatus),
+  },
+  { additionalProperties: false },
+);
+
+/** Orders and where they stand. Whoever may order may look. */
+export function checkoutRoutes(app: HttpApp, deps: CheckoutRouteDeps): void {
+  const config = { access: 'checkout' } as const;
+  const onRequest = [deps.limit];
+  orderRoute(app, deps, { config, onRequest });
+  readRoutes(app, deps, { config, onRequest });
+  eventRoute(app, deps, { config, onRequest });
+}
+
+interface Common {
+  config: { access: 'checkout' };
+  onRequest: ((request: HttpRequest) => Promise<void>)[];
+}
+
+/** 202 for an order that is stored: from then on it becomes final, whatever dies (I5). */
+function orderRoute(app: HttpApp, deps: CheckoutRouteDeps, { config, onRequest }: Common): void {
+  app.post(
+    '/v1/checkouts',
+    {
+      config,
+      // Before the body is looked at: an order that cannot be taken is no bad request.
+      onRequest: [...onRequest, async () => void readyCheckout(deps)],
+      schema: { body: CheckoutRequest, response: { 202: CheckoutAccepted } },
+    },
+    async (request, reply) => {
+      const { orders, retryAfterSeconds } = checkoutOf(deps);
+      const key = customerKeyOf(request);
+      const result = await withAnswers(retryAfterSeconds, () =>
+        orders.take(deps.callerOf(request), key, request.body),
+      );
+      if (result.type === 'other_parameters')
+        throw new HttpError(
+          422,
+          'checkout.other_parameters',
+          'this Idempotency-Key was used with other parameters',
+        );
+      const { checkoutId, replayed } = result;
+      if (replayed) void reply.header('idempotency-replayed', 'true');
+      return reply.code(202).header('location', statusUrlOf(checkoutId)).send(acceptedOf(checkoutId));
+    },
+  );
+}
+
+function readRoutes(app: HttpApp, deps: CheckoutRouteDeps, { config, onRequest }: Common): void {
+  app.get(
+    '/v1/checkouts/:checkoutId',
+    { config, onRequest, schema: { params: Params, response: { 200: CheckoutView } } },
+    async (request) => viewOf(await find(deps, request, request.params.checkoutId)),
+  );
+  app.get(
+    '/v1/checkouts',
+    { config, onRequest, schema: { querystring: ListQuery, response: { 200: CheckoutPage } } },
+    async (request) => {
+      const { store, retryAfterSeconds } = checkoutOf(deps);
+      const { limit = pageRowsDefault, cursor, status } = request.query;
+      const rows = await withAnswers(retryAfterSeconds, () =>
+        store.list({
+          caller: deps.callerOf(request),
+          limit,
+          ...(cursor === undefined ? {} : { beforeId: idOf(cursor) }),
+          ...(status === undefined ? {} : { status }),
+        }),
+      );
+      const page = pageOf(rows, limit, ({ id }) => [id]);
+      return { items: page.items.map(viewOf), next: page.next };
+    },
+  );
+}
+
+function eventRoute(app: HttpApp, deps: CheckoutRouteDeps, { config, onRequest }: Common): void {
+  app.get(
+    '/v1/checkouts/:checkoutId/events',
+    { config, onRequest, schema: { params: Params, produces: ['text/event-stream'] } },
+    async (request, reply) => {
+      const { streams, retryAfterSeconds } = checkoutOf(deps);
+      const found = await find(deps, request, request.params.checkoutId);
+      // A client that has seen the end is told not to come back (HTML, "server-sent events": 204 ends reconnection).
+      if (found.status !== 'accepted' && request.headers['last-event-id'] === lastEventId)
+        return reply.code(204).send();
+      const stream = streams.open(found);
+      if (stream === undefined)
+        throw new HttpError(503, 'checkout.too_many_streams', 'too many event streams are open', {
+          retryAfterSeconds,
+        });
+      return reply
+        .header('cache-control', 'no-store')
+        .header('x-accel-buffering', 'no')
+        .type('text/event-stream')
+        .send(stream);
+    },
+  );
+}
+
+/** @throws HttpError 400 */
+function idOf(cursor: string): number {
+  const [id] = decodeCursor<[number]>(cursor, ['number']);
+  if (Number.isSafeInteger(id)) return id;
+  throw new HttpError(400, 'http.bad_cursor', 'cursor must be the "next" of an earlier answer');
+}
+
+async function find(deps: CheckoutRouteDeps, request: HttpRequest, checkoutId: string) {
+  const { store, retryAfterSeconds } = checkoutOf(deps);
+  const found = await withAnswers(retryAfterSeconds, () => store.find(deps.callerOf(request), checkoutId));
+  if (found === undefined) throw new HttpError(404, 'checkout.unknown', 'no checkout with this id');
+  return found;
+}
+
+function customerKeyOf(request: HttpRequest): string {
+  const header = request.headers['idempotency-key'];
+  if (header === undefined || header === '')
+    throw new HttpError(
+      400,
+      'checkout.missing_key',
+      'send a key of your own in the header Idempotency-Key: the same key is the same checkout',
+    );
+  if (typeof header !== 'string' || !isCustomerKey(header))
+    throw new HttpError(400, 'checkout.bad_key', 'Idempotency-Key must be 1–128 visible ASCII characters');
+  return header;
+}
+
+/** @throws HttpError 503 if it is switched off */
+function checkoutOf({ checkout }: CheckoutRouteDeps): Checkout {
+  if (checkout !== undefined) return checkout;
+  throw new HttpError(503, 'checkout.off', 'this gateway has no checkout: see its settings', {
+    retryAfterSeconds: offRetryAfterSeconds,
+  });
+}
+
+/** @throws HttpError 503 if no order can be taken now */
+function readyCheckout(deps: CheckoutRouteDeps): Checkout {
+  const checkout = checkoutOf(deps);
+  const fault = checkout.unavailable();
+  if (fault === undefined) return checkout;
+  throw new HttpError(503, fault.code, `${fault.detail}: ask again with the same Idempotency-Key`, {
+    retryAfterSeconds: checkout.retryAfterSeconds,
+  });
+}
