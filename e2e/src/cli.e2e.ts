@@ -23,8 +23,10 @@ before(async () => {
 });
 after(() => rmSync(home, { recursive: true, force: true }));
 
-// A database that the machine offers would be shared by both meshes: these have their own.
-const env = () => ({ ...process.env, MESH_HOME: home, DATABASE_URL: '' });
+// Servers that the machine offers would be shared by both meshes: these have their own.
+const env = () => ({ ...process.env, MESH_HOME: home, DATABASE_URL: '', REDIS_URL: '' });
+/** Where a test is not about payments, a mesh without them starts sooner. */
+const lean = ['--without', 'payments'];
 
 /** Runs `mesh … --json` and checks the one document on stdout. */
 async function mesh<S extends TSchema>(schema: S, ...args: string[]): Promise<Static<S>> {
@@ -53,9 +55,14 @@ const allGone = (pids: number[]) =>
 describe('the mesh command', () => {
   it('up --detach, load, chaos, verify, down; a second mesh runs beside it', async () => {
     const first = await mesh(StatusDocument, 'up', '--detach', '--name', 'first');
-    const second = await mesh(StatusDocument, 'up', '--detach', '--name', 'second', '--nodes', '2');
+    const second = await mesh(StatusDocument, 'up', '--detach', '--name', 'second', '--nodes', '2', ...lean);
     assert.ok(first.ready && second.ready);
-    assert.equal(first.processes.length, 7);
+    assert.deepEqual(
+      [first.processes.length, second.processes.length],
+      [11, 4],
+      'the first one runs Redis, card processor and two replicas of billing too',
+    );
+    assert.ok(first.redisUrl !== null && second.redisUrl === null);
     assert.notEqual(first.mqttUrl, second.mqttUrl);
 
     const load = await mesh(
@@ -99,7 +106,7 @@ describe('the mesh command', () => {
   });
 
   it('verify says so, and fails, when a stored value is not what was sent', async () => {
-    const up = await mesh(StatusDocument, 'up', '--detach', '--name', 'tampered', '--nodes', '1');
+    const up = await mesh(StatusDocument, 'up', '--detach', '--name', 'tampered', '--nodes', '1', ...lean);
     await mesh(
       LoadDocument,
       'load',
@@ -137,7 +144,7 @@ describe('the mesh command', () => {
   });
 
   it('Ctrl-C leaves no process behind, and the state survives a restart', async () => {
-    const args = [bin, 'up', '--fleet', '--devices', '5', '--name', 'foreground', '--nodes', '2'];
+    const args = [bin, 'up', '--fleet', '--devices', '5', '--name', 'foreground', '--nodes', '2', ...lean];
     const up = spawn(process.execPath, args, { env: env(), stdio: ['ignore', 'pipe', 'pipe'] });
     let status: StatusDocument | undefined;
     await until({ what: 'rows to arrive', timeoutMs: 2 * waitMs }, async () => {
@@ -151,14 +158,23 @@ describe('the mesh command', () => {
     assert.equal(await ended, 0);
     assert.deepEqual(pids.filter(alive), []);
 
-    const again = await mesh(StatusDocument, 'up', '--detach', '--name', 'foreground', '--nodes', '2');
+    const again = await mesh(
+      StatusDocument,
+      'up',
+      '--detach',
+      '--name',
+      'foreground',
+      '--nodes',
+      '2',
+      ...lean,
+    );
     assert.ok((again.coordinator?.epoch ?? 0) > (status.coordinator?.epoch ?? 0));
     assert.ok((again.accounts.stored ?? 0) >= (status.accounts.stored ?? 0));
     await run(process.execPath, [bin, 'down', '--name', 'foreground'], { env: env() });
   });
 
   it('a second up of a running mesh is refused and harms nothing', async () => {
-    const before = await mesh(StatusDocument, 'up', '--detach', '--name', 'once', '--nodes', '1');
+    const before = await mesh(StatusDocument, 'up', '--detach', '--name', 'once', '--nodes', '1', ...lean);
     await assert.rejects(run(process.execPath, [bin, 'up', '--detach', '--name', 'once'], { env: env() }), {
       code: 1,
     });
@@ -167,7 +183,7 @@ describe('the mesh command', () => {
     await run(process.execPath, [bin, 'down', '--name', 'once'], { env: env() });
   });
 
-  it('down ends what a killed supervisor left, and a PostgreSQL too', async () => {
+  it('down ends what a killed supervisor left, PostgreSQL and Redis too', async () => {
     const up = await mesh(StatusDocument, 'up', '--detach', '--name', 'orphaned', '--nodes', '1');
     const pids = pidsOf(up);
     const runFile = path.join(home, 'orphaned', 'run.json');
@@ -179,7 +195,7 @@ describe('the mesh command', () => {
   });
 
   it('device-token prints what the gateway accepts; wrong usage exits with 2', async () => {
-    await mesh(StatusDocument, 'up', '--detach', '--name', 'tokens', '--nodes', '1');
+    await mesh(StatusDocument, 'up', '--detach', '--name', 'tokens', '--nodes', '1', ...lean);
     const { stdout } = await run(process.execPath, [bin, 'device-token', 'd1', '--name', 'tokens'], {
       env: env(),
     });

@@ -9,6 +9,8 @@ export interface MeshConfig {
   home: string;
   /** A PostgreSQL that somebody else runs; undefined: the mesh runs its own. */
   databaseUrl: string | undefined;
+  /** A Redis that somebody else runs; undefined: the mesh runs its own. */
+  redisUrl: string | undefined;
   /** Handed on to the mesh's processes, without what the mesh sets itself. */
   environment: Record<string, string>;
 }
@@ -16,6 +18,11 @@ export interface MeshConfig {
 /** Names that belong to one process: a value from outside must not reach all of them. */
 const ownNames = [
   'API_KEYS_FILE',
+  'BILLING_SECRET',
+  'BILLING_SECRET_FILE',
+  'BILLING_URLS',
+  'CHECKOUT_SECRET',
+  'CHECKOUT_SECRET_FILE',
   'CRASH_POINT',
   'CRASH_WITNESS_FILE',
   'DATABASE_URL',
@@ -33,6 +40,11 @@ const ownNames = [
   'NODE_ID',
   'NODE_TEST_CONTEXT',
   'PEERS',
+  'PROCESSOR_SECRET',
+  'PROCESSOR_SECRET_FILE',
+  'PROCESSOR_URL',
+  'REDIS_URL',
+  'REPLICA',
 ];
 
 /**
@@ -45,12 +57,16 @@ export function readMeshConfig(env: NodeJS.ProcessEnv = process.env): MeshConfig
   if (databaseUrl !== undefined && !/^postgres(ql)?:\/\//.test(databaseUrl)) {
     throw new MeshError('config.invalid', 'DATABASE_URL must be a postgresql:// address');
   }
+  const redisUrl = textOf(env['REDIS_URL']);
+  if (redisUrl !== undefined && !/^rediss?:\/\//.test(redisUrl)) {
+    throw new MeshError('config.invalid', 'REDIS_URL must be a redis:// address');
+  }
   const environment: Record<string, string> = {};
   for (const [name, value] of Object.entries(env)) {
     if (value !== undefined && !ownNames.includes(name)) environment[name] = value;
   }
   const home = path.resolve(root, textOf(env['MESH_HOME']) ?? '.mesh');
-  return { root, home, databaseUrl, environment };
+  return { root, home, databaseUrl, redisUrl, environment };
 }
 
 function textOf(value: string | undefined): string | undefined {

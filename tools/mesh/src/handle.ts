@@ -36,12 +36,16 @@ export interface StartMeshOptions {
   fleetDevices?: number;
   /** Links of the nodes go through proxies; see {@link MeshHandle.links}. */
   proxied?: boolean;
+  /** Redis, card processor, billing and checkout run too; false if left out: they cost seconds and memory. */
+  payments?: boolean;
   /** By process name; names that begin with `CRASH_` reach the first start only. */
   env?: Record<string, Record<string, string>>;
   /** Given to every process. */
   environment?: Record<string, string>;
   /** A database of somebody else's; the mesh's own if left out, whatever the environment says. */
   databaseUrl?: string;
+  /** A Redis of somebody else's; the mesh's own if left out, whatever the environment says. */
+  redisUrl?: string;
   /** A state folder to use again (of {@link MeshHandle.home}); a new temporary one if left out. */
   home?: string;
 }
@@ -106,7 +110,13 @@ export async function startMesh(options: StartMeshOptions = {}): Promise<MeshHan
   await chmod(home, 0o755);
   const base = readMeshConfig();
   const environment = { ...base.environment, ...options.environment };
-  const config: MeshConfig = { ...base, home, databaseUrl: options.databaseUrl, environment };
+  const config: MeshConfig = {
+    ...base,
+    home,
+    databaseUrl: options.databaseUrl,
+    redisUrl: options.redisUrl,
+    environment,
+  };
   const layout = layoutOf(home, meshName);
   ensureSecret(layout);
   try {
@@ -115,6 +125,7 @@ export async function startMesh(options: StartMeshOptions = {}): Promise<MeshHan
       nodes: options.nodes ?? 5,
       fleetDevices: options.fleetDevices ?? 0,
       proxied: options.proxied ?? false,
+      payments: options.payments ?? false,
       extraEnv: options.env ?? {},
     });
   } catch (error) {

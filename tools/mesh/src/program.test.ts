@@ -32,6 +32,8 @@ describe('command line', () => {
       'status',
       'load',
       'chaos',
+      'payments',
+      'demo',
       'verify',
       'bench',
       'device-token',
@@ -58,6 +60,11 @@ describe('command line', () => {
       ['up', '--env', 'gateway'],
       ['load', '--qos', '2'],
       ['load', '--rate', '-1'],
+      ['up', '--without', 'telemetry'],
+      ['payments', '--uuids', '0'],
+      ['payments', '--seed', '-1'],
+      ['demo', 'nothing'],
+      ['demo', 'rpc-semantics', '--loss', '1'],
       ['chaos'],
       ['chaos', 'everything'],
       ['chaos', 'coordinator', '--signal', 'HUP'],
@@ -85,15 +92,19 @@ describe('command line', () => {
   });
 
   it('variables-that-belong-to-one-process-do-not-reach-all', () => {
-    const { environment, databaseUrl } = readMeshConfig({
+    const { environment, databaseUrl, redisUrl } = readMeshConfig({
       PATH: '/bin',
       CRASH_POINT: 'x',
       DATABASE_URL: 'postgresql://u:p@h/d',
+      REDIS_URL: 'redis://:p@h:1/0',
+      BILLING_SECRET: 'x',
       HTTP_PORT: '1',
     });
     assert.deepEqual(environment, { PATH: '/bin' });
     assert.equal(databaseUrl, 'postgresql://u:p@h/d');
+    assert.equal(redisUrl, 'redis://:p@h:1/0');
     assert.throws(() => readMeshConfig({ DATABASE_URL: 'mysql://x' }), { code: 'config.invalid' });
+    assert.throws(() => readMeshConfig({ REDIS_URL: 'http://x' }), { code: 'config.invalid' });
   });
 
   it('passwords-are-not-shown', () => {

@@ -4,7 +4,9 @@ import { addBench } from './commands/bench.ts';
 import { addDown } from './commands/down.ts';
 import { addApiKey, addDeviceToken } from './commands/keys.ts';
 import { addChaos } from './commands/chaos.ts';
+import { addDemo } from './commands/demo.ts';
 import { addLoad } from './commands/load.ts';
+import { addPayments } from './commands/payments.ts';
 import { addStatus } from './commands/status.ts';
 import { addUp } from './commands/up.ts';
 import { addVerify } from './commands/verify.ts';
@@ -32,6 +34,8 @@ export function createProgram(config: () => MeshConfig): Command {
   addStatus(program, config);
   addLoad(program, config);
   addChaos(program, config);
+  addPayments(program, config);
+  addDemo(program, config);
   addVerify(program, config);
   addBench(program, config);
   addDeviceToken(program, config);

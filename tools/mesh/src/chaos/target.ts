@@ -4,7 +4,16 @@ import { identify, type ProcessIdentity } from '@thermomesh/servers';
 import { readCoordinator, type Mesh } from '../client/mesh.ts';
 import { livingProcess } from '../state/run-file.ts';
 
-export const targetKinds = ['coordinator', 'gateway', 'postgres', 'node', 'fleet'] as const;
+export const targetKinds = [
+  'coordinator',
+  'gateway',
+  'postgres',
+  'node',
+  'fleet',
+  'redis',
+  'billing',
+  'card-processor',
+] as const;
 export type TargetKind = (typeof targetKinds)[number];
 
 /** A process that is about to be hurt. */
@@ -32,7 +41,11 @@ export function findVictim(mesh: Mesh, kind: TargetKind, node: number | undefine
     case 'gateway':
     case 'postgres':
     case 'fleet':
+    case 'redis':
+    case 'card-processor':
       return async () => named(mesh, kind);
+    case 'billing':
+      return async () => named(mesh, replicaToHurt(mesh));
     case 'node':
       return async () => {
         const victim = await named(mesh, `node-${node}`);
@@ -65,9 +78,22 @@ export function checkTarget(mesh: Mesh, kind: TargetKind, node: number | undefin
   if (kind === 'fleet' && !processes.some(({ role }) => role === 'fleet')) {
     throw new MeshError('usage', 'this mesh runs no fleet: start it with "mesh up --fleet"');
   }
+  const needed = ['redis', 'billing', 'card-processor'];
+  if (needed.includes(kind) && !processes.some(({ role }) => role === kind)) {
+    throw new MeshError(
+      'usage',
+      `this mesh runs no ${kind}: it was started without payments, could not have it, or uses one of somebody else's`,
+    );
+  }
   if (kind === 'node' && !processes.some(({ name }) => name === `node-${node}`)) {
     throw new MeshError('usage', `there is no node ${node} in this mesh`);
   }
+}
+
+/** The replica that was started anew least often: with kills, each in turn. */
+function replicaToHurt(mesh: Mesh): string {
+  const replicas = (mesh.run()?.processes ?? []).filter(({ role }) => role === 'billing');
+  return replicas.toSorted((a, b) => a.restarts - b.restarts)[0]?.name ?? '';
 }
 
 async function named(mesh: Mesh, name: string): Promise<Victim | undefined> {

@@ -7,7 +7,7 @@ import {
   type ProcessStatus,
   type StatusDocument,
 } from '@thermomesh/contracts';
-import { probePostgres } from '@thermomesh/servers';
+import { probePostgres, probeRedis } from '@thermomesh/servers';
 import type { MeshConfig } from '../config.ts';
 import { layoutOf, type Layout } from '../state/layout.ts';
 import {
@@ -92,7 +92,7 @@ export async function readStatus(mesh: Mesh): Promise<StatusDocument> {
     livingSupervisor(mesh.layout),
     readNodes(mesh),
     sampleAccounts(mesh),
-    Promise.all((run?.processes ?? []).map(async (record) => statusOf(mesh, record))),
+    readProcesses(mesh),
   ]);
   const coordinator = highestEpoch(nodes.map(({ answer }) => answer));
   const running = run !== undefined && run.state !== 'stopped';
@@ -103,7 +103,7 @@ export async function readStatus(mesh: Mesh): Promise<StatusDocument> {
     mqttUrl: running ? run.mqttUrl : null,
     httpUrl: running ? run.httpUrl : null,
     databaseUrl: running ? run.databaseUrl : null,
-    redisUrl: null,
+    redisUrl: running ? run.redisUrl : null,
     zookeeperHosts: null,
     kafkaBrokers: null,
     coordinator,
@@ -111,6 +111,11 @@ export async function readStatus(mesh: Mesh): Promise<StatusDocument> {
     processes,
     accounts,
   };
+}
+
+/** Every process, asked now whether it is ready. */
+export async function readProcesses(mesh: Mesh): Promise<ProcessStatus[]> {
+  return Promise.all((mesh.run()?.processes ?? []).map(async (record) => statusOf(mesh, record)));
 }
 
 async function statusOf(mesh: Mesh, record: ProcessRecord): Promise<ProcessStatus> {
@@ -123,8 +128,16 @@ async function statusOf(mesh: Mesh, record: ProcessRecord): Promise<ProcessStatu
 async function isReady(mesh: Mesh, record: ProcessRecord): Promise<boolean> {
   if (record.role === 'postgres')
     return (await probePostgres(record.ports['sql'] ?? 0, answerTimeoutMs)) === 'accepting';
+  if (record.role === 'redis') {
+    const password = passwordOf(mesh.run()?.redisUrl ?? null);
+    return (await probeRedis(record.ports['redis'] ?? 0, password, answerTimeoutMs)) === 'ready';
+  }
   if (record.url === null) return record.ready;
   return mesh.http.ok(`${record.url}/readyz`);
+}
+
+function passwordOf(url: string | null): string | undefined {
+  return url === null ? undefined : decodeURIComponent(new URL(url).password);
 }
 
 function highestEpoch(answers: (CoordinatorDocument | undefined)[]): { node: number; epoch: number } | null {

@@ -39,6 +39,8 @@ const help = `
 coordinator is whichever node coordinates at that moment. random hits coordinator, gateway, postgres, any
 node and the fleet, with KILL and STOP unless --signal says which; the seed is printed and --seed repeats it.
 TERM ends a process in order, and it is started again (PostgreSQL is told so with SIGINT).
+billing is the replica that was started anew least often, so kills hit them in turn; mesh payments --chaos hurts the whole
+payment part while customers order.
 
 Links (of a mesh that is up with --proxied) are named <coordinator|every|node-N>:<nodes|gateway|postgres|node-N>,
 several with commas. A cut resets connections and refuses new ones; --silent drops in silence instead; --one-way
@@ -58,6 +60,7 @@ Examples:
   mesh chaos coordinator --signal STOP --pause-ms 5000 --load
   mesh chaos coordinator --signal TERM --load
   mesh chaos node 3
+  mesh chaos redis
   mesh chaos random --times 50 --load
   mesh chaos --partition 1,2/3,4,5 --load
   mesh chaos --cut coordinator:postgres,coordinator:gateway --silent --pause-ms 10000 --load

@@ -15,6 +15,8 @@ interface LoadFlags extends OutputOptions {
   drainSeconds: number;
   skew?: number;
   offlineRatio?: number;
+  backfillMinutes?: number;
+  stormSeconds?: number;
   poisonRatio?: number;
   window?: number;
   burst?: number;
@@ -27,7 +29,8 @@ is acknowledged, so nothing can be lost.
 
 Examples:
   mesh load --devices 500 --rate 5000 --seconds 30 --json
-  mesh load --offline-ratio 0.2 --skew 120 --poison-ratio 0.01`;
+  mesh load --offline-ratio 0.2 --skew 120 --poison-ratio 0.01
+  mesh load --devices 5000 --storm-seconds 3 --backfill-minutes 60   # a fleet that was offline for an hour`;
 
 export function addLoad(program: Command, config: () => MeshConfig): void {
   withOutput(program.command('load'))
@@ -38,6 +41,16 @@ export function addLoad(program: Command, config: () => MeshConfig): void {
     .option('--qos <0|1>', 'quality of service', wholeNumber(0, 1), 1)
     .option('--skew <seconds>', 'device clocks are off by up to this, either way', numberWithin(0, 86_400))
     .option('--offline-ratio <share>', 'share of the time that each device is offline', numberWithin(0, 0.9))
+    .option(
+      '--backfill-minutes <n>',
+      'each device begins with what it measured in so many minutes offline, one reading a minute',
+      wholeNumber(0, 10_080),
+    )
+    .option(
+      '--storm-seconds <s>',
+      'all devices connect within this time and send at once (otherwise they connect before the first sends)',
+      numberWithin(0, 3_600),
+    )
     .option('--poison-ratio <share>', 'share of messages that must be rejected', numberWithin(0, 1))
     .option('--window <n>', 'unacknowledged messages per device at most', wholeNumber(1, 60_000))
     .option('--burst <n>', 'readings that a device sends at once', wholeNumber(1, 10_000))
@@ -66,8 +79,14 @@ export function addLoad(program: Command, config: () => MeshConfig): void {
 }
 
 function furtherArguments(flags: LoadFlags): Record<string, number> {
-  const { skew, offlineRatio, poisonRatio, window, burst, seed } = flags;
-  const all = { skew, 'offline-ratio': offlineRatio, 'poison-ratio': poisonRatio, window, burst, seed };
+  const { skew, offlineRatio, backfillMinutes, stormSeconds, poisonRatio, window, burst, seed } = flags;
+  const all = {
+    ...{ skew, window, burst, seed },
+    'offline-ratio': offlineRatio,
+    'backfill-minutes': backfillMinutes,
+    'storm-seconds': stormSeconds,
+    'poison-ratio': poisonRatio,
+  };
   return Object.fromEntries(
     Object.entries(all).filter((entry): entry is [string, number] => entry[1] !== undefined),
   );

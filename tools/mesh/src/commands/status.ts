@@ -13,7 +13,7 @@ export function addStatus(program: Command, config: () => MeshConfig): void {
       'after',
       `
 Exit code: 1 if the accounts do not balance (I6), 0 otherwise; "ready" tells whether everything runs.
-databaseUrl in the JSON document holds the password; the table masks it.
+databaseUrl and redisUrl in the JSON document hold passwords; the table masks them. A part that is off is null.
 
 Examples:
   mesh status

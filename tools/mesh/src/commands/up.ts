@@ -1,5 +1,6 @@
 /** `mesh up` */
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
+import type { StatusDocument } from '@thermomesh/contracts';
 import { MeshError, messageOf } from '@thermomesh/runtime';
 import { openMesh, readStatus } from '../client/mesh.ts';
 import type { MeshConfig } from '../config.ts';
@@ -26,6 +27,7 @@ interface UpFlags extends OutputOptions {
   devices: number;
   nodes: number;
   proxied?: boolean;
+  without?: 'payments';
   mqttPort?: number;
   httpPort?: number;
   env?: UpOptions['extraEnv'];
@@ -35,17 +37,19 @@ interface UpFlags extends OutputOptions {
 const impatienceMs = 2_000;
 
 const help = `
-Processes are named postgres, links, gateway, node-1 … node-5 and fleet. Whatever dies is started again.
+Processes are named postgres, redis, links, card-processor, billing-1, billing-2, gateway, node-1 … node-5 and
+fleet. Whatever dies is started again. What cannot be had (Redis, say) is left out, and one line says so.
 --env gives a variable to one process. Names that begin with CRASH_ reach its first start only: a
 process that is started again does not crash at the same point again.
 
-State is kept under .mesh/<name> (MESH_HOME moves .mesh). DATABASE_URL names a PostgreSQL to use
+State is kept under .mesh/<name> (MESH_HOME moves .mesh). DATABASE_URL and REDIS_URL name servers to use
 instead of the mesh's own. With --json, --detach prints the status document plus "apiKey" (null
 unless this start made the first one).
 
 Examples:
   mesh up --fleet
   mesh up --detach --name second
+  mesh up --detach --without payments      telemetry only: less memory, a quicker start
   mesh up --detach --proxied      for mesh chaos --partition, --cut, --slow
   mesh up --detach --mqtt-port 1884 --http-port 8081 --env node-5:CRASH_POINT=analytics.after-commit:3`;
 
@@ -57,6 +61,11 @@ export function addUp(program: Command, config: () => MeshConfig): void {
     .option('--devices <n>', 'how many of them', wholeNumber(1, 10_000), 20)
     .option('--nodes <n>', 'analytics nodes', wholeNumber(1, 9), 5)
     .option('--proxied', 'links of the nodes go through proxies that "mesh chaos" can cut, stall and slow')
+    .addOption(
+      new Option('--without <part>', 'run no Redis, card processor and billing; no checkout').choices([
+        'payments',
+      ]),
+    )
     .option('--mqtt-port <port>', 'MQTT (default: 1883 for the mesh "main", else a free one)', portNumber)
     .option('--http-port <port>', 'HTTP (default: 8080 for the mesh "main", else a free one)', portNumber)
     .option('--env <process:KEY=VALUE>', 'a variable for one process; can be given several times', collectEnv)
@@ -71,6 +80,7 @@ export function addUp(program: Command, config: () => MeshConfig): void {
         nodes: flags.nodes,
         fleetDevices: flags.fleet === true ? flags.devices : 0,
         proxied: flags.proxied === true,
+        payments: flags.without !== 'payments',
         extraEnv: flags.env ?? {},
       };
       await (flags.detach === true
@@ -137,7 +147,7 @@ async function foreground(config: MeshConfig, options: UpOptions): Promise<void>
 
 function greeting(
   name: string,
-  mesh: { mqttUrl: string | null; httpUrl: string | null; databaseUrl: string | null },
+  mesh: Pick<StatusDocument, 'mqttUrl' | 'httpUrl' | 'databaseUrl' | 'redisUrl'>,
   apiKey: string | null,
 ): string[] {
   const flag = name === 'main' ? '' : ` --name ${name}`;
@@ -146,11 +156,13 @@ function greeting(
     `  mqttUrl  ${mesh.mqttUrl ?? '-'}`,
     `  httpUrl  ${mesh.httpUrl ?? '-'}`,
     `  database ${maskPassword(mesh.databaseUrl)}  (mesh status --json has the password)`,
+    ...(mesh.redisUrl === null ? [] : [`  Redis    ${maskPassword(mesh.redisUrl)}  (the same)`]),
     ...(apiKey === null ? [] : [`  API key  ${apiKey}  (shown once; mesh api-key create makes more)`]),
     'next, in another terminal:',
     `  npx mesh status${flag}`,
     `  npx mesh load${flag} --devices 100 --rate 1000 --seconds 10`,
     `  npx mesh chaos coordinator${flag} --times 3 --load`,
+    ...(mesh.redisUrl === null ? [] : [`  npx mesh payments${flag} --requests 2000 --uuids 200 --chaos`]),
     `  npx mesh verify${flag}`,
     `  npx mesh down${flag}`,
   ];

@@ -6,12 +6,20 @@ import { MeshError } from '@thermomesh/runtime';
 export interface Layout {
   folder: string;
   secretFile: string;
+  /** Secrets that only some processes may know; each file 0600, made at the first start. */
+  billingSecretFile: string;
+  processorSecretFile: string;
+  checkoutSecretFile: string;
   apiKeysFile: string;
   runFile: string;
   portsFile: string;
   lockFile: string;
   postgresDir: string;
   gatewayDir: string;
+  redisDir: string;
+  redisPasswordFile: string;
+  /** The card processor's own ledger. */
+  processorDir: string;
   logsDir: string;
   ledgersDir: string;
   /** What each series of chaos left for its reader. */
@@ -37,12 +45,18 @@ export function layoutOf(home: string, name: string): Layout {
   return {
     folder,
     secretFile: inside('secret'),
+    billingSecretFile: inside('billing.secret'),
+    processorSecretFile: inside('processor.secret'),
+    checkoutSecretFile: inside('checkout.secret'),
     apiKeysFile: inside('api-keys.ndjson'),
     runFile: inside('run.json'),
     portsFile: inside('ports.json'),
     lockFile: inside('supervisor.lock'),
     postgresDir: inside('pg'),
     gatewayDir: inside('gateway'),
+    redisDir: inside('redis'),
+    redisPasswordFile: inside('redis.password'),
+    processorDir: inside('card-processor'),
     logsDir: inside('logs'),
     ledgersDir: inside('ledgers'),
     runsDir: inside('runs'),

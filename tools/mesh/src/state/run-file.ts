@@ -5,7 +5,8 @@ import { MeshError } from '@thermomesh/runtime';
 import { readJson, writeJson } from './files.ts';
 import type { Layout } from './layout.ts';
 
-export type ProcessRole = 'postgres' | 'links' | 'gateway' | 'analytics' | 'fleet';
+export type ProcessRole =
+  'postgres' | 'redis' | 'links' | 'card-processor' | 'billing' | 'gateway' | 'analytics' | 'fleet';
 
 /** One process of the mesh as its supervisor sees it. */
 export interface ProcessRecord {
@@ -29,6 +30,8 @@ export interface RunFile {
   httpUrl: string;
   /** With the password: the file is its owner's alone. */
   databaseUrl: string | null;
+  /** With the password; null if payments are off or Redis cannot be had. */
+  redisUrl: string | null;
   processes: ProcessRecord[];
 }
 

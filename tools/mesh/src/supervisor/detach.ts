@@ -30,6 +30,7 @@ export async function startDetached(config: MeshConfig, layout: Layout, options:
   const offset = statSync(logFile).size;
   const env: Record<string, string> = { ...config.environment, MESH_HOME: config.home };
   if (config.databaseUrl !== undefined) env['DATABASE_URL'] = config.databaseUrl;
+  if (config.redisUrl !== undefined) env['REDIS_URL'] = config.redisUrl;
   const child = spawn(
     process.execPath,
     [path.join(config.root, 'tools/mesh/src/main.ts'), ...wordsOf(options)],
@@ -64,6 +65,7 @@ function wordsOf(options: UpOptions): string[] {
   const words = ['up', '--name', options.name, '--nodes', String(options.nodes)];
   if (options.fleetDevices > 0) words.push('--fleet', '--devices', String(options.fleetDevices));
   if (options.proxied) words.push('--proxied');
+  if (!options.payments) words.push('--without', 'payments');
   if (options.mqttPort !== undefined) words.push('--mqtt-port', String(options.mqttPort));
   if (options.httpPort !== undefined) words.push('--http-port', String(options.httpPort));
   for (const [process, values] of Object.entries(options.extraEnv)) {

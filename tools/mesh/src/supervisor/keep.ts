@@ -33,7 +33,10 @@ interface Keeping {
   stopping: AbortController;
   firstReady: PromiseWithResolvers<undefined>;
   wasReady: boolean;
+  hasRun: boolean;
   running: Launched | undefined;
+  /** Why the last start did not even make a process; undefined if it did. */
+  failure: string | undefined;
 }
 
 /** Starts `spec` when told, again whenever it ends, with a growing pause. */
@@ -46,7 +49,9 @@ export function keep(spec: ProcessSpec, hooks: KeepHooks): KeptProcess {
     stopping: new AbortController(),
     firstReady: Promise.withResolvers<undefined>(),
     wasReady: false,
+    hasRun: false,
     running: undefined,
+    failure: undefined,
   };
   let loop: Promise<void> | undefined;
   let stopped: Promise<void> | undefined;
@@ -71,20 +76,24 @@ async function endKeeping(keeping: Keeping, loop: () => Promise<void> | undefine
   firstReady.reject(new MeshError('process.start_failed', `${spec.name} was stopped`));
   await keeping.running?.stop();
   await loop();
-  hooks.onEvent({ event: 'process.stopped', name: spec.name });
+  // Of what never ran there is nothing to say.
+  if (keeping.hasRun) hooks.onEvent({ event: 'process.stopped', name: spec.name });
 }
 
 async function keepRunning(keeping: Keeping): Promise<void> {
   const { spec, hooks, stopping } = keeping;
+  const { firstStartsMax: startsMax = firstStartsMax } = spec;
   let pauseMs: number | undefined;
   for (let start = 1; !stopping.signal.aborted; start += 1) {
     const uptimeMs = await live(keeping, start);
     if (stopping.signal.aborted) return;
-    if (!keeping.wasReady && start >= firstStartsMax) {
-      const reason = `${spec.name} does not start; its log: ${spec.logFile}`;
+    if (!keeping.wasReady && start >= startsMax) {
+      const reason = keeping.failure ?? `${spec.name} does not start; its log: ${spec.logFile}`;
       keeping.firstReady.reject(new MeshError('process.start_failed', reason));
       return;
     }
+    if (keeping.failure !== undefined)
+      hooks.onEvent({ event: 'process.start_failed', name: spec.name, reason: keeping.failure });
     pauseMs = nextPauseMs(pauseMs, uptimeMs);
     const held = hooks.isHeld(spec.name);
     hooks.onEvent({ event: 'process.restart_pending', name: spec.name, pauseMs, held });
@@ -99,12 +108,14 @@ async function live(keeping: Keeping, start: number): Promise<number> {
   let current: Launched;
   try {
     current = await spec.launch(start);
+    keeping.failure = undefined;
   } catch (error) {
-    hooks.onEvent({ event: 'process.start_failed', name: spec.name, reason: messageOf(error) });
+    keeping.failure = messageOf(error);
     return 0;
   }
   const startedAt = Date.now();
   keeping.running = current;
+  keeping.hasRun = true;
   change(keeping, { pid: current.pid, startTime: current.startTime, restarts: start - 1 });
   hooks.onEvent({ event: 'process.started', name: spec.name, pid: current.pid, start });
   void current.ready.then(() => becomeReady(keeping, current));

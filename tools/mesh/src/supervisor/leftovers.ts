@@ -1,6 +1,6 @@
 /** What a killed supervisor left behind, found and ended. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { identify, stopPostgres, type ProcessIdentity } from '@thermomesh/servers';
+import { identify, stopPostgres, stopRedis, type ProcessIdentity } from '@thermomesh/servers';
 import type { Layout } from '../state/layout.ts';
 import { livingProcess, readRunFile, writeRunFile } from '../state/run-file.ts';
 import { endProcess, markName } from './child.ts';
@@ -9,9 +9,9 @@ import type { MeshEvent } from './spec.ts';
 const stopTimeoutMs = 10_000;
 
 /**
- * Ends every process of the mesh that still lives, in order: fleet, nodes, gateway, links, PostgreSQL. Processes are told by pid and
- * start time (a pid that somebody else got meanwhile is left alone), by the mark in their environment, and PostgreSQL by its
- * pid file. Only for a mesh without a supervisor.
+ * Ends every process of the mesh that still lives, in order: fleet, nodes, gateway, billing, card processor, links, Redis,
+ * PostgreSQL. Processes are told by pid and start time (a pid that somebody else got meanwhile is left alone), by the mark in
+ * their environment, and the servers by their pid files. Only for a mesh without a supervisor.
  * @returns how many were ended
  */
 export async function endLeftovers(layout: Layout, onEvent: (event: MeshEvent) => void): Promise<number> {
@@ -19,19 +19,23 @@ export async function endLeftovers(layout: Layout, onEvent: (event: MeshEvent) =
   const found = new Map<number, { name: string; role: string; identity: ProcessIdentity }>();
   for (const record of run?.processes ?? []) {
     const identity = await livingProcess(record);
-    if (identity !== undefined && record.role !== 'postgres')
+    if (identity !== undefined && record.role !== 'postgres' && record.role !== 'redis')
       found.set(identity.pid, { ...record, identity });
   }
   for (const identity of await findMarked(layout.folder)) {
     if (!found.has(identity.pid))
       found.set(identity.pid, { name: 'unrecorded', role: 'analytics', identity });
   }
-  for (const role of ['fleet', 'analytics', 'gateway', 'links']) {
+  for (const role of ['fleet', 'analytics', 'gateway', 'billing', 'card-processor', 'links']) {
     const group = [...found.values()].filter((entry) => entry.role === role);
     await Promise.all(group.map(async ({ identity }) => endProcess(identity, stopTimeoutMs)));
     for (const { name, identity } of group) onEvent({ event: 'leftover.ended', name, pid: identity.pid });
   }
   let ended = found.size;
+  if (await stopRedis(layout.redisDir)) {
+    onEvent({ event: 'notice', text: 'Redis that an earlier start left behind was stopped' });
+    ended += 1;
+  }
   if (await stopPostgres(layout.postgresDir)) {
     onEvent({ event: 'notice', text: 'PostgreSQL that an earlier start left behind was stopped' });
     ended += 1;

@@ -1,31 +1,16 @@
 /** The mesh as a program: which processes it has, in which order, and what each is told. */
-import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync } from 'node:fs';
 import path from 'node:path';
-import { MeshError } from '@thermomesh/runtime';
 import { startPostgres } from '@thermomesh/servers';
-import type { MeshConfig } from '../config.ts';
-import { tailOf } from '../state/files.ts';
 import { controlName } from '../links/names.ts';
 import type { Layout } from '../state/layout.ts';
-import type { MeshPorts } from '../state/ports.ts';
-import { launchNode, markName } from './child.ts';
+import { launchNode } from './child.ts';
 import { linkPort, linkSpecs, nodeAddresses } from './addresses.ts';
-import type { Launched, ProcessSpec } from './spec.ts';
+import { environmentOf, host, launchService, runMigrations, type PlanOptions } from './launching.ts';
+import { planPayments, type PaymentsPlan } from './payments-plan.ts';
+import type { ProcessSpec } from './spec.ts';
 import type { Stage } from './supervisor.ts';
 
-export interface PlanOptions {
-  config: MeshConfig;
-  layout: Layout;
-  ports: MeshPorts;
-  /** Simulated devices; 0 runs no fleet. */
-  fleetDevices: number;
-  /** Links of the nodes go through the proxies of a process of their own. */
-  proxied: boolean;
-  /** By process name; values over what the plan sets. */
-  extraEnv: Record<string, Record<string, string>>;
-  notice: (line: string) => void;
-}
+export type { PlanOptions } from './launching.ts';
 
 export interface MeshPlan {
   stages: Stage[];
@@ -33,17 +18,15 @@ export interface MeshPlan {
   httpUrl: string;
   /** Null until PostgreSQL has started for the first time. */
   databaseUrl(): string | null;
+  /** Null without payments, until Redis has started for the first time, and if it cannot be had. */
+  redisUrl(): string | null;
   /** Names of all processes. */
   names: string[];
 }
 
-const host = '127.0.0.1';
-/** An orderly stop gets a little more than the services' own deadline (STOP_TIMEOUT_MS, 10 s). */
-const serviceStopTimeoutMs = 12_000;
 const fleetStopTimeoutMs = 8_000;
-const migrateTailLines = 15;
-/** A crash point is for one life of a process: started again with it, it would never get anywhere. */
-const onceOnly = /^CRASH_/;
+/** Of the mesh's own server: nodes, billing, checkout and tools, each with a pool. */
+const postgresSettings = { max_connections: '120' };
 
 /** Addresses that several processes need. */
 interface Urls {
@@ -63,12 +46,16 @@ export function planMesh(options: PlanOptions): MeshPlan {
   let databaseUrl = config.databaseUrl ?? null;
   const ownDatabase = config.databaseUrl === undefined;
   const own = ownDatabase ? [postgresSpec(options, (url) => (databaseUrl = url))] : [];
+  const payments = options.payments ? planPayments(options, () => databaseUrl ?? '') : undefined;
   const stages: Stage[] = [
+    ...(payments === undefined ? [] : [payments.redis]),
     {
       specs: options.proxied ? [...own, linksSpec(options)] : own,
-      after: async () => runMigrations(options, databaseUrl ?? ''),
+      after: async () => runMigrations(options, 'analytics', databaseUrl ?? ''),
     },
-    { specs: [gatewaySpec(options, urls)] },
+    // Before the gateway, so that they end after it; it does not wait for them.
+    ...(payments === undefined ? [] : [payments.billing]),
+    { specs: [gatewaySpec(options, urls, payments)] },
     {
       specs: ports.nodes.map((port, index) =>
         nodeSpec(options, urls, index + 1, port, () => databaseUrl ?? ''),
@@ -81,11 +68,12 @@ export function planMesh(options: PlanOptions): MeshPlan {
     mqttUrl: urls.mqtt,
     httpUrl: urls.http,
     databaseUrl: () => databaseUrl,
+    redisUrl: () => payments?.redisUrl() ?? null,
     names: stages.flatMap(({ specs }) => specs.map(({ name }) => name)),
   };
 }
 
-function gatewaySpec(options: PlanOptions, urls: Urls): ProcessSpec {
+function gatewaySpec(options: PlanOptions, urls: Urls, payments: PaymentsPlan | undefined): ProcessSpec {
   const { layout, ports } = options;
   const own = () => ({
     ...commonEnv(layout),
@@ -93,6 +81,7 @@ function gatewaySpec(options: PlanOptions, urls: Urls): ProcessSpec {
     MQTT_HOST: host,
     MQTT_PORT: String(ports.mqtt),
     HTTP_PORT: String(ports.http),
+    ...payments?.checkoutEnv(),
   });
   const script = 'services/gateway/src/main.ts';
   const { mqtt, http } = ports;
@@ -157,24 +146,6 @@ function commonEnv(layout: Layout): Record<string, string> {
   return { MESH_SECRET_FILE: layout.secretFile, API_KEYS_FILE: layout.apiKeysFile, HTTP_HOST: host };
 }
 
-async function launchService(
-  options: PlanOptions,
-  name: string,
-  script: string,
-  url: string,
-  start: number,
-  own: Record<string, string>,
-): Promise<Launched> {
-  return launchNode({
-    script: path.join(options.config.root, script),
-    env: environmentOf(options, name, start, own),
-    stateDir: options.layout.folder,
-    logFile: options.layout.logFile(name),
-    readyUrl: `${url}/readyz`,
-    stopTimeoutMs: serviceStopTimeoutMs,
-  });
-}
-
 function postgresSpec(options: PlanOptions, onUrl: (url: string) => void): ProcessSpec {
   const { layout, ports } = options;
   const logFile = layout.logFile('postgres');
@@ -189,6 +160,7 @@ function postgresSpec(options: PlanOptions, onUrl: (url: string) => void): Proce
         dataDir: layout.postgresDir,
         port: ports.postgres,
         logFile,
+        settings: postgresSettings,
         replaceRunning: true,
         onNotice: (line) => start === 1 && options.notice(line),
       });
@@ -225,39 +197,4 @@ function fleetSpec(options: PlanOptions, urls: Urls): ProcessSpec {
         stopTimeoutMs: fleetStopTimeoutMs,
       }),
   };
-}
-
-function environmentOf(
-  options: PlanOptions,
-  name: string,
-  start: number,
-  own: Record<string, string>,
-): Record<string, string> {
-  const extra = Object.entries(options.extraEnv[name] ?? {}).filter(
-    ([key]) => start === 1 || !onceOnly.test(key),
-  );
-  return { ...options.config.environment, ...own, ...Object.fromEntries(extra) };
-}
-
-/** Runs the migrations once, before any node starts. @throws MeshError `schema.failed` */
-async function runMigrations({ config, layout }: PlanOptions, databaseUrl: string): Promise<void> {
-  const logFile = layout.logFile('migrate');
-  mkdirSync(layout.logsDir, { recursive: true });
-  const log = openSync(logFile, 'a', 0o640);
-  const child = spawn(process.execPath, [path.join(config.root, 'services/analytics/src/migrate.ts')], {
-    detached: true,
-    env: { ...config.environment, DATABASE_URL: databaseUrl, [markName]: layout.folder },
-    stdio: ['ignore', log, log],
-  });
-  closeSync(log);
-  const code = await new Promise<number | null>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('exit', resolve);
-  });
-  if (code !== 0) {
-    throw new MeshError(
-      'schema.failed',
-      `the migration of the database failed:\n${tailOf(logFile, migrateTailLines)}`,
-    );
-  }
 }

@@ -8,10 +8,11 @@ import { isHeld, releaseAll } from '../state/holds.ts';
 import { layoutOf, type Layout } from '../state/layout.ts';
 import { choosePorts } from '../state/ports.ts';
 import { lockSupervisor, writeRunFile, type ProcessRecord, type RunFile } from '../state/run-file.ts';
-import { ensureSecret } from '../state/secrets.ts';
+import { ensurePaymentSecrets, ensureSecret } from '../state/secrets.ts';
 import { rotateLog } from './child.ts';
 import { endLeftovers } from './leftovers.ts';
 import { controlName, linkNames } from '../links/names.ts';
+import { billingReplicas } from './payments-plan.ts';
 import { planMesh, type MeshPlan } from './plan.ts';
 import type { MeshEvent } from './spec.ts';
 import { createSupervisor } from './supervisor.ts';
@@ -26,6 +27,8 @@ export interface UpOptions {
   fleetDevices: number;
   /** Every link of a node goes through a proxy that `mesh chaos` can cut. */
   proxied: boolean;
+  /** Redis, the card processor and billing run, and the gateway has a checkout. */
+  payments: boolean;
   /** By process name, from `--env`. */
   extraEnv: Record<string, Record<string, string>>;
 }
@@ -53,6 +56,7 @@ export async function runMesh(
 ): Promise<RunningMesh> {
   const layout = layoutOf(config.home, options.name);
   ensureSecret(layout);
+  if (options.payments) ensurePaymentSecrets(layout);
   const unlock = await lockSupervisor(layout, options.name);
   try {
     await mkdir(layout.logsDir, { recursive: true });
@@ -82,7 +86,9 @@ async function makePlan(
   const notice = (text: string) => tell({ event: 'notice', text });
   const { mqttPort: mqtt, httpPort: http, nodes, name } = options;
   const links = options.proxied ? [controlName, ...linkNames(nodes)] : [];
-  const ports = await choosePorts(layout, { mqtt, http, nodes, links, standard: name === 'main' }, notice);
+  const billing = options.payments ? billingReplicas : 0;
+  const wishes = { mqtt, http, nodes, links, billing, standard: name === 'main' };
+  const ports = await choosePorts(layout, wishes, notice);
   const plan = planMesh({ ...options, config, layout, ports, notice });
   const unknown = Object.keys(options.extraEnv).filter((process) => !plan.names.includes(process));
   if (unknown.length > 0) {
@@ -115,6 +121,7 @@ async function supervise(
     mqttUrl,
     httpUrl,
     databaseUrl: plan.databaseUrl(),
+    redisUrl: plan.redisUrl(),
     processes,
   });
   const supervisor = createSupervisor(plan.stages, {

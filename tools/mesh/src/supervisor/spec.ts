@@ -26,6 +26,8 @@ export interface ProcessSpec {
   launch(start: number): Promise<Launched>;
   /** Where people find out why it ended. */
   logFile: string;
+  /** First starts that may fail in a row before it is given up; some if left out. */
+  firstStartsMax?: number;
 }
 
 /** What happens to processes, for people and for the supervisor's log. */
@@ -36,5 +38,6 @@ export type MeshEvent =
   | { event: 'process.start_failed'; name: string; reason: string }
   | { event: 'process.restart_pending'; name: string; pauseMs: number; held: boolean }
   | { event: 'process.stopped'; name: string }
+  | { event: 'part.off'; part: string; reason: string }
   | { event: 'leftover.ended'; name: string; pid: number }
   | { event: 'notice'; text: string };

@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync 
 import os from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
+import { MeshError } from '@thermomesh/runtime';
 import { identify, isAlive, sendSignal, type ProcessIdentity } from '@thermomesh/servers';
 import { until } from '../client/until.ts';
 import { readMeshConfig } from '../config.ts';
@@ -17,7 +18,7 @@ import {
   writeRunFile,
   type ProcessRecord,
 } from '../state/run-file.ts';
-import { ensureSecret } from '../state/secrets.ts';
+import { ensurePaymentSecrets, ensureSecret } from '../state/secrets.ts';
 import { rotateLog } from './child.ts';
 import { fakeSpec } from './fixtures/specs.ts';
 import { endLeftovers } from './leftovers.ts';
@@ -73,6 +74,63 @@ describe('supervisor', () => {
     assert.equal(lines[0], 'start gateway');
     assert.deepEqual(lines.slice(1, 3).toSorted(), ['start node-1', 'start node-2']);
     assert.deepEqual(lines.slice(3), ['stop node-1', 'stop node-2', 'stop gateway']);
+  });
+
+  it('a-part-that-cannot-be-had-is-off-with-one-line-and-stops-nothing-else', async () => {
+    const { layout, diary } = newHome();
+    const absent = {
+      ...fakeSpec(layout, diary, 'redis'),
+      firstStartsMax: 1,
+      launch: async () => {
+        throw new MeshError('redis.absent', 'redis-server is absent: install it');
+      },
+    };
+    const { supervisor, events, processes } = supervise(layout, [
+      { specs: [absent], part: 'checkout' },
+      { specs: [fakeSpec(layout, diary, 'gateway')] },
+      { specs: [fakeSpec(layout, diary, 'billing-1', 'broken')], part: 'payments' },
+      { specs: [], part: 'tables', before: async () => Promise.reject(new Error('no such table')) },
+    ]);
+    await supervisor.start();
+    const off = events.filter((event) => event.event === 'part.off');
+    assert.deepEqual(
+      off.slice().sort((a, b) => a.part.localeCompare(b.part)),
+      [
+        { event: 'part.off', part: 'checkout', reason: 'redis-server is absent: install it' },
+        {
+          event: 'part.off',
+          part: 'payments',
+          reason: `billing-1 does not start; its log: ${layout.logFile('billing-1')}`,
+        },
+        { event: 'part.off', part: 'tables', reason: 'no such table' },
+      ],
+    );
+    assert.equal(events.filter((event) => 'name' in event && event.name === 'redis').length, 0);
+    assert.deepEqual(
+      processes().map(({ name, ready }) => [name, ready]),
+      [['gateway', true]],
+    );
+    await supervisor.stop();
+    assert.equal(linesOf(diary).at(-1)?.trim(), 'stop gateway');
+  });
+
+  it('the-stages-that-follow-do-not-wait-for-a-part', async () => {
+    const { layout, diary } = newHome();
+    const told = Promise.withResolvers<undefined>();
+    const { supervisor } = supervise(layout, [
+      { specs: [fakeSpec(layout, diary, 'billing-1')], part: 'payments', before: () => told.promise },
+      { specs: [fakeSpec(layout, diary, 'gateway')] },
+    ]);
+    const started = supervisor.start();
+    await identityOf(supervisor, 'gateway');
+    assert.deepEqual(linesOf(diary), ['start gateway']);
+    told.resolve(undefined);
+    await started;
+    await supervisor.stop();
+    assert.deepEqual(
+      linesOf(diary).map((line) => line.trim()),
+      ['start gateway', 'start billing-1', 'stop gateway', 'stop billing-1'],
+    );
   });
 
   it('killed-process-comes-back-and-a-held-one-only-when-released', async () => {
@@ -197,9 +255,18 @@ describe('state on disk', () => {
       mqttUrl: '',
       httpUrl: '',
       databaseUrl: null,
+      redisUrl: null,
       processes: [],
     });
-    for (const file of [layout.secretFile, layout.runFile]) assert.equal(statSync(file).mode & 0o777, 0o600);
+    ensurePaymentSecrets(layout);
+    const { billingSecretFile, processorSecretFile, checkoutSecretFile } = layout;
+    const ofPayments = [billingSecretFile, processorSecretFile, checkoutSecretFile];
+    for (const file of [layout.secretFile, layout.runFile, ...ofPayments])
+      assert.equal(statSync(file).mode & 0o777, 0o600);
+    const texts = [layout.secretFile, ...ofPayments].map((file) => readFileSync(file, 'utf8'));
+    assert.equal(new Set(texts).size, 4);
+    ensurePaymentSecrets(layout);
+    assert.equal(readFileSync(billingSecretFile, 'utf8'), texts[1]);
   });
 
   it('log-that-has-grown-too-long-moves-away-and-its-writer-goes-on', () => {

@@ -15,6 +15,8 @@ export function describeEvent(event: MeshEvent): string {
       return `${event.name}: starts again ${event.held ? 'when it is released' : `in ${event.pauseMs} ms`}`;
     case 'process.stopped':
       return `${event.name}: stopped`;
+    case 'part.off':
+      return `${event.part}: off: ${event.reason}`;
     case 'leftover.ended':
       return `${event.name}: left behind by an earlier start (pid ${event.pid}), ended`;
     case 'notice':

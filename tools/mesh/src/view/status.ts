@@ -45,7 +45,7 @@ export function renderStatus(view: StatusView, colours: boolean): string {
   return [
     `mesh ${document.name}: ${document.ready ? 'ready' : 'not ready'}`,
     `coordinator: ${coordinator === null ? 'none' : `node ${coordinator.node}, epoch ${coordinator.epoch}`}`,
-    `MQTT ${show(document.mqttUrl)}   HTTP ${show(document.httpUrl)}   SQL ${maskPassword(document.databaseUrl)}`,
+    `MQTT ${show(document.mqttUrl)}   HTTP ${show(document.httpUrl)}   SQL ${maskPassword(document.databaseUrl)}   Redis ${maskPassword(document.redisUrl)}`,
     ...(document.processes.length === 0 ? [] : [renderProcesses(view, colours)]),
     renderAccounts(document.accounts),
   ].join('\n');

@@ -1,0 +1,66 @@
+/** The card processor as its verifier sees it: its own ledger, and its faults. */
+import { readFileSync } from 'node:fs';
+import { MeshError } from '@thermomesh/runtime';
+import Type from 'typebox';
+import { createMeshHttp } from '../client/http.ts';
+import type { Mesh } from '../client/mesh.ts';
+import { until } from '../client/until.ts';
+import type { LedgerEntry } from './judge.ts';
+
+/** A ledger of a hundred thousand entries takes a while. */
+const ledgerTimeoutMs = 60_000;
+const switchTimeoutMs = 30_000;
+
+const Ledger = Type.Object({
+  entries: Type.Array(
+    Type.Object({
+      key: Type.String(),
+      kind: Type.String(),
+      status: Type.String(),
+      amountMinor: Type.Integer(),
+      currency: Type.String(),
+    }),
+  ),
+});
+const Anything = Type.Object({});
+
+export interface ProcessorClient {
+  /** Every charge, in the order in which it was decided. */
+  charges(): Promise<LedgerEntry[]>;
+  /** Replaces the fault plan; asked again until the processor has it. @throws MeshError `mesh.timeout` */
+  setFaults(plan: Record<string, unknown>): Promise<void>;
+}
+
+/** @param secret the processor's */
+export function createProcessorClient(url: string, secret: string): ProcessorClient {
+  const reader = createMeshHttp(secret, ledgerTimeoutMs);
+  const switcher = createMeshHttp(secret);
+  return {
+    async charges() {
+      const { entries } = await reader.get(`${url}/v1/ledger`, Ledger);
+      return entries.filter(({ kind }) => kind === 'charge');
+    },
+    async setFaults(plan) {
+      await until({ what: 'the card processor to take its faults', timeoutMs: switchTimeoutMs }, async () =>
+        switcher.put(`${url}/v1/faults`, Anything, plan).then(
+          () => true,
+          (error: unknown) => {
+            if (error instanceof MeshError && error.retriable) return false;
+            throw error;
+          },
+        ),
+      );
+    },
+  };
+}
+
+/** Of a running mesh. @throws MeshError `usage` if it runs none */
+export function processorOf(mesh: Mesh): ProcessorClient {
+  const record = mesh.run()?.processes.find(({ role }) => role === 'card-processor');
+  if (record?.url === undefined || record.url === null)
+    throw new MeshError(
+      'usage',
+      `the mesh "${mesh.name}" runs no payments: it was started without, or ${mesh.layout.logFile('events')} says why they are off`,
+    );
+  return createProcessorClient(record.url, readFileSync(mesh.layout.processorSecretFile, 'utf8').trim());
+}

@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { after, describe, it } from 'node:test';
+import { readMeshConfig } from '../config.ts';
+import { layoutOf } from '../state/layout.ts';
+import { ensurePaymentSecrets, ensureSecret } from '../state/secrets.ts';
+import { planPayments } from './payments-plan.ts';
+
+const home = mkdtempSync(path.join(os.tmpdir(), 'thermomesh-plan-'));
+after(() => rmSync(home, { recursive: true, force: true }));
+
+function planWith(redis: number, redisUrl?: string) {
+  const layout = layoutOf(home, 'plan');
+  ensureSecret(layout);
+  ensurePaymentSecrets(layout);
+  const config = { ...readMeshConfig({}), home, redisUrl };
+  const payments = { redis, processor: 1, billing: [2, 3] };
+  const ports = { mqtt: 4, http: 5, postgres: 6, nodes: [], payments };
+  const common = { fleetDevices: 0, proxied: false, payments: true, extraEnv: {}, notice: () => undefined };
+  return planPayments({ name: 'plan', config, layout, ports, ...common }, () => 'postgresql://h/d');
+}
+
+describe('the payment part of the plan', () => {
+  it('the gateway is told where Redis will be before it runs, and nothing of a checkout once it cannot be had', async () => {
+    const squatter = createServer().listen(0, '127.0.0.1');
+    await new Promise((resolve) => squatter.once('listening', resolve));
+    const { port } = squatter.address() as AddressInfo;
+    try {
+      const plan = planWith(port);
+      assert.equal(plan.redisUrl(), null);
+      const { REDIS_URL, BILLING_URLS, CHECKOUT_QUEUE } = plan.checkoutEnv();
+      assert.match(REDIS_URL ?? '', new RegExp(`^redis://:[\\w-]{32,}@127\\.0\\.0\\.1:${port}/0$`));
+      assert.equal(BILLING_URLS, 'http://127.0.0.1:2,http://127.0.0.1:3');
+      assert.equal(CHECKOUT_QUEUE, 'checkouts-plan');
+      const [spec] = plan.redis.specs;
+      assert.ok(spec !== undefined);
+      await assert.rejects(spec.launch(1), { code: 'redis.start_failed' });
+      assert.equal(plan.redisUrl(), null);
+      assert.deepEqual(plan.checkoutEnv(), {});
+    } finally {
+      squatter.close();
+    }
+  });
+
+  it('a-Redis-of-somebody-else-is-used-as-it-is-and-never-started', () => {
+    const plan = planWith(1, 'redis://:p@elsewhere:6379/3');
+    assert.deepEqual(plan.redis.specs, []);
+    assert.equal(plan.redisUrl(), 'redis://:p@elsewhere:6379/3');
+    assert.equal(plan.checkoutEnv()['REDIS_URL'], 'redis://:p@elsewhere:6379/3');
+  });
+});
