@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { describe, it } from 'node:test';
+import { after, describe, it } from 'node:test';
 import { drainClientId, drainFilter } from '@thermomesh/contracts';
 import { until } from '@thermomesh/mesh';
 import type { CrashPoint } from '@thermomesh/runtime';
@@ -16,10 +16,13 @@ const hazards: [hazard: string, point: CrashPoint, nth: number][] = [
   ['gateway-killed-between-the-coordinator’s-acks-and-removal', 'gateway.before-removal', 10],
 ];
 
+const witnesses = mkdtempSync(path.join(os.tmpdir(), 'thermomesh-e2e-'));
+after(() => rmSync(witnesses, { recursive: true }));
+
 describe('the gateway', () => {
   for (const [hazard, point, nth] of hazards) {
     it(`${hazard}: nothing acked is lost or stored twice`, async () => {
-      const witness = path.join(mkdtempSync(path.join(os.tmpdir(), 'thermomesh-e2e-')), 'witness');
+      const witness = path.join(witnesses, point);
       await withMesh({ nodes: 1, env: { gateway: crashAt(point, witness, nth) } }, async (mesh) => {
         const load = mesh.startLoad({ devices: 30, rate: 600, seconds: 4 });
         await untilHit(witness, point);

@@ -44,6 +44,10 @@ describe('arguments', () => {
       fault(() => loadConfig([...needed, '--qos', '0', '--poison-ratio', '0.1'], env)),
       /poison-ratio needs qos 1/,
     );
+    assert.match(
+      fault(() => loadConfig([...needed, '--storm-seconds', '20', '--offline-ratio', '0.1'], env)),
+      /must not exceed seconds 10[^]*exclude each other/,
+    );
     const fleet = ['--mqtt-url', 'mqtt://h', '--state', 'f'];
     assert.match(
       fault(() => simulateConfig([...fleet, '--prefix', 'a/b'], env)),

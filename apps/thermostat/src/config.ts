@@ -16,6 +16,8 @@ const number = (minimum: number, maximum: number, fallback: number) =>
   Type.Number({ minimum, maximum, default: fallback });
 const ratio = () => Type.Number({ minimum: 0, maximum: 0.9, default: 0 });
 const day = 86_400;
+/** A week of one reading a minute. */
+const backfillMinutesMax = 7 * 24 * 60;
 
 const Common = {
   MESH_SECRET: Type.String({
@@ -35,6 +37,8 @@ const LoadSchema = Type.Object({
   burst: int(1, 1000, 1),
   skew: number(0, day, 0),
   'offline-ratio': ratio(),
+  'backfill-minutes': int(0, backfillMinutesMax, 0),
+  'storm-seconds': number(0, 3600, 0),
   'poison-ratio': ratio(),
   'ack-timeout-seconds': number(0, day, 60),
   'connect-timeout-seconds': number(0.1, day, 30),
@@ -73,6 +77,12 @@ export function loadConfig(args: string[], env = process.env): LoadOptions & { j
     ...(c['poison-ratio'] > 0 && c.qos === 0
       ? ['poison-ratio needs qos 1: what is not acknowledged proves nothing']
       : []),
+    ...(c['storm-seconds'] > c.seconds
+      ? [`storm-seconds ${c['storm-seconds']} must not exceed seconds ${c.seconds}`]
+      : []),
+    ...(c['storm-seconds'] > 0 && c['offline-ratio'] > 0
+      ? ['storm-seconds and offline-ratio exclude each other: both say when a device connects']
+      : []),
   ]);
   return {
     ...addressOf(config['mqtt-url']),
@@ -85,6 +95,8 @@ export function loadConfig(args: string[], env = process.env): LoadOptions & { j
     burst: config.burst,
     skewSeconds: config.skew,
     offlineRatio: config['offline-ratio'],
+    backfillMinutes: config['backfill-minutes'],
+    stormSeconds: config['storm-seconds'],
     poisonRatio: config['poison-ratio'],
     ackTimeoutMs: config['ack-timeout-seconds'] * 1000,
     connectTimeoutMs: config['connect-timeout-seconds'] * 1000,

@@ -35,6 +35,19 @@ const Settings = Type.Object({
     minimum: 1024,
     description: 'received and not yet in a batch',
   }),
+  DRAIN_BATCHES_KEPT_HOURS: Type.Integer({
+    default: 168,
+    minimum: 1,
+    maximum: 876_000,
+    description: 'records of batches; the first and last of each epoch are kept for ever (I2)',
+  }),
+  DRAIN_BATCHES_PRUNE_INTERVAL_MS: Ms(10_000, 'between two removals of older ones'),
+  DRAIN_BATCHES_PRUNE_ROWS_MAX: Type.Integer({
+    default: 2_000,
+    minimum: 1,
+    maximum: 100_000,
+    description: 'removed at once: the drain waits that long',
+  }),
   MQTT_TIMEOUT_MS: Ms(2_000, 'to connect to the gateway, and for its answer'),
   MQTT_KEEPALIVE_SECONDS: Type.Integer({
     default: 5,

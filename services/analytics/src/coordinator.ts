@@ -11,6 +11,8 @@ export interface CoordinatorOptions extends Omit<DrainOptions, 'onDeposed'> {
   /** The present holder, as the database has it; null if it cannot be asked. */
   currentHolder: () => Promise<{ node: number; epoch: number } | null>;
   onDeposed: (by: { holder: number | null; epoch: number }) => void;
+  /** False once this node knows that PostgreSQL does not answer it. */
+  sqlAnswers: () => boolean;
 }
 
 /** The host of the node's election. */
@@ -81,7 +83,11 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
   return {
     claim,
     release: async (epoch) => {
-      if (term?.epoch === epoch) await term.drain.release();
+      if (term?.epoch !== epoch) return;
+      if (options.sqlAnswers()) return term.drain.release();
+      // Without PostgreSQL no batch can be finished and no lease given back: trying would only keep the successor waiting.
+      log.warn({ event: 'drain.not_released', epoch, reason: 'PostgreSQL does not answer' });
+      term.drain.abort();
     },
     stepDown: (epoch) => {
       if (term?.epoch === epoch) term.drain.abort();

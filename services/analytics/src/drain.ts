@@ -2,10 +2,11 @@
  * The coordinator's work: take messages from the drain session, commit them in fenced batches, acknowledge after COMMIT (I1, I2).
  * PostgreSQL or the gateway down is waited out; only a stale epoch ends it from inside.
  */
-import { codeOf, messageOf, type CrashHook, type Log } from '@thermomesh/runtime';
+import { once } from 'node:events';
+import { codeOf, MeshError, messageOf, type CrashHook, type Log } from '@thermomesh/runtime';
 import { StaleEpochError } from '@thermomesh/sql';
 import type { BatchLimits, DrainSource, ReceivedBatch } from './adapters/mqtt-drain-source.ts';
-import type { DrainStore } from './adapters/pg-drain-store.ts';
+import type { BatchRetention, DrainStore } from './adapters/pg-drain-store.ts';
 import { createBackoff, type BackoffLimits } from './backoff.ts';
 import { applyEntries, DrainGapError } from './core/apply.ts';
 import { nothingApplied, type Applied } from './core/batch.ts';
@@ -19,6 +20,8 @@ export interface DrainOptions {
   /** Read anew for each batch, so that it can change while draining. */
   limits: () => BatchLimits;
   leaseRenewMs: number;
+  /** Old records of batches are removed so often, and so many at a time. */
+  retention: BatchRetention & { intervalMs: number };
   retry: BackoffLimits;
   metrics: DrainMetrics;
   log: Log;
@@ -63,10 +66,14 @@ class Term {
   private store: DrainStore | undefined;
   private opening: Promise<DrainStore> | undefined;
   private source: DrainSource | undefined;
-  private stopping = false;
   private readonly aborted = new AbortController();
+  /** The term is to end, in order or not. */
+  private readonly ending = new AbortController();
+  private readonly ended = once(this.ending.signal, 'abort').then(() => undefined);
   private gapRetries = 0;
   private lastCommitAt = performance.now();
+  private statements = 0;
+  private lastStatement: Promise<unknown> = Promise.resolve();
 
   constructor(epoch: number, store: DrainStore, options: DrainOptions) {
     this.epoch = epoch;
@@ -76,10 +83,11 @@ class Term {
 
   async run(): Promise<void> {
     const renewal = setInterval(() => void this.renewIfIdle(), this.options.leaseRenewMs);
+    const pruning = setInterval(() => void this.prune(), this.options.retention.intervalMs);
     try {
       const backoff = createBackoff(this.options.retry);
       while (!this.over) {
-        const source = await this.attempt('gateway', () => this.options.openSource(this.epoch));
+        const source = await this.attempt('gateway', () => this.openSource());
         if (source === undefined) break;
         this.source = source;
         // Stopped while the connection was being made.
@@ -91,31 +99,44 @@ class Term {
         source.destroy();
         if (!this.over) {
           this.options.log.warn({ event: 'drain.session_lost', epoch: this.epoch });
-          await backoff.wait(this.aborted.signal);
+          await backoff.wait(this.ending.signal);
         }
       }
       if (!this.aborted.signal.aborted) await this.giveBack();
     } finally {
       clearInterval(renewal);
+      clearInterval(pruning);
       this.source?.destroy();
       this.store?.close();
     }
   }
 
   stopIntake(): void {
-    this.stopping = true;
+    this.ending.abort();
     this.source?.stopIntake();
   }
 
   abort(): void {
-    this.stopping = true;
     this.aborted.abort();
+    this.ending.abort();
     this.source?.destroy();
     this.store?.close();
   }
 
   private get over(): boolean {
-    return this.stopping || this.aborted.signal.aborted;
+    return this.ending.signal.aborted;
+  }
+
+  /** An end, in order too, does not wait for a gateway that does not answer. @throws MeshError `drain.ended` */
+  private async openSource(): Promise<DrainSource> {
+    const opening = this.options.openSource(this.epoch);
+    const source = await Promise.race([this.ended, opening]);
+    if (source !== undefined) return source;
+    opening.then(
+      (late) => late.destroy(),
+      () => undefined, // nobody is there any more who would try again
+    );
+    throw new MeshError('drain.ended', `the term of epoch ${this.epoch} is to end`);
   }
 
   /** Batches of one connection, until it ends or the term does. */
@@ -160,13 +181,23 @@ class Term {
     const applied = await applyEntries(batch.entries, async (entries) => {
       if (entries.length === 0) return nothingApplied;
       const part = { log: batch.log, entries: [...entries] };
-      const answer = store.apply(this.epoch, this.options.nodeId, part, acceptGap);
-      this.options.crash('analytics.during-apply');
-      return answer;
+      return this.inTurn(async () => {
+        const answer = store.apply(this.epoch, this.options.nodeId, part, acceptGap);
+        this.options.crash('analytics.during-apply');
+        return answer;
+      });
     });
     this.lastCommitAt = performance.now();
     this.options.metrics.commitMs.observe(this.lastCommitAt - startedAt);
     return applied;
+  }
+
+  /** A session takes one statement at a time. */
+  private async inTurn<T>(statement: () => Promise<T>): Promise<T> {
+    this.statements++;
+    const answer = this.lastStatement.then(statement);
+    this.lastStatement = answer.catch(() => undefined);
+    return answer.finally(() => this.statements--);
   }
 
   /** The session of this term; a new one, attached to the same epoch, if the former is gone. */
@@ -186,6 +217,10 @@ class Term {
       store.close();
       throw error;
     }
+    if (this.aborted.signal.aborted) {
+      store.close();
+      throw new MeshError('drain.aborted', `the term of epoch ${this.epoch} is over`);
+    }
     this.options.log.info({ event: 'drain.session_attached', epoch: this.epoch });
     this.store = store;
     return store;
@@ -194,8 +229,9 @@ class Term {
   /** Tries until it works; undefined when the term is over by then. */
   private async attempt<T>(what: 'gateway' | 'postgresql', work: () => Promise<T>): Promise<T | undefined> {
     const backoff = createBackoff(this.options.retry);
+    const { signal } = what === 'gateway' ? this.ending : this.aborted;
     let failures = 0;
-    while (!this.aborted.signal.aborted) {
+    while (!signal.aborted) {
       try {
         const result = await work();
         if (failures > 0) this.options.log.info({ event: 'drain.recovered', what, failures });
@@ -206,7 +242,7 @@ class Term {
           this.deposed(error);
           return undefined;
         }
-        if (this.aborted.signal.aborted || (what === 'gateway' && this.stopping)) return undefined;
+        if (signal.aborted) return undefined;
         if (error instanceof DrainGapError) throw error;
         if (what === 'postgresql') this.dropStore();
         this.options.metrics.failures.inc({ what });
@@ -218,7 +254,7 @@ class Term {
           code: codeOf(error),
           reason: messageOf(error),
         });
-        await backoff.wait(this.aborted.signal);
+        await backoff.wait(signal);
       }
     }
     return undefined;
@@ -237,20 +273,37 @@ class Term {
   }
 
   private async renewIfIdle(): Promise<void> {
-    if (performance.now() - this.lastCommitAt < this.options.leaseRenewMs) return;
+    // A renewed lease would hold off the successor of a term that is over.
+    if (this.aborted.signal.aborted) return;
+    // A batch renews the lease itself.
+    if (this.statements > 0 || performance.now() - this.lastCommitAt < this.options.leaseRenewMs) return;
     const { store } = this;
     try {
       if (store === undefined) await this.currentStore();
-      else await store.renew(this.epoch);
+      else await this.inTurn(async () => store.renew(this.epoch));
     } catch (error) {
-      if (this.aborted.signal.aborted) return;
-      if (error instanceof StaleEpochError) this.deposed(error);
-      else {
-        this.options.metrics.failures.inc({ what: 'postgresql' });
-        // The next batch, or the next look, opens a new session.
-        if (this.store === store) this.dropStore();
-      }
+      this.keepingFailed(error, store);
     }
+  }
+
+  /** Housekeeping beside the drain: what fails now is done the next time. */
+  private async prune(): Promise<void> {
+    const { store } = this;
+    if (this.over || store === undefined) return;
+    try {
+      const { retention, metrics } = this.options;
+      metrics.batchesPruned.inc(await this.inTurn(async () => store.prune(this.epoch, retention)));
+    } catch (error) {
+      this.keepingFailed(error, store);
+    }
+  }
+
+  /** What is done beside the batches has failed. The next batch, or the next look, opens a new session. */
+  private keepingFailed(error: unknown, store: DrainStore | undefined): void {
+    if (this.aborted.signal.aborted) return;
+    if (error instanceof StaleEpochError) return this.deposed(error);
+    this.options.metrics.failures.inc({ what: 'postgresql' });
+    if (this.store === store) this.dropStore();
   }
 
   private async giveBack(): Promise<void> {

@@ -16,6 +16,7 @@ export interface DrainMetrics {
   readonly failures: Counter<'what'>;
   /** Label `outcome`: asked_again, given_up. */
   readonly gaps: Counter<'outcome'>;
+  readonly batchesPruned: Counter<string>;
   readonly takeOvers: Counter<'cause'>;
   readonly epoch: Gauge<string>;
 }
@@ -38,6 +39,7 @@ export function createDrainMetrics(metrics: Metrics): DrainMetrics {
     staleWritesRefused: metrics.counter('stale_writes_refused_total', 'Batches that the fence refused (I2)'),
     failures: metrics.counter('drain_failures_total', 'Failed calls that are tried again', ['what']),
     gaps: metrics.counter('drain_gaps_total', 'Batches before which messages were missing (I1)', ['outcome']),
+    batchesPruned: metrics.counter('drain_batches_pruned_total', 'Old records of batches that were removed'),
     takeOvers: metrics.counter('takeovers_total', 'Epochs won by this node, by cause', ['cause']),
     epoch: metrics.gauge('coordinator_epoch', 'The epoch that this node holds; 0 if it is not coordinator'),
   };

@@ -23,13 +23,15 @@ import { openDrainStore } from './adapters/pg-drain-store.ts';
 import { createSqlProbe, type SqlProbe } from './adapters/pg-probe.ts';
 import { createTelemetryQueries, type TelemetryQueries } from './adapters/pg-telemetry-queries.ts';
 import { electionLimitsOf, type Config } from './config.ts';
-import { createCoordinator, type Coordinator } from './coordinator.ts';
-import { createFitness } from './fitness.ts';
+import { createCoordinator, type Coordinator, type CoordinatorOptions } from './coordinator.ts';
+import { createFitness, type Fitness } from './fitness.ts';
 import { createAnalyticsApp } from './http/app.ts';
 import { createDrainMetrics, type DrainMetrics } from './metrics.ts';
 
 /** Sessions of the drain are called so in pg_stat_activity. */
 const drainApplicationName = 'thermomesh-drain';
+/** PostgreSQL among the parts of a node's fitness. */
+const sqlPart = 'postgresql';
 
 export interface AnalyticsService extends Service {
   /** The port that HTTP listens on; known once started. */
@@ -47,14 +49,16 @@ export async function createService(config: Config, log: Log): Promise<Analytics
     statementTimeoutMs: config.SQL_STATEMENT_TIMEOUT_MS,
   });
   const queries = createTelemetryQueries(pool);
-  const { election, coordinator, links } = composeElection(config, log, metrics, queries);
+  const { election, coordinator, links } = composeElection(config, log, metrics, queries, () =>
+    sqlAnswers(fitness),
+  );
   const probe = composeSqlProbe(config);
   const gateway = createMqttProbe(config.mqtt, config.NODE_ID, config.MESH_SECRET);
   const fitness = createFitness({
     intervalMs: config.FITNESS_INTERVAL_MS,
     timeoutMs: config.FITNESS_TIMEOUT_MS,
     probes: {
-      postgresql: (timeoutMs) => probe.ask(timeoutMs),
+      [sqlPart]: (timeoutMs) => probe.ask(timeoutMs),
       gateway: (timeoutMs) => gateway.ask(timeoutMs),
     },
     onChange: (fit, reasons) => {
@@ -114,7 +118,13 @@ function composeSqlProbe(config: Config): SqlProbe {
 }
 
 /** The node's election: links to its peers, and the coordinator's work as its host. */
-function composeElection(config: Config, log: Log, metrics: Metrics, queries: TelemetryQueries): Parts {
+function composeElection(
+  config: Config,
+  log: Log,
+  metrics: Metrics,
+  queries: TelemetryQueries,
+  sqlAnswers: () => boolean,
+): Parts {
   const peerEvents = metrics.counter(
     'peer_link_events_total',
     'Links to peers: linked, lost, refused, unreachable',
@@ -128,9 +138,10 @@ function composeElection(config: Config, log: Log, metrics: Metrics, queries: Te
     limits: { pingIntervalMs: config.PEER_PING_INTERVAL_MS, peerTimeoutMs: config.PEER_TIMEOUT_MS },
     log,
   });
-  const coordinator = composeCoordinator(config, log, createDrainMetrics(metrics), queries, (by) =>
-    election.deposed(by),
-  );
+  const coordinator = composeCoordinator(config, log, createDrainMetrics(metrics), queries, {
+    onDeposed: (by) => election.deposed(by),
+    sqlAnswers,
+  });
   const election: Election = createBullyElection({
     nodeId: config.NODE_ID,
     peers: config.peers.map(({ nodeId }) => nodeId),
@@ -140,6 +151,8 @@ function composeElection(config: Config, log: Log, metrics: Metrics, queries: Te
   });
   return { election, coordinator, links };
 }
+
+const sqlAnswers = (fitness: Fitness) => fitness.reasons()[sqlPart] === undefined;
 
 interface Parts {
   election: Election;
@@ -152,7 +165,7 @@ function composeCoordinator(
   log: Log,
   metrics: DrainMetrics,
   queries: TelemetryQueries,
-  onDeposed: (by: { holder: number | null; epoch: number }) => void,
+  standing: Pick<CoordinatorOptions, 'onDeposed' | 'sqlAnswers'>,
 ): Coordinator {
   const { NODE_ID: nodeId, MESH_SECRET: secret, mqtt: address } = config;
   const session = {
@@ -167,10 +180,15 @@ function composeCoordinator(
     nodeId,
     log,
     metrics,
-    onDeposed,
+    ...standing,
     crash: createCrashHook(parseCrashPlan(config.CRASH_POINT), config.CRASH_WITNESS_FILE),
     leaseMs: config.LEASE_MS,
     leaseRenewMs: config.LEASE_RENEW_MS,
+    retention: {
+      keptHours: config.DRAIN_BATCHES_KEPT_HOURS,
+      rowsMax: config.DRAIN_BATCHES_PRUNE_ROWS_MAX,
+      intervalMs: config.DRAIN_BATCHES_PRUNE_INTERVAL_MS,
+    },
     retry: { minMs: config.RETRY_MIN_MS, maxMs: config.RETRY_MAX_MS },
     limits: () => ({
       rowsMax: config.DRAIN_BATCH_ROWS_MAX,

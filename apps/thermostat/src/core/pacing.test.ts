@@ -8,6 +8,7 @@ const options = fc.record({
   rate: fc.integer({ min: 1, max: 100_000 }),
   burst: fc.integer({ min: 1, max: 20 }),
   seconds: fc.integer({ min: 1, max: 30 }),
+  kept: fc.constant(0),
 });
 
 describe('the schedule', () => {
@@ -58,8 +59,17 @@ describe('the schedule', () => {
     );
   });
 
+  it('puts what a device has kept one a minute before the start, and goes on from there', () => {
+    const plan = { devices: 7, rate: 1000, burst: 3, seconds: 2 };
+    const [fresh, offline] = [createPacing({ ...plan, kept: 0 }), createPacing({ ...plan, kept: 60 })];
+    const minutes = [0, 1, 59].map((number) => offline.dueUs(4, number) / 60e6);
+    assert.deepEqual(minutes, [-60, -59, -1]);
+    for (const number of [0, 1, 5]) assert.equal(offline.dueUs(4, 60 + number), fresh.dueUs(4, number));
+    assert.equal(offline.bursts, fresh.bursts);
+  });
+
   it('gives every device the same number of bursts, give or take one', () => {
-    const pacing = createPacing({ devices: 7, rate: 1000, burst: 3, seconds: 2 });
+    const pacing = createPacing({ devices: 7, rate: 1000, burst: 3, seconds: 2, kept: 0 });
     const counts = new Array<number>(7).fill(0);
     for (let burst = 0; burst < pacing.bursts; burst++) {
       const device = pacing.deviceOf(burst);

@@ -11,7 +11,11 @@ export interface PacingOptions {
   /** Readings a device sends at once. */
   burst: number;
   seconds: number;
+  /** Readings that each device has kept from before the start, one a minute: its first numbers. */
+  kept: number;
 }
+
+const minuteUs = 60_000_000;
 
 export interface Pacing {
   /** Bursts of the whole run. */
@@ -19,11 +23,11 @@ export interface Pacing {
   /** How many bursts are due `us` microseconds after the start. */
   burstsDueBy(us: number): number;
   deviceOf(burst: number): number;
-  /** When reading `number` (from 0) of `device` is due, in microseconds after the start. */
+  /** When reading `number` (from 0) of `device` is due, in microseconds after the start; before it, if it was kept. */
   dueUs(device: number, number: number): number;
 }
 
-export function createPacing({ devices, rate, burst, seconds }: PacingOptions): Pacing {
+export function createPacing({ devices, rate, burst, seconds, kept }: PacingOptions): Pacing {
   const burstsPerUs = rate / burst / 1e6;
   const bursts = Math.ceil((seconds * rate) / burst);
   return {
@@ -31,7 +35,10 @@ export function createPacing({ devices, rate, burst, seconds }: PacingOptions): 
     // Burst 0 is due at 0, hence the one more.
     burstsDueBy: (us) => (us < 0 ? 0 : Math.min(bursts, Math.floor(us * burstsPerUs) + 1)),
     deviceOf: (index) => index % devices,
-    dueUs: (device, number) => (Math.floor(number / burst) * devices + device) / burstsPerUs,
+    dueUs: (device, number) =>
+      number < kept
+        ? (number - kept) * minuteUs
+        : (Math.floor((number - kept) / burst) * devices + device) / burstsPerUs,
   };
 }
 

@@ -16,7 +16,15 @@ const quiet: LoadObserver = { onReady: () => undefined, onProgress: () => undefi
 const optionsOf = (port: number, ledgerFolder: string, other: Partial<LoadOptions>): LoadOptions => ({
   ...{ host: '127.0.0.1', port, secret, ledgerFolder, mesh: '', runId: 'test', seed: 1 },
   ...{ devices: 10, rate: 200, seconds: 1, qos: 1, window: 20, burst: 1 },
-  ...{ skewSeconds: 0, offlineRatio: 0, poisonRatio: 0, ackTimeoutMs: 60_000, connectTimeoutMs: 30_000 },
+  ...{
+    skewSeconds: 0,
+    offlineRatio: 0,
+    backfillMinutes: 0,
+    stormSeconds: 0,
+    poisonRatio: 0,
+    ackTimeoutMs: 60_000,
+    connectTimeoutMs: 30_000,
+  },
   ...other,
 });
 
@@ -95,6 +103,34 @@ describe('the load generator and the real gateway', () => {
     // I1: what was acknowledged before the kill is still there, what was sent again may be there twice.
     const { counters } = await brokerOf(gateway.httpPort);
     assert.ok(counters.accepted >= summary.sent && counters.accepted <= summary.sent + summary.resent);
+  });
+
+  it('a fleet that was offline for an hour sends what it has kept, all of it, with the times at which it was measured', async () => {
+    await using data = await temporaryFolder('data');
+    await using gateway = await startGateway(data.folder);
+    const storm = { devices: 50, rate: 50, backfillMinutes: 60, stormSeconds: 0.5 };
+    const summary = await startLoad(optionsOf(gateway.mqttPort, data.folder, storm), quiet).done;
+    assert.deepEqual([summary.sent, summary.acked, summary.reconnects], [50 * 60 + 50, 50 * 60 + 50, 0]);
+    const { entries, header } = await readLedger(summary.ledger);
+    const minutes = Array.from({ length: 61 }, (_, number) => {
+      const at = entries.find(7, number);
+      return Math.floor(((entries.measuredAtMs[at] ?? NaN) - header.startedAtMs) / 60_000);
+    });
+    assert.deepEqual(
+      minutes,
+      Array.from({ length: 61 }, (_, number) => number - 60),
+    );
+  });
+
+  it('wrong credentials end a storm too', async () => {
+    await using data = await temporaryFolder('data');
+    await using gateway = await startGateway(data.folder);
+    const options = optionsOf(gateway.mqttPort, data.folder, {
+      secret: 'not the secret of this mesh, but as long as one',
+      stormSeconds: 0.1,
+    });
+    await assert.rejects(startLoad(options, quiet).done, (error) => codeOf(error) === 'load.refused');
+    assert.equal((await readLedger(path.join(data.folder, 'test.ledger'))).sent, 0);
   });
 
   it('wrong credentials end the run at once, with a reason', async () => {

@@ -3,6 +3,7 @@ import { ledgerExtension, openLedger, type LedgerWriter } from '@thermomesh/ledg
 import { deriveToken, MeshError, subjects } from '@thermomesh/runtime';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { checkOpenFiles } from '../adapters/open-files.ts';
 import { createPacing, isOffline, type Pacing } from '../core/pacing.ts';
 import { createRandom, type Random } from '../core/random.ts';
 import { LoadDevice, type LoadContext } from './device.ts';
@@ -21,6 +22,10 @@ export interface LoadOptions {
   burst: number;
   skewSeconds: number;
   offlineRatio: number;
+  /** Each device begins with the readings of so many minutes that it was offline, one a minute. */
+  backfillMinutes: number;
+  /** First connections are made within this time, and readings sent as soon as they stand; 0: all devices connect first. */
+  stormSeconds: number;
   poisonRatio: number;
   ackTimeoutMs: number;
   connectTimeoutMs: number;
@@ -94,7 +99,7 @@ class Run {
   constructor(options: LoadOptions, observer: LoadObserver) {
     this.#options = options;
     this.#observer = observer;
-    this.#pacing = createPacing(options);
+    this.#pacing = createPacing({ ...options, kept: options.backfillMinutes });
     const random = createRandom(options.seed);
     const context = this.#context(random);
     this.#devices = Array.from({ length: options.devices }, (_, index) => {
@@ -112,7 +117,8 @@ class Run {
   async run(): Promise<LoadSummary> {
     const sweeper = setInterval(() => this.#sweep(), sweepMs);
     try {
-      await this.#connect();
+      checkOpenFiles(this.#devices.length);
+      if (this.#options.stormSeconds === 0) await this.#connect();
       this.#openLedger();
       this.#observer.onReady(this.#ledger.file);
       await this.#send();
@@ -160,13 +166,15 @@ class Run {
       this.#connected === this.#devices.length || this.#fault !== undefined || this.#stops > 0;
     await this.#until(everyone, this.#options.connectTimeoutMs);
     if (this.#fault !== undefined) throw this.#fault;
-    if (this.#connected === 0 && this.#stops === 0) {
-      const { host, port } = this.#options;
-      throw new MeshError('load.no_broker', `no device could connect to ${host}:${port}: ${this.#lastDown}`, {
-        retriable: true,
-      });
-    }
+    if (this.#connected === 0 && this.#stops === 0) throw this.#noBroker();
     for (; this.#opened < this.#devices.length; this.#opened++) this.#devices[this.#opened]?.open();
+  }
+
+  #noBroker(): MeshError {
+    const { host, port } = this.#options;
+    return new MeshError('load.no_broker', `no device could connect to ${host}:${port}: ${this.#lastDown}`, {
+      retriable: true,
+    });
   }
 
   #openMore(): void {
@@ -184,7 +192,7 @@ class Run {
 
   #onDown(device: LoadDevice, reason: string, refused: number | undefined): void {
     this.#lastDown = reason;
-    if (!this.#sending && isCredentialFault(refused)) {
+    if ((!this.#sending || this.#connected === 0) && isCredentialFault(refused)) {
       this.#fault = new MeshError(
         'load.refused',
         `the broker refuses ${device.id}: wrong secret, or another mesh`,
@@ -208,21 +216,46 @@ class Run {
   /** Sends until the time is over and nobody owes anything, or the grace for that is over too, or a signal ends it. */
   async #send(): Promise<void> {
     this.#sending = true;
-    const endUs = this.#options.seconds * 1e6;
+    const { seconds, backfillMinutes, ackTimeoutMs } = this.#options;
+    const endUs = seconds * 1e6;
+    const graceUs = backfillMinutes > 0 ? ackTimeoutMs * 1000 : lastReadingsUs;
+    for (const device of this.#devices) {
+      device.owed = backfillMinutes;
+      this.#enqueue(device);
+    }
     for (;;) {
       const nowUs = this.#nowUs();
+      this.#throwFault(nowUs);
       if (this.#stops > 0) {
         this.#interruptedAtUs = Math.min(nowUs, endUs);
         return;
       }
-      if (nowUs >= endUs + lastReadingsUs) return;
+      if (nowUs >= endUs + graceUs) return;
       this.#tick(nowUs, endUs);
       if (nowUs >= endUs && this.#devices.every((device) => device.owed === 0)) return;
       await setTimeout(tickMs);
     }
   }
 
+  /** A storm meets its first connection, or the refusal of it, only while it sends. */
+  #throwFault(nowUs: number): void {
+    const none = this.#connected === 0 && nowUs > this.#options.connectTimeoutMs * 1000;
+    const fault = this.#fault ?? (none ? this.#noBroker() : undefined);
+    if (fault === undefined) return;
+    this.#ledger.close(true);
+    throw fault;
+  }
+
+  /** A reconnect storm: every device at its own moment, whatever has become of those before. */
+  #openDue(nowUs: number): void {
+    const stormUs = this.#options.stormSeconds * 1e6;
+    if (stormUs === 0) return;
+    const due = Math.min(1, nowUs / stormUs) * this.#devices.length;
+    while (this.#opened < due) this.#devices[this.#opened++]?.open();
+  }
+
   #tick(nowUs: number, endUs: number): void {
+    this.#openDue(nowUs);
     this.#setOffline(nowUs, endUs);
     for (const due = this.#pacing.burstsDueBy(nowUs); this.#burstsDue < due; this.#burstsDue++) {
       const device = this.#devices[this.#pacing.deviceOf(this.#burstsDue)];

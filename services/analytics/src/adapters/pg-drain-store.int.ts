@@ -276,6 +276,50 @@ describe('a gap before a batch', () => {
   });
 });
 
+describe('the retention of batches', () => {
+  /** Batches of these epochs, in the order of their ids from 1; the last `young` of them committed just now. */
+  async function batches(epochs: number[], young = 0): Promise<void> {
+    await pool.query(
+      `INSERT INTO drain_batches (epoch, node, log, first_log_id, last_log_id, rows, duplicates, rejected, redelivered, committed_at)
+       SELECT epoch, 1, $2, n, n, 1, 0, 0, 0, now() - CASE WHEN n > $3 THEN interval '0' ELSE interval '2 hours' END
+       FROM unnest($1::bigint[]) WITH ORDINALITY AS e (epoch, n) ORDER BY n`,
+      [epochs, uuidText(log), epochs.length - young],
+    );
+  }
+  const left = async () =>
+    (await pool.query<{ id: number }>('SELECT id FROM drain_batches ORDER BY id')).map(({ id }) => id);
+  const retention = { keptHours: 1, rowsMax: 100 };
+
+  it('keeps the first and the last of each epoch, and what is young', async () => {
+    const { store, epoch } = await coordinator();
+    await batches([1, 1, 1, 1, 2, 3, 3, 4, 4, 4, 4], 2);
+    assert.equal(await store.prune(epoch, retention), 3);
+    assert.deepEqual(await left(), [1, 4, 5, 6, 7, 8, 10, 11]);
+    assert.equal(await store.prune(epoch, retention), 0);
+  });
+
+  it('hides-no-second-writer: a batch behind one of a higher epoch stays to be seen', async () => {
+    const { store, epoch } = await coordinator();
+    await batches([1, 1, 1, 2, 2, 1, 1, 2, 2, 2]);
+    await store.prune(epoch, retention);
+    assert.deepEqual(await left(), [1, 4, 7, 10]);
+  });
+
+  it('removes no more at once than it may, the oldest first', async () => {
+    const { store, epoch } = await coordinator();
+    await batches([1, 1, 1, 1, 1]);
+    assert.equal(await store.prune(epoch, { ...retention, rowsMax: 2 }), 2);
+    assert.deepEqual(await left(), [1, 4, 5]);
+  });
+
+  it('is the business of the present coordinator only', async () => {
+    const { store, epoch } = await coordinator();
+    await batches([1, 1, 1]);
+    await assert.rejects(store.prune(epoch - 1, retention), StaleEpochError);
+    assert.deepEqual(await left(), [1, 2, 3]);
+  });
+});
+
 describe('the fence', () => {
   it('paused-coordinator-cannot-commit-after-successor', async () => {
     const old = await coordinator(1);

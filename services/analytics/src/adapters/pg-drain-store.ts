@@ -13,6 +13,13 @@ const gapState = 'sql.TM003';
 /** The answer to {@link DrainStore.takeOver}. */
 export type TakeOver = { won: true; epoch: number } | { won: false; epoch: number; holder: number };
 
+/** How long the records of batches are kept. */
+export interface BatchRetention {
+  keptHours: number;
+  /** Removed in one statement at most: the drain waits that long. */
+  rowsMax: number;
+}
+
 /** One database session of a node that is, or wants to be, coordinator. */
 export interface DrainStore {
   /** Resolves when the session is gone. */
@@ -25,6 +32,11 @@ export interface DrainStore {
   renew(epoch: number): Promise<void>;
   /** Gives the lease back. */
   release(epoch: number): Promise<void>;
+  /**
+   * Removes some of the batches' records that are older than the retention: the first and the last of each epoch stay, which is what
+   * the evidence for I2 needs. @returns how many. @throws StaleEpochError
+   */
+  prune(epoch: number, retention: BatchRetention): Promise<number>;
   /**
    * One transaction with the fence inside.
    * @param acceptGap take the batch although messages before it are missing: they are gone for good
@@ -50,6 +62,11 @@ export async function openDrainStore(options: SessionOptions): Promise<DrainStor
     attach: async (epoch) => void (await session.query('SELECT attach_session($1)', [epoch])),
     renew: async (epoch) => void (await session.query('SELECT renew_lease($1)', [epoch])),
     release: async (epoch) => void (await session.query('SELECT release_lease($1)', [epoch])),
+    prune: async (epoch, { keptHours, rowsMax }) => {
+      const sql = 'SELECT prune_drain_batches($1, $2, $3) AS removed';
+      const [row] = await session.query<{ removed: number }>(sql, [epoch, keptHours, rowsMax]);
+      return row?.removed ?? 0;
+    },
     apply: (epoch, nodeId, batch, acceptGap = false) => apply(session, epoch, nodeId, batch, acceptGap),
     close: () => session.close(),
   };

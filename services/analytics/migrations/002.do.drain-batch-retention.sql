@@ -1,0 +1,26 @@
+-- drain_batches grows with every batch. What it proves (I2: epochs never fall with id; every epoch that wrote has batches) needs
+-- only the first and the last batch of each epoch: some epoch e has a batch after one of e' > e exactly if e's last id is above
+-- the first id of e'. So those stay for ever, and the others for a while, to be looked at.
+
+-- Removes up to p_rows_max batches that are older than p_kept_hours and neither first nor last of their epoch. Returns how many.
+-- Fenced like a batch: only the coordinator of p_epoch may (I2).
+CREATE FUNCTION prune_drain_batches(p_epoch bigint, p_kept_hours integer, p_rows_max integer) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+  from_now  timestamptz := clock_timestamp() - p_kept_hours * interval '1 hour';
+  young_id  bigint;
+  n_removed integer;
+BEGIN
+  PERFORM renew_lease(p_epoch);
+  -- Ids follow the order of commit, so the search ends at the first batch that is young enough.
+  SELECT id INTO young_id FROM drain_batches WHERE committed_at >= from_now ORDER BY id LIMIT 1;
+  DELETE FROM drain_batches WHERE id IN (
+    SELECT b.id FROM drain_batches b
+    WHERE (young_id IS NULL OR b.id < young_id)
+      AND EXISTS (SELECT FROM drain_batches f WHERE f.epoch = b.epoch AND f.id < b.id)
+      AND EXISTS (SELECT FROM drain_batches l WHERE l.epoch = b.epoch AND l.id > b.id)
+    ORDER BY b.id LIMIT p_rows_max
+  );
+  GET DIAGNOSTICS n_removed = ROW_COUNT;
+  RETURN n_removed;
+END
+$$;
