@@ -28,6 +28,9 @@ export interface MqttListener {
   readonly connections: number;
 }
 
+/** A fleet that comes back all at once waits in the kernel's queue instead of dialling again; the kernel may allow less. */
+const pendingConnectionsMax = 4096;
+
 export function createMqttListener(options: ListenerOptions): MqttListener {
   const { log, connectionsMax, connectTimeoutMs, connectBytesMax } = options;
   const sockets = new Set<Socket>();
@@ -65,7 +68,7 @@ export function createMqttListener(options: ListenerOptions): MqttListener {
 
   return {
     async listen() {
-      server.listen({ host: options.host, port: options.port });
+      server.listen({ host: options.host, port: options.port, backlog: pendingConnectionsMax });
       await once(server, 'listening');
       return (server.address() as AddressInfo).port;
     },
