@@ -207,3 +207,179 @@ export const BenchDocument = Type.Object({
   ),
 });
 export type BenchDocument = Static<typeof BenchDocument>;
+
+/** What ZooKeeper knows of a node. Its transaction ids and session ids have 64 bits: decimal, as text. */
+export const ZkStat = Type.Object({
+  czxid: Type.String({ description: 'the transaction that created it' }),
+  mzxid: Type.String({ description: 'the transaction that last changed its data' }),
+  pzxid: Type.String({ description: 'the transaction that last changed its children' }),
+  createdAt: Type.String({ description: 'ISO 8601, by the clock of the server' }),
+  modifiedAt: Type.String(),
+  version: Count,
+  childrenVersion: Type.Integer(),
+  aclVersion: Count,
+  ephemeralOwner: Nullable(
+    Type.String({ description: 'the session that owns it; null of a persistent node' }),
+  ),
+  dataBytes: Count,
+  children: Count,
+});
+export type ZkStat = Static<typeof ZkStat>;
+
+/** Data of a node: `data` is text, hexadecimal digits, or whatever the JSON says. */
+const zkData = {
+  format: Type.Union([Type.Literal('text'), Type.Literal('json'), Type.Literal('hex')]),
+  data: Type.Unknown(),
+};
+
+/** `mesh zk get --json` */
+export const ZkNodeDocument = Type.Object({ path: Type.String(), ...zkData, stat: ZkStat });
+export type ZkNodeDocument = Static<typeof ZkNodeDocument>;
+
+/** `mesh zk stat --json`; `acl` is null for whom it is none of their business. */
+export const ZkStatDocument = Type.Object({
+  path: Type.String(),
+  stat: ZkStat,
+  acl: Nullable(
+    Type.Array(
+      Type.Object({ scheme: Type.String(), id: Type.String(), permissions: Type.Array(Type.String()) }),
+    ),
+  ),
+});
+export type ZkStatDocument = Static<typeof ZkStatDocument>;
+
+/** `mesh zk tree --json`: parents before children. */
+export const ZkTreeDocument = Type.Object({
+  path: Type.String(),
+  nodes: Type.Array(
+    Type.Object({
+      path: Type.String(),
+      version: Nullable(Count),
+      dataBytes: Nullable(Count),
+      children: Nullable(Type.Integer({ minimum: 0, description: 'null: may not be looked into' })),
+      ephemeralOwner: Nullable(Type.String()),
+    }),
+  ),
+  complete: Type.Boolean({ description: 'false: the limit of depth or number left some out' }),
+});
+export type ZkTreeDocument = Static<typeof ZkTreeDocument>;
+
+/** `mesh zk create|set|delete --json` */
+export const ZkChangeDocument = Type.Object({
+  action: Type.Union([Type.Literal('create'), Type.Literal('set'), Type.Literal('delete')]),
+  path: Type.String({ description: 'as the server completed it' }),
+  version: Nullable(Type.Integer({ minimum: 0, description: 'of its data now; null: it is gone' })),
+  nodes: Type.Integer({ minimum: 0, description: 'how many were created, set or deleted' }),
+});
+export type ZkChangeDocument = Static<typeof ZkChangeDocument>;
+
+/** One line of `mesh zk watch --json`: the state after an event; `absent` and `present` are the first one. */
+export const ZkEventDocument = Type.Object({
+  at: Type.String(),
+  event: Type.Union(
+    (['absent', 'present', 'created', 'changed', 'deleted', 'children'] as const).map((name) =>
+      Type.Literal(name),
+    ),
+  ),
+  path: Type.String(),
+  version: Nullable(Count),
+  format: Nullable(zkData.format),
+  data: Type.Unknown({ description: 'null of a node that is not there' }),
+  children: Nullable(Type.Array(Type.String())),
+});
+export type ZkEventDocument = Static<typeof ZkEventDocument>;
+
+/** `mesh zk kafka --json`: what Kafka keeps in ZooKeeper. With `--watch` one such line for each change. */
+export const ZkKafkaDocument = Type.Object({
+  at: Type.String(),
+  clusterId: Nullable(Type.String()),
+  controller: Nullable(
+    Type.Integer({ description: 'a broker; null between two of them, and without brokers' }),
+  ),
+  controllerEpoch: Nullable(Count),
+  brokers: Type.Array(
+    Type.Object({
+      id: Type.Integer(),
+      address: Nullable(Type.String()),
+      session: Type.String({ description: 'whose end is the end of its registration' }),
+      epoch: Type.String({ description: 'the transaction that registered it' }),
+    }),
+  ),
+  topics: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      partitions: Type.Array(
+        Type.Object({
+          partition: Count,
+          replicas: Type.Array(Type.Integer()),
+          leader: Nullable(
+            Type.Integer({ description: 'null: nobody leads it, or its state is not there yet' }),
+          ),
+          leaderEpoch: Nullable(Count),
+          inSync: Type.Array(Type.Integer()),
+          controllerEpoch: Nullable(Count),
+          leaderAlive: Type.Boolean({ description: 'the leader is among the brokers' }),
+          underReplicated: Type.Boolean(),
+        }),
+      ),
+    }),
+  ),
+  changes: Type.Array(Type.String(), {
+    description: 'since the document before, in words; empty in the first',
+  }),
+});
+export type ZkKafkaDocument = Static<typeof ZkKafkaDocument>;
+
+/** `mesh demo herd --json`: the same candidates and the same deaths under two elections. */
+export const HerdDocument = Type.Object({
+  ok: Type.Boolean(),
+  nodes: Count,
+  kills: Count,
+  arms: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      leaders: Type.Integer({ minimum: 0, description: 'who led, one after another; the first one counts' }),
+      epochsGrow: Type.Boolean(),
+      wakeUps: Type.Integer({ minimum: 0, description: 'candidates woken while they waited' }),
+      wakeUpsMax: Type.Integer({ minimum: 0, description: 'by one death' }),
+      requests: Type.Integer({ minimum: 0, description: 'of the survivors, from each death to rest' }),
+      requestsMax: Type.Integer({ minimum: 0, description: 'after one death' }),
+      breaks: Type.Integer({
+        minimum: 0,
+        description: 'connections that broke by themselves; wake whom they hit',
+      }),
+    }),
+  ),
+});
+export type HerdDocument = Static<typeof HerdDocument>;
+
+/** `mesh demo philosophers --json`: five processes, five fenced locks, three ways to take them. */
+export const PhilosophersDocument = Type.Object({
+  ok: Type.Boolean(),
+  seconds: Type.Number(),
+  arms: Type.Array(
+    Type.Object({
+      name: Type.Union([Type.Literal('naive'), Type.Literal('ordered'), Type.Literal('semaphore')]),
+      deadlock: Nullable(
+        Type.Object({
+          cycle: Type.Array(Count, { description: 'philosophers, each waiting for a fork of the next' }),
+          ended: Nullable(Type.Integer({ minimum: 0, description: 'the one whose process was killed' })),
+          mealsAfter: Type.Integer({ minimum: 0, description: 'of the others, from then on' }),
+        }),
+      ),
+      meals: Type.Array(Count, { description: 'of each philosopher' }),
+      longestWaitMs: Type.Array(Nullable(Type.Number()), { description: 'from hungry to eating' }),
+      starved: Type.Integer({ minimum: 0, description: 'philosophers without a meal' }),
+      record: Type.Object({
+        acts: Type.Integer({
+          minimum: 0,
+          description: 'forks taken and put back, as the philosophers wrote it down',
+        }),
+        violations: Type.Array(Type.String(), {
+          description: 'acts of an epoch after acts of a later one on the same fork',
+        }),
+      }),
+    }),
+  ),
+});
+export type PhilosophersDocument = Static<typeof PhilosophersDocument>;

@@ -5,6 +5,8 @@ import {
   checkRecordBytes,
   encodeResult,
   encodeTask,
+  parseJobMetadata,
+  parsePartitionProgress,
   parseResult,
   parseTask,
   reasonLengthMax,
@@ -44,6 +46,19 @@ describe('records of the equalizer', () => {
   it('come back as they were sent', () => {
     assert.deepEqual(parseTask(encodeTask(task)), { record: task });
     assert.deepEqual(parseResult(encodeResult(result)), { record: result });
+  });
+
+  it('what is durable in ZooKeeper comes back as it was stored', () => {
+    const job = {
+      ...{ id: 'job-1', number: 0, caller: 'ann', input: 'job-1/upload', parameters: {}, phase: 'mapping' },
+      ...{ phaseEpoch: 3, restarts: 0, turn: 1, table: null, result: null, reason: null, image: task.image },
+      grid: { widthPixels: 8, heightPixels: 8, chunkWidthPixels: 8, chunkHeightPixels: 2 },
+    };
+    assert.deepEqual(parseJobMetadata(Buffer.from(JSON.stringify(job))), { record: job });
+    assert.ok('faults' in parseJobMetadata(Buffer.from(JSON.stringify({ ...job, phase: 'reducing' }))));
+    const progress = { offset: 3, coordinatorEpoch: 1, handled: ['a/mapping/0/1/1'], begun: null };
+    assert.deepEqual(parsePartitionProgress(Buffer.from(JSON.stringify(progress))), { record: progress });
+    assert.ok('faults' in parsePartitionProgress(Buffer.from('{}')));
   });
 
   it('a record over 256 KiB never leaves, and names its size', () => {

@@ -126,6 +126,8 @@ export const JobMetadata = Type.Object({
   ]),
   /** The coordinator epoch in which `phase` began: results of older ones belong to another plan. */
   phaseEpoch: Positive,
+  /** Coordinators that ended while they themselves worked on it in this phase. */
+  restarts: Count,
   /** The order in which jobs were started; null while queued. */
   turn: Type.Union([Positive, Type.Null()]),
   image: Type.Union([SpooledImage, Type.Null()]),
@@ -138,6 +140,19 @@ export const JobMetadata = Type.Object({
   reason: Type.Union([Reason, Type.Null()]),
 });
 export type JobMetadata = Static<typeof JobMetadata>;
+
+/** What is durable of a partition of the task topic, under its epoch: where its next leader begins. No consumer group is asked. */
+export const PartitionProgress = Type.Object({
+  /** The first offset that is not answered. */
+  offset: Count,
+  /** The highest coordinator epoch seen. */
+  coordinatorEpoch: Count,
+  /** The latest answered tasks by name, oldest first. */
+  handled: Type.Array(Type.String({ maxLength: 256 }), { maxItems: 1_024 }),
+  /** A task that was begun: if its leader dies of it, the next one knows. */
+  begun: Type.Union([Type.Object({ offset: Count, times: Count }), Type.Null()]),
+});
+export type PartitionProgress = Static<typeof PartitionProgress>;
 
 /** A record that Kafka must not carry: what is that large belongs into the blob store. */
 export class RecordTooLargeError extends Error {
@@ -184,6 +199,11 @@ export function parseResult(bytes: Uint8Array | null): Parsed<ResultRecord> {
 /** Reads the metadata of a job. Never throws. */
 export function parseJobMetadata(bytes: Uint8Array | null): Parsed<JobMetadata> {
   return parse<JobMetadata>(JobMetadata, bytes);
+}
+
+/** Reads the progress of a partition. Never throws. */
+export function parsePartitionProgress(bytes: Uint8Array | null): Parsed<PartitionProgress> {
+  return parse<PartitionProgress>(PartitionProgress, bytes);
 }
 
 /** `reason`, cut to what a record may carry. */

@@ -1,0 +1,27 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { initialState, mayAccept } from './jobs.ts';
+import { step } from './step.ts';
+import { defaultMapReduceLimits, mapReduceLimitFaults } from './types.ts';
+
+it('limits that contradict each other are all named', () => {
+  assert.deepEqual(mapReduceLimitFaults(defaultMapReduceLimits), []);
+  const faults = mapReduceLimitFaults({
+    ...defaultMapReduceLimits,
+    taskPartitions: 0,
+    stragglerTimeoutMaxMs: 1,
+    attemptsPerChunkMax: 1,
+    openJobsMax: 1,
+  });
+  assert.equal(faults.length, 4);
+});
+
+it('a queue that is full takes no more, and has room again when a job is over', () => {
+  let state = initialState(1, { ...defaultMapReduceLimits, openJobsMax: 1, runningJobsMax: 1 });
+  assert.ok(mayAccept(state));
+  const job = { id: 'a', number: 0, caller: 'ann', input: 'a/upload', parameters: {} };
+  [state] = step(state, { type: 'submitted', ...job });
+  assert.ok(!mayAccept(state));
+  [state] = step(state, { type: 'cancelled', jobId: 'a' });
+  assert.ok(mayAccept(state));
+});
