@@ -11,7 +11,7 @@ import { childEnvironment, runChild } from './child.mjs';
 import { ensureInstalled, pinnedNode, root } from './install.mjs';
 
 /** A test file that hangs is a failed one. */
-const fileTimeoutMs = { unit: 60_000, integration: 180_000, e2e: 300_000 };
+const fileTimeoutMs = { unit: 60_000, integration: 180_000, e2e: 400_000 };
 const inCi = !['', '0', 'false', undefined].includes(process.env.CI);
 const scratch = mkdtempSync(path.join(os.tmpdir(), 'thermomesh-test-'));
 
@@ -33,9 +33,9 @@ const suites = [
   {
     name: 'integration',
     budgetSeconds: 300,
-    run: async () => tests('integration', 'int', ['--test-concurrency=1'], true),
+    run: async () => tests('integration', 'int', ['--test-concurrency=2'], true),
   },
-  { name: 'e2e', budgetSeconds: 600, run: async () => tests('e2e', 'e2e', ['--test-concurrency=1']) },
+  { name: 'e2e', budgetSeconds: 600, run: async () => tests('e2e', 'e2e', ['--test-concurrency=2']) },
   { name: 'mutants', budgetSeconds: 400, run: async () => check('tools/tidy/src/mutants/main.ts') },
 ];
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, it } from 'node:test';
@@ -246,5 +247,27 @@ describe('a set of links', () => {
       code: 'links.port_taken',
       message: /taken/,
     });
+  });
+});
+
+describe('a target that never answers the dial', () => {
+  it('closing-while-it-dials ends at once and leaves no handle behind', async () => {
+    // A process that accepts nothing: its queue is full after a few connections, and the kernel answers no more.
+    const deaf = fork(new URL('./testing/deaf-server.ts', import.meta.url));
+    try {
+      const [port] = (await once(deaf, 'message')) as [number];
+      const limits = { ...defaultLinkLimits, dialTimeoutMs: 10 * deadlineMs };
+      link = await openLink({ name: 'a:deaf', port: 0, target: { host, port } }, limits);
+      for (let number = 0; number < 8; number++) await dial();
+      await until(() => link.connections() === 8, 'all are taken');
+      await link.close();
+      for (const socket of clients.splice(0)) socket.destroy();
+      const left = () =>
+        process.getActiveResourcesInfo().filter((name) => /^(TCPSocket|TCPConnect)/.test(name));
+      await until(() => left().length === 0, 'no connection is left');
+    } finally {
+      deaf.kill('SIGKILL');
+      await once(deaf, 'exit');
+    }
   });
 });

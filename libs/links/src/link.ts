@@ -5,6 +5,7 @@ import { MeshError } from '@thermomesh/runtime';
 import { blocks, passing, type LinkCondition } from './condition.ts';
 import { defaultLinkLimits, type LinkLimits } from './limits.ts';
 import { createPipe, type Pipe } from './pipe.ts';
+import { reset } from './reset.ts';
 
 export interface LinkSpec {
   name: string;
@@ -111,15 +112,15 @@ class Proxy implements Link {
     this.open.delete(connection);
     connection.forward?.close();
     connection.backward?.close();
-    connection.near.resetAndDestroy();
-    connection.far?.resetAndDestroy();
+    reset(connection.near);
+    if (connection.far !== undefined) reset(connection.far);
   }
 
   private accept(near: Socket): void {
     // The pipes hear of it by 'close'; an error without a listener would end the process.
     near.on('error', () => undefined);
     if (this.server === undefined || this.open.size >= this.limits.connectionsMax) {
-      near.resetAndDestroy();
+      reset(near);
       return;
     }
     const connection: Connection = { near, far: undefined, forward: undefined, backward: undefined };

@@ -1,6 +1,7 @@
 /** One direction of one connection: what is read at one end is written at the other, when its time has come. */
 import type { Socket } from 'node:net';
 import type { LinkCondition } from './condition.ts';
+import { reset } from './reset.ts';
 
 export interface Pipe {
   /** @param blocked nothing passes, not even the news of an end */
@@ -97,7 +98,7 @@ class Forwarder implements Pipe {
       return;
     }
     this.writeDue();
-    if (this.broken) this.target.resetAndDestroy();
+    if (this.broken) reset(this.target);
     else if (this.ended && this.queue.length === 0) this.target.end();
     else if (this.queuedBytes < this.queueBytesMax && !this.targetFull) this.source.resume();
     else this.source.pause();

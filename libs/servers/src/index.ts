@@ -24,3 +24,4 @@ export * from './test-java-servers.ts';
 export * from './zookeeper/ensemble.ts';
 export * from './zookeeper/probe.ts';
 export * from './zookeeper/server.ts';
+export { libraryPath, unpackDebian, type DebianOptions } from './tools/debian.ts';

@@ -57,11 +57,15 @@ export async function dependenciesOf(name: string): Promise<string[]> {
   return [...new Set(stdout.split('\n').filter((line) => /^[a-z0-9]/.test(line)))].sort();
 }
 
+/** Folders that an installed system finds by its alternatives. */
+const linearAlgebra = ['blas', 'lapack'];
+
 /** What `LD_LIBRARY_PATH` must hold for programs in an unpacked folder. */
 export function libraryPath(folder: string): string {
   const roots = [path.join(folder, 'usr', 'lib'), path.join(folder, 'lib')].filter((lib) => existsSync(lib));
   return roots
     .flatMap((lib) => [lib, ...readdirSync(lib).map((name) => path.join(lib, name))])
+    .flatMap((lib) => [lib, ...linearAlgebra.map((name) => path.join(lib, name)).filter(existsSync)])
     .join(path.delimiter);
 }
 

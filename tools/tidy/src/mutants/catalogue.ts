@@ -197,6 +197,15 @@ export const mutants: Mutant[] = [
     suites: mapReduceSuites,
   },
   {
+    name: 'no-chunk-in-the-merge',
+    promise: 'I4',
+    guard: 'a histogram that is delivered twice counts once',
+    file: 'libs/equalization/src/merge.ts',
+    find: 'this.#byChunk.set(chunkId, {',
+    replace: 'this.#byChunk.set(`${chunkId}#${this.#byChunk.size}`, {',
+    suites: ['libs/equalization/src/refusals.test.ts'],
+  },
+  {
     name: 'no-coordinator-epoch',
     promise: 'I4',
     guard:

@@ -11,11 +11,14 @@ export interface SuiteCounts {
 /** A suite that takes longer has hung, which is as red as a failure. */
 const suiteTimeoutMs = 180_000;
 
-/** @param files relative to `folder` */
-export async function runSuites(folder: string, files: string[]): Promise<SuiteCounts> {
+/**
+ * @param files relative to `folder`
+ * @param atOnce files that run beside each other
+ */
+export async function runSuites(folder: string, files: string[], atOnce = 1): Promise<SuiteCounts> {
   const args = [
     '--test',
-    '--test-concurrency=1',
+    `--test-concurrency=${atOnce}`,
     '--test-reporter=tap',
     `--test-timeout=${suiteTimeoutMs}`,
     ...files,

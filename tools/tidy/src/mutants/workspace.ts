@@ -30,13 +30,14 @@ export interface Workspace {
 export function createWorkspace(repository: string): Workspace {
   const folder = mkdtempSync(path.join(realpathSync(os.tmpdir()), 'thermomesh-mutants-'));
   const skipped = new Set(['node_modules', '.mesh', '.nx']);
-  for (const name of [...ours, 'package.json', 'tsconfig.base.json']) {
+  for (const name of [...ours, 'package.json', 'pom.xml', 'tsconfig.base.json']) {
     cpSync(path.join(repository, name), path.join(folder, name), {
       recursive: true,
       filter: (source) => !skipped.has(path.basename(source)),
     });
   }
   linkPackages(repository, folder);
+  linkTools(repository, folder);
   return {
     folder,
     mutate(file, find, replace) {
@@ -68,4 +69,12 @@ function linkPackages(repository: string, folder: string): void {
     }
   }
   symlinkSync(path.join(folder, 'e2e'), path.join(modules, '@thermomesh', 'e2e'));
+}
+
+/** Servers that were fetched for the repository serve the copy as well. */
+function linkTools(repository: string, folder: string): void {
+  const tools = path.join(repository, '.mesh', 'tools');
+  mkdirSync(tools, { recursive: true });
+  mkdirSync(path.join(folder, '.mesh'));
+  symlinkSync(tools, path.join(folder, '.mesh', 'tools'));
 }

@@ -1,0 +1,86 @@
+/** Counting: the map step. */
+import { lumaWeights } from './luma.ts';
+import type { EqualizationPlan } from './plan.ts';
+import { layoutOf, type Layout, type Raster, type Samples } from './raster.ts';
+
+/** How often each value occurs among the pixels of one chunk. */
+export interface Histogram {
+  /** Pixels that were counted; every plane sums to it. */
+  readonly pixels: number;
+  /** `planes × bins` counts, plane after plane. */
+  readonly counts: Uint32Array;
+}
+
+/**
+ * Counts the pixels of a raster. Alpha is not looked at: transparent pixels count as any other.
+ * @throws EqualizationError `equalization.bad_raster`, `equalization.too_many_pixels`
+ */
+export function histogramOf(plan: EqualizationPlan, raster: Raster): Histogram {
+  const layout = layoutOf(raster, plan.channels, plan.depth);
+  const counts = new Uint32Array(plan.planes * plan.bins);
+  for (let row = 0; row < layout.rows; row++) {
+    const from = row * layout.stride;
+    const to = from + layout.rowSamples;
+    if (plan.source === 'luma') countLuma(raster.samples, from, to, plan.channels, counts);
+    else if (plan.planes === 3) countColours(raster.samples, from, to, plan.channels, plan.bins, counts);
+    else if (plan.channels === 1 && plan.depth === 8) countBytes(raster.samples, from, to, counts);
+    else countEvery(raster.samples, from, to, plan.channels, counts);
+  }
+  return { pixels: pixelsOf(layout, plan.channels), counts };
+}
+
+/** How many pixels each plane counts. */
+export function planeSums(plan: EqualizationPlan, counts: Uint32Array): number[] {
+  const sums = new Array<number>(plan.planes).fill(0);
+  for (let plane = 0; plane < plan.planes; plane++) {
+    for (let bin = plane * plan.bins; bin < (plane + 1) * plan.bins; bin++) sums[plane]! += counts[bin] ?? 0;
+  }
+  return sums;
+}
+
+function pixelsOf(layout: Layout, channels: number): number {
+  return (layout.rowSamples / channels) * layout.rows;
+}
+
+/** Four tables: equal neighbours, the usual case, would otherwise wait for each other's write. */
+function countBytes(samples: Samples, from: number, to: number, counts: Uint32Array): void {
+  const second = new Uint32Array(256);
+  const third = new Uint32Array(256);
+  const fourth = new Uint32Array(256);
+  const fours = from + ((to - from) & ~3);
+  let at = from;
+  for (; at < fours; at += 4) {
+    counts[samples[at]!]!++;
+    second[samples[at + 1]!]!++;
+    third[samples[at + 2]!]!++;
+    fourth[samples[at + 3]!]!++;
+  }
+  for (; at < to; at++) counts[samples[at]!]!++;
+  for (let bin = 0; bin < 256; bin++) counts[bin]! += second[bin]! + third[bin]! + fourth[bin]!;
+}
+
+function countEvery(samples: Samples, from: number, to: number, step: number, counts: Uint32Array): void {
+  for (let at = from; at < to; at += step) counts[samples[at]!]!++;
+}
+
+function countColours(
+  samples: Samples,
+  from: number,
+  to: number,
+  step: number,
+  bins: number,
+  counts: Uint32Array,
+): void {
+  for (let at = from; at < to; at += step) {
+    counts[samples[at]!]!++;
+    counts[bins + samples[at + 1]!]!++;
+    counts[2 * bins + samples[at + 2]!]!++;
+  }
+}
+
+function countLuma(samples: Samples, from: number, to: number, step: number, counts: Uint32Array): void {
+  const { red, green, blue } = lumaWeights;
+  for (let at = from; at < to; at += step) {
+    counts[(red * samples[at]! + green * samples[at + 1]! + blue * samples[at + 2]! + 16_384) >> 15]!++;
+  }
+}

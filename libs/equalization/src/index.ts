@@ -1,0 +1,9 @@
+export { applyLumas, applyTables, emptyRaster } from './apply.ts';
+export * from './codec.ts';
+export { EqualizationError, type EqualizationFault } from './errors.ts';
+export { histogramOf, type Histogram } from './histogram.ts';
+export { lumaOf, lumaWeights } from './luma.ts';
+export { HistogramMerge, type Totals } from './merge.ts';
+export * from './plan.ts';
+export type { Raster, Samples } from './raster.ts';
+export { lookupTablesOf, type LookupTables } from './tables.ts';

@@ -1,0 +1,419 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { passing } from '@thermomesh/links';
+import { fourLetterWord, testZooKeeper, type TestEnsemble } from '@thermomesh/servers';
+import { hasCode } from '../errors.ts';
+import { TestClients, testTickTimeMs } from '../testing/clients.ts';
+import { until } from '../testing/until.ts';
+import { privateAcl, readableAcl } from './acl.ts';
+import type { WatchEvent } from './types.ts';
+import { ZooKeeper } from './zookeeper.ts';
+
+let server: TestEnsemble;
+let clients: TestClients;
+before(async () => {
+  server = await testZooKeeper({ tickTimeMs: testTickTimeMs });
+  clients = new TestClients(server.hosts);
+});
+after(async () => server.remove());
+afterEach(async () => {
+  await clients.closeAll();
+  assert.deepEqual(clients.faults, []);
+});
+
+const bytes = (text: string) => Buffer.from(text);
+let used = 0;
+/** A node of its own for each test. */
+async function place(zk: ZooKeeper): Promise<string> {
+  const path = `/place-${(used += 1)}`;
+  await zk.create(path);
+  return path;
+}
+
+describe('requests', () => {
+  it('create, read, set, list and delete, in every mode', async () => {
+    const zk = await clients.connect();
+    const path = await place(zk);
+    assert.equal(await zk.create(`${path}/a`, bytes('1')), `${path}/a`);
+    assert.equal(await zk.create(`${path}/e`, bytes(''), { mode: 'ephemeral' }), `${path}/e`);
+    assert.match(
+      await zk.create(`${path}/s-`, bytes(''), { mode: 'persistent-sequential' }),
+      /\/s-[0-9]{10}$/,
+    );
+    assert.match(
+      await zk.create(`${path}/t-`, bytes(''), { mode: 'ephemeral-sequential' }),
+      /\/t-[0-9]{10}$/,
+    );
+    assert.equal((await zk.getChildren(path)).names.length, 4);
+    const stat = await zk.setData(`${path}/a`, bytes('22'), 0);
+    assert.deepEqual([stat.version, stat.dataBytes, stat.ephemeralOwner], [1, 2, 0n]);
+    assert.equal((await zk.getData(`${path}/a`)).data.toString(), '22');
+    assert.equal((await zk.exists(`${path}/e`))?.ephemeralOwner, zk.session?.id);
+    await zk.delete(`${path}/a`, 1);
+    assert.equal(await zk.exists(`${path}/a`), undefined);
+    await zk.deleteTree(path);
+    assert.equal(await zk.exists(path), undefined);
+  });
+
+  it('an error has a code, a path and a cause, and says that nothing happened', async () => {
+    const zk = await clients.connect();
+    const path = await place(zk);
+    await assert.rejects(zk.setData(path, bytes('x'), 7), (error) => {
+      assert.ok(hasCode(error, 'zookeeper.bad_version'));
+      assert.deepEqual([error.path, error.retriable, error.applied], [path, false, 'no']);
+      assert.ok(error.cause instanceof Error);
+      return true;
+    });
+    await assert.rejects(zk.create(path), { code: 'zookeeper.node_exists' });
+    await assert.rejects(zk.getData(`${path}/none`), { code: 'zookeeper.no_node' });
+    await zk.create(`${path}/child`);
+    await assert.rejects(zk.delete(path), { code: 'zookeeper.not_empty' });
+    await assert.rejects(zk.getData('relative'), { code: 'zookeeper.bad_path' });
+  });
+
+  it('pipelined requests are answered in the order of the calls', async () => {
+    const zk = await clients.connect();
+    const path = await place(zk);
+    const order: number[] = [];
+    await Promise.all(
+      Array.from({ length: 500 }, async (_, index) => {
+        if (index % 2 === 0) await zk.setData(path, bytes(String(index)));
+        else assert.equal((await zk.getData(path)).data.toString(), String(index - 1));
+        order.push(index);
+      }),
+    );
+    assert.deepEqual(
+      order,
+      Array.from({ length: 500 }, (_, index) => index),
+    );
+  });
+
+  it('one more than the limit is refused at once, and a retry gets through', async () => {
+    const zk = await clients.connect({ limits: { requestsInFlightMax: 3 } });
+    const path = await place(zk);
+    const results = await Promise.allSettled(Array.from({ length: 5 }, async () => zk.exists(path)));
+    assert.equal(results.filter(({ status }) => status === 'fulfilled').length, 3);
+    const all = Array.from({ length: 20 }, async () =>
+      zk.retry(async () => zk.exists(path), { timeoutMs: 20_000 }),
+    );
+    assert.equal((await Promise.all(all)).length, 20);
+  });
+
+  it('data beyond the limit never leave, and the message says how much it was', async () => {
+    const zk = await clients.connect({ limits: { dataBytesMax: 1024 } });
+    const large = Buffer.alloc(2048);
+    await assert.rejects(zk.create('/large', large), {
+      code: 'zookeeper.too_large',
+      message: /2\.0 KiB.*1\.0 KiB/,
+    });
+    await assert.rejects(zk.multi([{ type: 'create', path: '/large', data: large }]), {
+      code: 'zookeeper.too_large',
+    });
+    assert.equal(await zk.exists('/large'), undefined);
+  });
+
+  it('a multi is all or nothing, and its version 0 means version 0', async () => {
+    const zk = await clients.connect();
+    const path = await place(zk);
+    await zk.create(`${path}/a`);
+    const results = await zk.multi([
+      { type: 'check', path: `${path}/a`, version: 0 },
+      { type: 'create', path: `${path}/b-`, mode: 'persistent-sequential' },
+      { type: 'set', path: `${path}/a`, data: bytes('1'), version: 0 },
+    ]);
+    assert.match(results[1]?.path ?? '', /b-[0-9]{10}$/);
+    assert.equal(results[2]?.stat?.version, 1);
+    for (const guarded of [
+      { type: 'check', path: `${path}/a`, version: 0 },
+      { type: 'set', path: `${path}/a`, data: bytes('2'), version: 0 },
+      { type: 'delete', path: `${path}/a`, version: 0 },
+    ] as const) {
+      await assert.rejects(zk.multi([{ type: 'create', path: `${path}/c` }, guarded]), {
+        code: 'zookeeper.bad_version',
+      });
+    }
+    assert.equal(await zk.exists(`${path}/c`), undefined);
+  });
+
+  it('sync is answered, and the connection lives on', async () => {
+    const zk = await clients.connect();
+    const [, stat] = await Promise.all([zk.sync('/'), zk.exists('/')]);
+    assert.ok(stat);
+    assert.equal(zk.session?.number, 1);
+  });
+
+  it('ensurePath makes what is missing, as often as it is called; a chroot hides the rest', async () => {
+    const zk = await clients.connect();
+    await Promise.all([zk.ensurePath('/deep/er/est'), zk.ensurePath('/deep/er/est')]);
+    await zk.create('/deep/er/est/leaf', bytes('x'));
+    const below = await clients.connect({ hosts: `${server.hosts}/deep/er` });
+    assert.equal((await below.getData('/est/leaf')).data.toString(), 'x');
+    const [made] = await below.multi([{ type: 'create', path: '/est/second' }]);
+    assert.equal(made?.path, '/est/second');
+    await below.sync('/est');
+    assert.deepEqual((await zk.getChildren('/deep/er/est')).names, ['leaf', 'second']);
+  });
+});
+
+describe('who may', () => {
+  it('only the holder of the secret writes what everybody may read', async () => {
+    const admin = await clients.connect({ auth: [{ scheme: 'digest', secret: 'admin:secret' }] });
+    const other = await clients.connect();
+    const path = `${await place(other)}/config`;
+    await admin.create(path, bytes('1'), { acl: readableAcl('admin:secret') });
+    assert.equal((await other.getData(path)).data.toString(), '1');
+    await assert.rejects(other.setData(path, bytes('2')), { code: 'zookeeper.no_auth' });
+    await admin.setData(path, bytes('2'));
+    await admin.setAcl(path, privateAcl('admin:secret'));
+    await assert.rejects(other.getData(path), { code: 'zookeeper.no_auth' });
+    assert.deepEqual((await admin.getAcl(path)).acl, privateAcl('admin:secret'));
+  });
+
+  it('credentials are sent again on a new connection, before the requests', async () => {
+    const { zk, link, phases } = await clients.connectThroughLink({
+      auth: [{ scheme: 'digest', secret: 'admin:secret' }],
+    });
+    const path = `${await place(zk)}/private`;
+    await zk.create(path, bytes('1'), { acl: privateAcl('admin:secret') });
+    await link.set({ ...passing, state: 'cut' });
+    await until(() => zk.phase === 'suspended', 'the cut to be noticed');
+    await link.set(passing);
+    assert.equal((await zk.retry(async () => zk.getData(path))).data.toString(), '1');
+    assert.deepEqual(phases, ['connecting', 'connected', 'suspended', 'connected']);
+  });
+});
+
+describe('watches', () => {
+  it('the event comes before the answer that shows the new data', async () => {
+    const reader = await clients.connect();
+    const writer = await clients.connect();
+    const path = await place(writer);
+    await reader.sync(path);
+    const seen: string[] = [];
+    await reader.getData(path, (event) => seen.push(event));
+    await writer.setData(path, bytes('new'));
+    while ((await reader.getData(path)).data.toString() !== 'new') seen.push('old');
+    seen.push('new');
+    assert.equal(seen.filter((each) => each !== 'old').join(), 'changed,new');
+  });
+
+  it('each fires once, with its reason', async () => {
+    const zk = await clients.connect();
+    const path = await place(zk);
+    const seen: WatchEvent[] = [];
+    const watch = (event: WatchEvent) => void seen.push(event);
+    await zk.exists(`${path}/a`, watch);
+    await zk.create(`${path}/a`);
+    await zk.getData(`${path}/a`, watch);
+    await zk.setData(`${path}/a`, bytes('1'));
+    await zk.setData(`${path}/a`, bytes('2'));
+    await zk.getChildren(path, watch);
+    await zk.exists(`${path}/a`, watch);
+    await zk.delete(`${path}/a`);
+    await until(() => seen.length === 4, 'four events');
+    assert.deepEqual(seen.sort(), ['changed', 'children', 'created', 'deleted']);
+  });
+
+  it('a watch on a node that has vanished is not set, and the reader waits for its return instead', async () => {
+    const zk = await clients.connect();
+    const path = `${await place(zk)}/a`;
+    let fired = 0;
+    await assert.rejects(
+      zk.getData(path, () => (fired += 1)),
+      { code: 'zookeeper.no_node' },
+    );
+    await using watch = zk.watchData(path);
+    assert.equal(await watch.first(), undefined);
+    await zk.create(path, bytes('back'));
+    await until(() => watch.current?.value?.data.toString() === 'back', 'the node');
+    assert.equal(fired, 0);
+  });
+
+  it('a watch follows every kind of change and ends with the last state', async () => {
+    const zk = await clients.connect();
+    const path = `${await place(zk)}/a`;
+    await using watch = zk.watchData(path);
+    await using children = zk.watchChildren(path);
+    const seen: (string | undefined)[] = [];
+    const reading = (async () => {
+      for await (const state of watch) {
+        seen.push(state?.data.toString());
+        if (seen.at(-1) === 'end') return;
+      }
+    })();
+    await zk.create(path, bytes('0'));
+    for (let index = 1; index <= 50; index += 1) {
+      await zk.setData(path, bytes(String(index)));
+      await zk.create(`${path}/c${index}`);
+    }
+    await until(() => children.current?.value?.names.length === 50, 'all children');
+    for (const name of (await zk.getChildren(path)).names) await zk.delete(`${path}/${name}`);
+    await zk.delete(path);
+    await until(() => watch.current?.value === undefined, 'the deletion');
+    await zk.create(path, bytes('end'));
+    await reading;
+    await until(() => children.current?.value?.names.length === 0, 'no children');
+    const numbers = seen.filter((each) => each !== undefined && each !== 'end').map(Number);
+    assert.deepEqual(
+      numbers,
+      [...numbers].sort((left, right) => left - right),
+    );
+  });
+
+  it('what changes while the connection is cut is read after it, and the known state is not called fresh meanwhile', async () => {
+    const { zk, link } = await clients.connectThroughLink();
+    const other = await clients.connect();
+    const path = await place(other);
+    await using watch = zk.watchData(path);
+    await watch.first();
+    assert.equal(watch.fresh, true);
+    await link.set({ ...passing, state: 'cut' });
+    await until(() => !watch.fresh, 'the doubt');
+    assert.equal(watch.current?.value?.data.toString(), '');
+    await other.setData(path, bytes('meanwhile'));
+    await link.set(passing);
+    await until(() => watch.fresh && watch.current?.value?.data.toString() === 'meanwhile', 'the change');
+  });
+
+  it('cached reads ask once, and again after a change', async () => {
+    const zk = await clients.connect();
+    const writer = await clients.connect();
+    const path = await place(writer);
+    await zk.sync(path);
+    const first = await zk.cached(path);
+    assert.equal(await zk.cached(path), first);
+    assert.equal(await zk.cached(`${path}/none`), undefined);
+    await writer.setData(path, bytes('2'));
+    await writer.create(`${path}/none`, bytes('now'));
+    await until(async () => (await zk.cached(path))?.data.toString() === '2', 'the change');
+    await until(async () => (await zk.cached(`${path}/none`))?.data.toString() === 'now', 'the creation');
+  });
+});
+
+describe('the session', () => {
+  it('reads back the timeout that the server granted', async () => {
+    const zk = await clients.connect({ sessionTimeoutMs: 100 });
+    assert.equal(zk.session?.timeoutMs, 2 * testTickTimeMs);
+  });
+
+  it('a request under way when the connection is cut may have happened, and says so', async () => {
+    const { zk, link } = await clients.connectThroughLink();
+    const path = await place(zk);
+    await link.set({ ...passing, state: 'stall', direction: 'backward' });
+    const create = zk.create(`${path}/a`);
+    const other = await clients.connect();
+    await until(async () => (await other.exists(`${path}/a`)) !== undefined, 'the server to have done it');
+    await link.set({ ...passing, state: 'cut' });
+    await assert.rejects(create, { code: 'zookeeper.connection_loss', retriable: true, applied: 'unknown' });
+    await assert.rejects(zk.create(`${path}/b`), {
+      code: 'zookeeper.not_connected',
+      retriable: true,
+      applied: 'no',
+    });
+  });
+
+  it('a silent link is noticed though the socket stays open: suspended, then lost, then a new session', async () => {
+    const { zk, link, phases } = await clients.connectThroughLink({ sessionTimeoutMs: 600 });
+    const path = await place(zk);
+    await zk.create(`${path}/mine`, bytes(''), { mode: 'ephemeral' });
+    const session = await zk.whenConnected();
+    await link.set({ ...passing, state: 'stall' });
+    await until(() => !zk.mayAct(session), 'the deadline');
+    await until(() => phases.includes('lost'), 'the loss');
+    await link.set(passing);
+    const next = await zk.whenConnected();
+    assert.deepEqual(phases, ['connecting', 'connected', 'suspended', 'lost', 'connected']);
+    assert.equal(next.number, 2);
+    assert.equal(zk.mayAct(session), false);
+    await until(async () => (await zk.exists(`${path}/mine`)) === undefined, 'the ephemeral node to go');
+  });
+
+  it('a frozen server is noticed, and so is its handshake that never ends', async () => {
+    const { zk, phases } = await clients.connectThroughLink({
+      sessionTimeoutMs: 600,
+      limits: { handshakeTimeoutMs: 200 },
+    });
+    await server.members[0]?.pause();
+    try {
+      await until(() => zk.phase === 'lost', 'the loss');
+    } finally {
+      await server.members[0]?.resume();
+    }
+    await zk.whenConnected({ timeoutMs: 20_000 });
+    assert.deepEqual(phases, ['connecting', 'connected', 'suspended', 'lost', 'connected']);
+  });
+
+  it('a close frees the ephemeral nodes at once, refuses what comes after, and leaves nothing open', async () => {
+    const other = await clients.connect();
+    const path = await place(other);
+    const zk = await clients.connect({ sessionTimeoutMs: 2_000 });
+    await zk.create(`${path}/mine`, bytes(''), { mode: 'ephemeral' });
+    const gone = Promise.withResolvers<WatchEvent>();
+    await other.sync(path);
+    await other.exists(`${path}/mine`, gone.resolve);
+    const watch = zk.watchData(path);
+    await watch.first();
+    await zk.close();
+    assert.equal(await gone.promise, 'deleted');
+    assert.equal(zk.phase, 'closed');
+    await assert.rejects(zk.exists(path), { code: 'zookeeper.closed', retriable: false });
+    await assert.rejects(zk.whenConnected(), { code: 'zookeeper.closed' });
+    await watch.close();
+    await zk.close();
+  });
+
+  it('a client that never reached a server can be closed', async () => {
+    const zk = new ZooKeeper({ hosts: '127.0.0.1:1' });
+    await zk.close();
+    const dialling = new ZooKeeper({ hosts: '127.0.0.1:1' });
+    dialling.start();
+    const waiting = assert.rejects(dialling.whenConnected(), { code: 'zookeeper.closed' });
+    await dialling.close();
+    await waiting;
+  });
+
+  it('no handle is left after a close', async () => {
+    const before = process.getActiveResourcesInfo().filter((each) => each !== 'Timeout').length;
+    const opened = await Promise.all([clients.connect(), clients.connect(), clients.connect()]);
+    for (const zk of opened) await zk.close();
+    await until(
+      () => process.getActiveResourcesInfo().filter((each) => each !== 'Timeout').length <= before,
+      'the handles to go',
+    );
+  });
+
+  it('wrong credentials of a scheme unknown to the server end the client with the reason', async () => {
+    const zk = new ZooKeeper({
+      hosts: server.hosts,
+      auth: [{ scheme: 'unknown' as 'digest', secret: 'a:b' }],
+    });
+    zk.start();
+    await until(() => zk.phase === 'closed', 'the refusal');
+    await assert.rejects(zk.exists('/'), { code: 'zookeeper.closed' });
+    await zk.close();
+  });
+
+  it('watchers at rest ask nothing: the server counts pings only', async () => {
+    const zk = await clients.connect({ sessionTimeoutMs: 1_000 });
+    const path = await place(zk);
+    const watches = [zk.watchData(path), zk.watchChildren(path), zk.watchData(`${path}/none`)];
+    await Promise.all(watches.map(async (watch) => watch.first()));
+    const reads = watches.map((watch) => watch.reads);
+    const port = server.members[0]?.server.port ?? 0;
+    const { id } = await zk.whenConnected();
+    // `cons` shows each connection's packets and its last operation.
+    const line = async () =>
+      (await fourLetterWord(port, 'cons', 2_000))
+        ?.split('\n')
+        .find((each) => each.includes(id.toString(16))) ?? '';
+    const packets = async () => Number(/recved=([0-9]+)/.exec(await line())?.[1]);
+    const start = await packets();
+    await until(async () => (await packets()) >= start + 3, 'three packets');
+    assert.match(await line(), /lop=PING/);
+    assert.deepEqual(
+      watches.map((watch) => watch.reads),
+      reads,
+    );
+    await Promise.all(watches.map(async (watch) => watch.close()));
+  });
+});

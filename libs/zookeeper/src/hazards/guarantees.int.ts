@@ -1,0 +1,101 @@
+/** What a client may and may not rely on when its server lags behind. */
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { passing } from '@thermomesh/links';
+import { testEnsemble, type TestEnsemble } from '@thermomesh/servers';
+import { TestClients, testTickTimeMs } from '../testing/clients.ts';
+import { until } from '../testing/until.ts';
+
+/** How often an old answer is hoped for: it takes a few. */
+const readsMax = 200;
+const bytes = (text: string) => Buffer.from(text);
+
+describe('what a client of a server that lags behind may rely on', () => {
+  let ensemble: TestEnsemble;
+  let clients: TestClients;
+  before(async () => {
+    ensemble = await testEnsemble({ tickTimeMs: testTickTimeMs });
+    clients = new TestClients(ensemble.hosts);
+  });
+  after(async () => ensemble.remove());
+  afterEach(async () => {
+    await clients.closeAll();
+    assert.deepEqual(clients.faults, []);
+  });
+
+  /** A server that is not the leader, and the others. */
+  async function follower() {
+    const leader = await ensemble.leader();
+    const slow = ensemble.members.find(({ id }) => id !== leader?.id);
+    assert.ok(leader && slow);
+    const hosts = ensemble.members.filter(({ id }) => id !== slow.id).map(({ host }) => host);
+    return { slow, hosts: hosts.join() };
+  }
+
+  it('a read without sync may be old; with sync it is not, and the event comes before the new data', async (t) => {
+    const { slow, hosts } = await follower();
+    const writer = await clients.connect({ hosts });
+    const reader = await clients.connect({ hosts: slow.host, sessionTimeoutMs: 2_000 });
+    await writer.create('/lag', bytes('old'));
+    await reader.sync('/lag');
+    const seen: string[] = [];
+    await reader.getData('/lag', (event) => seen.push(event));
+    // What is asked while it is frozen waits in its socket, beside what the leader has sent it: it may read either first.
+    let stale = false;
+    let rounds = 0;
+    for (; rounds < readsMax && !stale; rounds += 1) {
+      await slow.pause();
+      await writer.setData('/lag', bytes(`new ${rounds}`));
+      // Asked after the write was acknowledged, and yet the answer may not know it.
+      const plain = reader.getData('/lag');
+      await slow.resume();
+      stale = (await plain).data.toString() !== `new ${rounds}`;
+      const [, { data }] = await Promise.all([reader.sync('/lag'), reader.getData('/lag')]);
+      assert.equal(data.toString(), `new ${rounds}`);
+    }
+    t.diagnostic(`old after ${rounds} reads`);
+    assert.ok(stale);
+    seen.push('new');
+    assert.deepEqual(seen, ['changed', 'new']);
+  });
+
+  it('writes of one client that were sent together happen in their order, also over a delayed link', async () => {
+    const { slow } = await follower();
+    const { zk, link } = await clients.connectThroughLink({ target: slow.host });
+    await zk.create('/sequence');
+    await link.set({ ...passing, delayMs: 20 });
+    const other = await clients.connect();
+    const versions = new Map<number, string>();
+    await using watch = other.watchData('/sequence');
+    watch.subscribe((node) => {
+      if (node !== undefined) versions.set(node.stat.version, node.data.toString());
+    });
+    await Promise.all(
+      Array.from({ length: 30 }, async (_, index) => zk.setData('/sequence', bytes(String(index + 1)))),
+    );
+    await until(() => watch.current?.value?.stat.version === 30, 'the last write');
+    // Whatever others see of it is a prefix: the version tells which.
+    for (const [version, text] of versions) assert.equal(text, version === 0 ? '' : String(version));
+  });
+
+  it('of many that write under the version they have read, on whatever server, each version has one winner', async () => {
+    const all = await Promise.all(ensemble.members.map(async ({ host }) => clients.connect({ hosts: host })));
+    await all[0]?.create('/linear', bytes('0'));
+    const won: number[] = [];
+    await Promise.all(
+      all.map(async (zk) => {
+        for (let wins = 0; wins < 10;) {
+          const [, { stat }] = await Promise.all([zk.sync('/linear'), zk.getData('/linear')]);
+          const result = await zk.setData('/linear', bytes('x'), stat.version).catch(() => undefined);
+          if (result === undefined) continue;
+          won.push(result.version);
+          wins += 1;
+        }
+      }),
+    );
+    assert.deepEqual(
+      won.toSorted((left, right) => left - right),
+      Array.from({ length: 30 }, (_, index) => index + 1),
+    );
+  });
+});

@@ -1,0 +1,291 @@
+import assert from 'node:assert/strict';
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { passing } from '@thermomesh/links';
+import { testZooKeeper, type TestEnsemble } from '@thermomesh/servers';
+import { join } from '../client/paths.ts';
+import type { ZooKeeper } from '../client/zookeeper.ts';
+import { TestClients, testTickTimeMs } from '../testing/clients.ts';
+import { until } from '../testing/until.ts';
+import type { WorkerNews } from '../testing/worker-child.ts';
+import { Lock } from './lock.ts';
+import { TaskAssignment, type TaskOptions } from './task-assignment.ts';
+import { TaskNodes } from './task-nodes.ts';
+
+let server: TestEnsemble;
+let clients: TestClients;
+before(async () => {
+  server = await testZooKeeper({ tickTimeMs: testTickTimeMs });
+  clients = new TestClients(server.hosts);
+});
+after(async () => server.remove());
+afterEach(async () => {
+  assert.deepEqual(failures.splice(0), []);
+  await clients.closeAll();
+  assert.deepEqual(clients.faults, []);
+});
+
+let places = 0;
+const freshPath = () => `/tasks/t${(places += 1)}`;
+const failures: unknown[] = [];
+const begin = (zk: ZooKeeper, path: string, options: Partial<TaskOptions> = {}) =>
+  new TaskAssignment(zk, { path, onFailed: (error) => failures.push(error), ...options }).start();
+const timeoutMs = 20_000;
+
+describe('a task assignment', () => {
+  it('does each task once, on all workers, whoever is started first', async () => {
+    const path = freshPath();
+    const client = begin(await clients.connect(), path, { master: false });
+    const ids = await Promise.all([1, 2, 3, 4, 5, 6].map(async (number) => client.submit({ number })));
+    const done = new Map<string, string>();
+    const worker = async (name: string) =>
+      begin(await clients.connect(), path, {
+        id: name,
+        slots: 2,
+        execute: async (payload, { id, attempt }) => {
+          assert.equal(attempt, 1);
+          assert.equal(done.has(id), false);
+          done.set(id, name);
+          // Until both of them have something to do.
+          await until(() => new Set(done.values()).size === 2, 'the other worker', timeoutMs);
+          return (payload as { number: number }).number * 10;
+        },
+      });
+    const workers = [await worker('a'), await worker('b')];
+    const outcomes = await Promise.all(ids.map(async (id) => client.result(id, { timeoutMs })));
+    assert.deepEqual(
+      outcomes.map((outcome) => outcome.ok && outcome.value),
+      [10, 20, 30, 40, 50, 60],
+    );
+    assert.equal(workers.filter(({ leads }) => leads).length, 1);
+    assert.deepEqual(await client.outstanding(), []);
+    await Promise.all([client, ...workers].map(async (each) => each.close()));
+  });
+
+  it('refuses more than may be outstanding, from however many at once, and takes one again when one is done', async () => {
+    const path = freshPath();
+    const submitters = await Promise.all(
+      [1, 2, 3].map(async () => begin(await clients.connect(), path, { master: false, outstandingMax: 4 })),
+    );
+    const results = await Promise.allSettled(
+      submitters.flatMap((each) => [1, 2, 3].map(async (payload) => each.submit(payload))),
+    );
+    const refused = results.filter((result) => result.status === 'rejected');
+    assert.equal(refused.length, 5);
+    for (const { reason } of refused) {
+      assert.deepEqual(
+        [(reason as { code: string }).code, (reason as { retriable: boolean }).retriable],
+        ['zookeeper.too_many_requests', true],
+      );
+    }
+    const worker = begin(await clients.connect(), path, { execute: async () => null });
+    await until(async () => (await worker.outstanding()).length === 0, 'all to be done', timeoutMs);
+    await submitters[0]?.submit(5);
+    await Promise.all([worker, ...submitters].map(async (each) => each.close()));
+  });
+
+  it('a task that is submitted again under its id is not done again, and what throws has a result too', async () => {
+    const path = freshPath();
+    let executions = 0;
+    const tasks = begin(await clients.connect(), path, {
+      execute: async () => {
+        executions += 1;
+        throw new Error('no such thing');
+      },
+    });
+    const id = await tasks.submit('x', { id: 'only' });
+    assert.deepEqual(await tasks.result(id, { timeoutMs }), { ok: false, error: 'no such thing' });
+    await tasks.submit('x', { id: 'only' });
+    assert.deepEqual([executions, await tasks.outstanding()], [1, []]);
+    await assert.rejects(tasks.result('unknown'), { code: 'zookeeper.no_node' });
+    await assert.rejects(tasks.submit('x', { id: 'a/b' }), { code: 'zookeeper.bad_path' });
+    await tasks.close();
+  });
+
+  it('a submission whose answer is lost is in once', async () => {
+    const path = freshPath();
+    const other = begin(await clients.connect(), path, { master: false });
+    await other.submit('first');
+    const { zk, link } = await clients.connectThroughLink();
+    const tasks = begin(zk, path, { master: false });
+    const multi = zk.multi.bind(zk);
+    zk.multi = async (operations) => {
+      zk.multi = multi;
+      await link.set({ ...passing, state: 'stall', direction: 'backward' });
+      const answer = multi(operations);
+      answer.catch(() => undefined);
+      await until(async () => (await other.outstanding()).length === 2, 'the server to have done it');
+      await link.set({ ...passing, state: 'cut' });
+      await until(() => zk.phase === 'suspended', 'the cut');
+      await link.set(passing);
+      return answer;
+    };
+    await tasks.submit('second', { id: 'second' });
+    assert.equal((await other.outstanding()).length, 2);
+  });
+
+  it('only the latest results are kept', async () => {
+    const path = freshPath();
+    const tasks = begin(await clients.connect(), path, { execute: async () => null, resultsKeptMax: 2 });
+    const ids: string[] = [];
+    for (let count = 0; count < 6; count += 1) {
+      ids.push(await tasks.submit(count));
+      await tasks.result(ids.at(-1) ?? '', { timeoutMs });
+    }
+    await assert.rejects(tasks.result(ids[0] ?? ''), { code: 'zookeeper.no_node' });
+    assert.equal((await tasks.result(ids.at(-1) ?? '')).ok, true);
+    await tasks.close();
+  });
+});
+
+describe('when somebody dies', () => {
+  it('a worker that dies in mid-task: another one does it, and the dead one is told that its answer was refused', async () => {
+    const path = freshPath();
+    const client = begin(await clients.connect(), path);
+    const { zk, link } = await clients.connectThroughLink({ sessionTimeoutMs: 500 });
+    const answer = Promise.withResolvers<string>();
+    const settled: string[] = [];
+    let begun = false;
+    let held = () => true;
+    const dying = begin(zk, path, {
+      master: false,
+      execute: async (_payload, context) => {
+        begun = true;
+        held = context.held;
+        return answer.promise;
+      },
+      onSettled: (_id, settlement) => settled.push(settlement),
+    });
+    const id = await client.submit('x');
+    await until(() => begun, 'the worker to begin');
+    await link.set({ ...passing, state: 'stall' });
+    const heir = begin(await clients.connect(), path, {
+      master: false,
+      execute: async (_payload, { attempt }) => `attempt ${attempt}`,
+    });
+    assert.deepEqual(await client.result(id, { timeoutMs }), { ok: true, value: 'attempt 2' });
+    assert.equal(held(), false);
+    answer.resolve('too late');
+    await until(() => settled.length === 1, 'the word');
+    assert.deepEqual(settled, ['refused']);
+    await link.set(passing);
+    await until(() => dying.joined, 'its next life');
+    assert.deepEqual(await client.result(id), { ok: true, value: 'attempt 2' });
+    await Promise.all([client, dying, heir].map(async (each) => each.close()));
+  });
+
+  it('a worker that is paused in mid-task and wakes changes nothing with its answer', async () => {
+    const path = freshPath();
+    const client = begin(await clients.connect(), path);
+    const news: WorkerNews[] = [];
+    const child = fork(new URL('../testing/worker-child.ts', import.meta.url), [server.hosts, path]);
+    child.on('message', (each: WorkerNews) => news.push(each));
+    try {
+      const id = await client.submit('x');
+      await until(() => news.some(({ type }) => type === 'begun'), 'the child to begin', timeoutMs);
+      child.kill('SIGSTOP');
+      const heir = begin(await clients.connect(), path, { master: false, execute: async () => 'in time' });
+      assert.deepEqual(await client.result(id, { timeoutMs }), { ok: true, value: 'in time' });
+      // Both wait for it in its socket and its pipe: the servers must not take the answer, whatever it reads first.
+      child.send('answer');
+      child.kill('SIGCONT');
+      await until(() => news.some(({ type }) => type !== 'begun'), 'its answer to be settled');
+      assert.deepEqual(
+        news.map(({ type }) => type),
+        ['begun', 'refused'],
+      );
+      assert.deepEqual(await client.result(id), { ok: true, value: 'in time' });
+      await heir.close();
+    } finally {
+      child.kill('SIGKILL');
+      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+    }
+    await client.close();
+  });
+
+  it('a master that dies is followed, and what it had given stays where it is', async () => {
+    const path = freshPath();
+    const { zk, link } = await clients.connectThroughLink({ sessionTimeoutMs: 500 });
+    const first = begin(zk, path);
+    await until(() => first.leads, 'the first master');
+    const attempts: number[] = [];
+    const finish = Promise.withResolvers<undefined>();
+    const worker = begin(await clients.connect(), path, {
+      master: false,
+      slots: 2,
+      execute: async (_payload, { attempt }) => {
+        attempts.push(attempt);
+        await finish.promise;
+        return 'done';
+      },
+    });
+    const second = begin(await clients.connect(), path);
+    const ids = [await second.submit(1)];
+    await until(() => attempts.length === 1, 'the first task');
+    const epoch = first.lease?.epoch ?? 0n;
+    await link.set({ ...passing, state: 'stall' });
+    await until(() => second.leads, 'the second master');
+    ids.push(await second.submit(2));
+    await until(() => attempts.length === 2, 'the second task');
+    assert.ok((second.lease?.epoch ?? 0n) > epoch);
+    finish.resolve(undefined);
+    for (const id of ids)
+      assert.deepEqual(await second.result(id, { timeoutMs }), { ok: true, value: 'done' });
+    assert.deepEqual(attempts, [1, 1]);
+    await link.set(passing);
+    await Promise.all([first, second, worker].map(async (each) => each.close()));
+  });
+
+  it('a task that kills its workers is given up, and says so', async () => {
+    const path = freshPath();
+    const client = begin(await clients.connect(), path, { attemptsMax: 2 });
+    const id = await client.submit('poison');
+    for (let count = 0; count < 2; count += 1) {
+      let begun = false;
+      const worker = begin(await clients.connect(), path, {
+        master: false,
+        execute: async (_payload, { signal }) => {
+          begun = true;
+          await once(signal, 'abort');
+        },
+      });
+      await until(() => begun, 'the task to begin');
+      await worker.close();
+    }
+    const outcome = await client.result(id, { timeoutMs });
+    assert.match(outcome.ok ? '' : outcome.error, /given up after 2 workers/);
+    await client.close();
+  });
+});
+
+describe('two masters', () => {
+  it('the deposed one gives nothing, gives nothing up and removes nothing, however late its write arrives', async () => {
+    const path = freshPath();
+    const zk = await clients.connect();
+    const nodes = new TaskNodes(zk, path);
+    const client = begin(zk, path, { master: false });
+    const id = await client.submit('x');
+    const election = new Lock(zk, join(path, 'master')).start();
+    await zk.create(join(nodes.workers, 'w'));
+    await zk.create(join(nodes.assigned, 'gone'));
+    const deposed = await election.acquire();
+    await deposed.release();
+    const task = (await nodes.task(id)) ?? assert.fail();
+    await assert.rejects(nodes.give(deposed, task, 'w'), { code: 'zookeeper.no_node' });
+    await assert.rejects(nodes.giveUp(deposed, task, 'late'), { code: 'zookeeper.no_node' });
+    await assert.rejects(nodes.removeFolder(deposed, 'gone'), { code: 'zookeeper.no_node' });
+    assert.deepEqual(await nodes.task(id), task);
+    assert.deepEqual(await nodes.children(nodes.assigned), ['gone']);
+    const master = await election.acquire();
+    const now = await nodes.give(master, task, 'w');
+    assert.equal(now.document.masterEpoch, String(master.epoch));
+    // What was read before is refused to everybody: a second gift as well as the answer of an earlier worker.
+    await assert.rejects(nodes.give(master, task, 'w'), { code: 'zookeeper.bad_version' });
+    await assert.rejects(nodes.finish(task, { outcome: { ok: true, value: 1 }, by: 'earlier' }), {
+      code: 'zookeeper.bad_version',
+    });
+    await nodes.finish(now, { outcome: { ok: true, value: 2 }, by: 'w' });
+    assert.deepEqual(await client.result(id), { ok: true, value: 2 });
+  });
+});

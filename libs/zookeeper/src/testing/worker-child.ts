@@ -1,0 +1,29 @@
+/** A worker in a process of its own, which a test can stop: `worker-child.ts <hosts> <path>`. Answers when its parent says so. */
+import { once } from 'node:events';
+import { ZooKeeper } from '../client/zookeeper.ts';
+import { TaskAssignment } from '../recipes/task-assignment.ts';
+
+/** What it tells its parent: a task has begun; its answer was recorded or refused. */
+export interface WorkerNews {
+  id: string;
+  type: 'begun' | 'recorded' | 'refused';
+}
+
+const [hosts = '', path = ''] = process.argv.slice(2);
+const zk = new ZooKeeper({ hosts, sessionTimeoutMs: 600 });
+const tell = (news: WorkerNews) => process.send?.(news);
+const tasks = new TaskAssignment(zk, {
+  path,
+  id: 'child',
+  master: false,
+  execute: async (_payload, { id }) => {
+    const answer = once(process, 'message');
+    tell({ id, type: 'begun' });
+    await answer;
+    return 'late';
+  },
+  onSettled: (id, settlement) => tell({ id, type: settlement }),
+});
+zk.start();
+tasks.start();
+process.once('disconnect', () => void tasks.close().then(async () => zk.close()));

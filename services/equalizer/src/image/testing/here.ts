@@ -1,0 +1,21 @@
+/** An image equalized in this thread, in one piece: what distributed results are compared with. */
+import { HistogramMerge, lookupTablesOf, type EqualizationPlan } from '@thermomesh/equalization';
+import { decode } from '../decode.ts';
+import { countRectangle, mapRectangle } from '../pixels.ts';
+import { createResultSpool } from '../spool.ts';
+import { spoolPixels } from './samples.ts';
+
+/**
+ * Equalizes a file by way of spools beside `work`.
+ * @returns the pixels of the result
+ */
+export async function equalizeHere(file: string, work: string, plan: EqualizationPlan): Promise<Buffer> {
+  const [spool, result] = [`${work}.spool`, `${work}.result`];
+  const { shape } = await decode(file, spool);
+  const whole = { left: 0, top: 0, width: shape.width, height: shape.height };
+  const merge = new HistogramMerge(plan, new Map([['whole', shape.width * shape.height]]));
+  merge.put('whole', countRectangle(spool, shape, plan, whole));
+  const resultShape = await createResultSpool(spool, result, plan.outputChannels);
+  mapRectangle(spool, shape, plan, lookupTablesOf(plan, merge.totals()), whole, { spool: result });
+  return spoolPixels(result, resultShape);
+}

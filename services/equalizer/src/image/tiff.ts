@@ -1,0 +1,157 @@
+/** TIFF directories, classic and BigTIFF: as much of TIFF 6.0 as is needed to know how an image is laid out and to read our own spools. */
+import type { FileHandle } from 'node:fs/promises';
+import { imageFault } from './faults.ts';
+
+export const tag = {
+  width: 256,
+  height: 257,
+  bitsPerSample: 258,
+  compression: 259,
+  photometric: 262,
+  stripOffsets: 273,
+  orientation: 274,
+  samplesPerPixel: 277,
+  rowsPerStrip: 278,
+  stripByteCounts: 279,
+  xResolution: 282,
+  yResolution: 283,
+  planar: 284,
+  resolutionUnit: 296,
+  tileWidth: 322,
+  tileHeight: 323,
+  extraSamples: 338,
+  xmp: 700,
+  iptc: 33723,
+  photoshop: 34377,
+  icc: 34675,
+} as const;
+
+/** One field: where its values are and how many. */
+export interface TiffField {
+  type: number;
+  count: number;
+  /** Bytes of its values, wherever they are. */
+  bytes: number;
+  offset: number;
+}
+
+export interface TiffDirectory {
+  big: boolean;
+  fields: ReadonlyMap<number, TiffField>;
+  /** The first value of a field of whole numbers; undefined if there is no such field. */
+  number(id: number): Promise<number | undefined>;
+  /** The bytes of a field's values. */
+  bytes(id: number): Promise<Buffer | undefined>;
+}
+
+const sizeOfType: Readonly<Record<number, number>> = {
+  1: 1,
+  2: 1,
+  3: 2,
+  4: 4,
+  5: 8,
+  6: 1,
+  7: 1,
+  8: 2,
+  9: 4,
+  10: 8,
+  11: 4,
+  12: 8,
+  13: 4,
+  16: 8,
+  17: 8,
+  18: 8,
+};
+const entriesMax = 4_096;
+
+/** The word sizes and byte order of one file. */
+interface Dialect {
+  little: boolean;
+  big: boolean;
+}
+
+/**
+ * Reads the directory of one page.
+ * @param page from 0
+ * @throws MeshError `image.damaged`, `image.truncated`, `image.no_such_page`
+ */
+export async function readDirectory(file: FileHandle, page: number): Promise<TiffDirectory> {
+  const head = await exactly(file, 0, 8);
+  const little = head.toString('latin1', 0, 2) === 'II';
+  const version = little ? head.readUInt16LE(2) : head.readUInt16BE(2);
+  if (version !== 42 && version !== 43) throw imageFault('image.damaged', `TIFF version ${version}`);
+  const dialect = { little, big: version === 43 };
+  let offset = dialect.big ? word(await exactly(file, 8, 8), 0, 8, dialect) : word(head, 4, 4, dialect);
+  for (let at = 0; ; at++) {
+    if (offset === 0) throw imageFault('image.no_such_page', `page ${page} of ${at}`);
+    const { entries, next } = await readEntries(file, offset, dialect);
+    if (at === page) return directoryOf(file, entries, offset, dialect);
+    offset = next;
+  }
+}
+
+async function readEntries(file: FileHandle, offset: number, dialect: Dialect) {
+  const countBytes = dialect.big ? 8 : 2;
+  const entryBytes = dialect.big ? 20 : 12;
+  const count = word(await exactly(file, offset, countBytes), 0, countBytes, dialect);
+  if (count > entriesMax) throw imageFault('image.damaged', `a directory of ${count} entries`);
+  const tail = dialect.big ? 8 : 4;
+  const entries = await exactly(file, offset + countBytes, count * entryBytes + tail);
+  return { entries, next: word(entries, count * entryBytes, tail, dialect) };
+}
+
+function directoryOf(file: FileHandle, entries: Buffer, offset: number, dialect: Dialect): TiffDirectory {
+  const entryBytes = dialect.big ? 20 : 12;
+  const inline = dialect.big ? 8 : 4;
+  const first = offset + (dialect.big ? 8 : 2);
+  const fields = new Map<number, TiffField>();
+  for (let at = 0; at + entryBytes <= entries.length - inline + 0; at += entryBytes) {
+    const type = word(entries, at + 2, 2, dialect);
+    const count = word(entries, at + 4, inline, dialect);
+    const bytes = count * (sizeOfType[type] ?? 1);
+    const place = at + 4 + inline;
+    const where = bytes <= inline ? first + place : word(entries, place, inline, dialect);
+    fields.set(word(entries, at, 2, dialect), { type, count, bytes, offset: where });
+  }
+  const bytesOf = async (id: number) => {
+    const field = fields.get(id);
+    return field === undefined ? undefined : exactly(file, field.offset, field.bytes);
+  };
+  return {
+    big: dialect.big,
+    fields,
+    bytes: bytesOf,
+    number: async (id) => {
+      const field = fields.get(id);
+      if (field === undefined || field.count === 0) return undefined;
+      const size = sizeOfType[field.type] ?? 1;
+      return word(await exactly(file, field.offset, size), 0, size, dialect);
+    },
+  };
+}
+
+/** An unsigned whole number of 1, 2, 4 or 8 bytes. */
+function word(buffer: Buffer, at: number, size: number, { little }: Dialect): number {
+  if (size === 8) {
+    const value = little ? buffer.readBigUInt64LE(at) : buffer.readBigUInt64BE(at);
+    if (value > BigInt(Number.MAX_SAFE_INTEGER))
+      throw imageFault('image.damaged', `offset ${value} in a TIFF`);
+    return Number(value);
+  }
+  return little ? buffer.readUIntLE(at, size) : buffer.readUIntBE(at, size);
+}
+
+const readBytesMax = 64 * 1024 * 1024;
+
+/** @throws MeshError `image.truncated` if the file ends before */
+export async function exactly(file: FileHandle, offset: number, bytes: number): Promise<Buffer> {
+  if (bytes > readBytesMax) throw imageFault('image.damaged', `a field of ${bytes} bytes`);
+  const buffer = Buffer.alloc(bytes);
+  let done = 0;
+  while (done < bytes) {
+    const { bytesRead } = await file.read(buffer, done, bytes - done, offset + done);
+    if (bytesRead === 0) throw imageFault('image.truncated', `the file ends before byte ${offset + bytes}`);
+    done += bytesRead;
+  }
+  return buffer;
+}

@@ -1,0 +1,2 @@
+export type * from './messages.ts';
+export { createImageWorkers, type ImageWorkers, type ImageWorkersOptions } from './pool.ts';
