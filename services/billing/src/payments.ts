@@ -38,8 +38,11 @@ export function createPayments(options: PaymentsOptions): Payments {
   return {
     async ask(key, order) {
       const deadlineMs = Date.now() + answerWaitMs;
-      const work = track(Worker.ask(options, newOperation(options, key, order)));
-      const result = await within(work, answerWaitMs);
+      const claimed = Promise.withResolvers<void>();
+      const work = track(Worker.ask(options, newOperation(options, key, order), claimed.resolve));
+      // Nobody is told to wait before it is known whose key it is: 422 comes before 409. The statement's timeout bounds it.
+      await Promise.race([claimed.promise, work]);
+      const result = await within(work, Math.max(1, deadlineMs - Date.now()));
       if (result === undefined) return { type: 'running' };
       if (result.type !== 'waiting') return result;
       const operation = await watch.wait(key, Math.max(1, deadlineMs - Date.now()));

@@ -46,6 +46,7 @@ export class Worker {
   #answer: ProcessorAnswer | undefined;
   #body: string | undefined;
   #result: RunResult = { type: 'waiting' };
+  #onClaimed: () => void = () => undefined;
 
   private constructor(deps: WorkerDeps, key: OperationKey, claimed: NewOperation | undefined) {
     this.#deps = deps;
@@ -53,9 +54,11 @@ export class Worker {
     this.#claimed = claimed;
   }
 
-  /** A caller asks. */
-  static async ask(deps: WorkerDeps, operation: NewOperation): Promise<RunResult> {
-    return new Worker(deps, operation, operation).#run({ type: 'asked' });
+  /** A caller asks. @param onClaimed told when the key has been looked at */
+  static async ask(deps: WorkerDeps, operation: NewOperation, onClaimed: () => void): Promise<RunResult> {
+    const worker = new Worker(deps, operation, operation);
+    worker.#onClaimed = onClaimed;
+    return worker.#run({ type: 'asked' });
   }
 
   /** The sweeper found it in doubt. */
@@ -115,6 +118,7 @@ export class Worker {
     const { store } = this.#deps;
     if (this.#claimed === undefined) throw new TypeError('only an asked operation is claimed');
     const claim = await store.claim(this.#claimed);
+    this.#onClaimed();
     if (!('operation' in claim)) {
       this.#result = { type: 'not_refundable', why: claim.result };
       return undefined;

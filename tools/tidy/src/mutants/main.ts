@@ -13,6 +13,9 @@ Without names: all of them, after the same tests have passed untouched.
   --list   print the guards and exit
   --help   print this`;
 
+/** Copies of the repository that are worked on at once: much of a test's time is waiting. */
+const workspacesMax = 2;
+
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { list: { type: 'boolean' }, help: { type: 'boolean' } },
@@ -31,9 +34,6 @@ function chosen(names: string[]): Mutant[] {
   return names.length === 0 ? mutants : mutants.filter(({ name }) => names.includes(name));
 }
 
-/** Copies of the repository that are worked on at once: much of a test's time is waiting. */
-const workspacesMax = 2;
-
 async function runAll(list: Mutant[]): Promise<number> {
   const repository = path.resolve(import.meta.dirname, '../../../..');
   const count = Math.min(workspacesMax, list.length);
@@ -44,7 +44,9 @@ async function runAll(list: Mutant[]): Promise<number> {
   const suites = [...new Set(list.flatMap((mutant) => mutant.suites))];
   const untouched = await runSuites(workspaces[0]!.folder, suites, count);
   if (untouched.failed > 0) {
-    console.error(`✖ the tests fail before any guard is taken out: ${untouched.failures.join('; ')}`);
+    console.error(
+      `✖ the tests fail before any guard is taken out: ${untouched.failures.join('; ')}\n${untouched.reason}`,
+    );
     return 1;
   }
   const left = [...list];
@@ -52,7 +54,9 @@ async function runAll(list: Mutant[]): Promise<number> {
   await Promise.all(
     workspaces.map(async (workspace) => {
       for (let mutant = left.shift(); mutant !== undefined; mutant = left.shift()) {
-        caught += Number(await isCaught(workspace, mutant));
+        // Not `caught += await …`: that reads `caught` before the wait.
+        const red = await isCaught(workspace, mutant);
+        caught += Number(red);
       }
     }),
   );

@@ -6,6 +6,8 @@ export interface SuiteCounts {
   failed: number;
   /** Names of failed tests, innermost first. */
   failures: string[];
+  /** What the first one said; empty if none failed. */
+  reason: string;
 }
 
 /** A suite that takes longer has hung, which is as red as a failure. */
@@ -36,7 +38,8 @@ export async function runSuites(folder: string, files: string[], atOnce = 1): Pr
   const count = (word: string) =>
     Number(new RegExp(`^# ${word} (\\d+)$`, 'm').exec(output)?.[1] ?? Number.NaN);
   const failures = [...output.matchAll(/^\s*not ok \d+ - (.*)$/gm)].map((match) => match[1] ?? '');
-  const counts = { passed: count('pass'), failed: count('fail') + count('cancelled'), failures };
+  const reason = /^\s*error: (?:\|-\n)?([^]*?)^\s*code:/m.exec(output)?.[1]?.trim() ?? '';
+  const counts = { passed: count('pass'), failed: count('fail') + count('cancelled'), failures, reason };
   if (Number.isNaN(counts.passed + counts.failed))
     throw new Error(`the test runner gave no counts:\n${output.slice(-2000)}`);
   return counts;
