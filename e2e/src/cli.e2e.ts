@@ -25,8 +25,8 @@ after(() => rmSync(home, { recursive: true, force: true }));
 
 // Servers that the machine offers would be shared by both meshes: these have their own.
 const env = () => ({ ...process.env, MESH_HOME: home, DATABASE_URL: '', REDIS_URL: '' });
-/** Where a test is not about payments, a mesh without them starts sooner. */
-const lean = ['--without', 'payments'];
+/** Where a test is not about payments, ZooKeeper or Kafka, a mesh without them starts sooner. */
+const lean = ['--without', 'payments', 'coordination'];
 
 /** Runs `mesh … --json` and checks the one document on stdout. */
 async function mesh<S extends TSchema>(schema: S, ...args: string[]): Promise<Static<S>> {
@@ -59,11 +59,18 @@ describe('the mesh command', () => {
     assert.ok(first.ready && second.ready);
     assert.deepEqual(
       [first.processes.length, second.processes.length],
-      [11, 4],
-      'the first one runs Redis, card processor and two replicas of billing too',
+      [13, 4],
+      'the first one runs Redis, card processor, two replicas of billing, ZooKeeper and Kafka too',
     );
     assert.ok(first.redisUrl !== null && second.redisUrl === null);
+    assert.ok(first.zookeeperHosts !== null && first.kafkaBrokers !== null);
+    assert.deepEqual([second.zookeeperHosts, second.kafkaBrokers], [null, null]);
     assert.notEqual(first.mqttUrl, second.mqttUrl);
+    await until({ what: 'all nodes among the members', timeoutMs: waitMs }, async () => {
+      const { members } = await mesh(StatusDocument, 'status', '--name', 'first');
+      return members?.length === 5 && members.every(({ fit }) => fit);
+    });
+    assert.equal((await mesh(StatusDocument, 'status', '--name', 'second')).members, null);
 
     const load = await mesh(
       LoadDocument,

@@ -36,6 +36,15 @@ export const ProcessStatus = Type.Object({
 });
 export type ProcessStatus = Static<typeof ProcessStatus>;
 
+/** An analytics node as it has listed itself in ZooKeeper; `leads` is the epoch that it coordinates under. */
+export const GroupMember = Type.Object({
+  node: Type.Integer(),
+  url: Nullable(Type.String()),
+  fit: Type.Boolean(),
+  leads: Nullable(Type.Integer()),
+});
+export type GroupMember = Static<typeof GroupMember>;
+
 /** `mesh status --json` */
 export const StatusDocument = Type.Object({
   name: Type.String(),
@@ -50,6 +59,12 @@ export const StatusDocument = Type.Object({
   equalizerCoordinator: Nullable(Coordinator),
   processes: Type.Array(ProcessStatus),
   accounts: Accounts,
+  /** Only `mesh status` asks. */
+  members: Type.Optional(
+    Nullable(
+      Type.Array(GroupMember, { description: 'analytics nodes as ZooKeeper lists them; null without it' }),
+    ),
+  ),
 });
 export type StatusDocument = Static<typeof StatusDocument>;
 
@@ -276,11 +291,14 @@ export type ZkChangeDocument = Static<typeof ZkChangeDocument>;
 /** One line of `mesh zk watch --json`: the state after an event; `absent` and `present` are the first one. */
 export const ZkEventDocument = Type.Object({
   at: Type.String(),
-  event: Type.Union(
-    (['absent', 'present', 'created', 'changed', 'deleted', 'children'] as const).map((name) =>
-      Type.Literal(name),
-    ),
-  ),
+  event: Type.Union([
+    Type.Literal('absent'),
+    Type.Literal('present'),
+    Type.Literal('created'),
+    Type.Literal('changed'),
+    Type.Literal('deleted'),
+    Type.Literal('children'),
+  ]),
   path: Type.String(),
   version: Nullable(Count),
   format: Nullable(zkData.format),
@@ -375,9 +393,11 @@ export const PhilosophersDocument = Type.Object({
           minimum: 0,
           description: 'forks taken and put back, as the philosophers wrote it down',
         }),
-        violations: Type.Array(Type.String(), {
+        violations: Type.Integer({
+          minimum: 0,
           description: 'acts of an epoch after acts of a later one on the same fork',
         }),
+        findings: Type.Array(Type.String(), { description: 'the first of them' }),
       }),
     }),
   ),

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createBullyElection } from './driver.ts';
+import { createBullyElection } from './bully-election.ts';
 import type { Election, ElectionHost } from './election.ts';
 import { Fence } from './simulation/fence.ts';
 import { Timeline } from './simulation/timeline.ts';

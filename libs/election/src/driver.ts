@@ -1,70 +1,52 @@
-/** Runs the pure algorithm against the world: feeds events in, one at a time, and carries out what comes out. */
-import { step } from './bully.ts';
+/** Runs a pure strategy against the world: feeds events in, one at a time, and carries out what comes out. */
 import type { Election, ElectionHost, ElectionSnapshot } from './election.ts';
-import { realScheduler, type PeerTransport, type Scheduler } from './transport.ts';
-import type { ClaimCause, Effect, ElectionEvent, ElectionLimits, Epoch, NodeId } from './types.ts';
-import { defaultElectionLimits, electionLimitFaults, type NodeState, type TimerName } from './types.ts';
-import { initialState, roleOf } from './views.ts';
+import type { Scheduler } from './transport.ts';
+import type { ClaimCause, Epoch, HostEffect, HostEvent, NodeId, Phase, TimerName } from './types.ts';
+import { roleOf } from './views.ts';
 
-/** How {@link createBullyElection} is set up. */
-export interface BullyOptions {
-  nodeId: NodeId;
-  /** The ids of all other nodes of the group. */
-  peers: readonly NodeId[];
-  transport: PeerTransport;
-  host: ElectionHost;
-  limits?: Partial<ElectionLimits>;
-  scheduler?: Scheduler;
+/** As much of a strategy's state as the driver looks at. */
+interface DrivenState {
+  readonly id: NodeId;
+  epoch: Epoch;
+  fit: boolean;
+  phase: Phase;
 }
 
-/**
- * The Bully strategy behind {@link Election}. An election that was stopped cannot be started again: make a new one.
- * @throws RangeError if the limits do not fit together, or the ids are not distinct
- */
-export function createBullyElection(options: BullyOptions): Election {
-  const limits = { ...defaultElectionLimits, ...options.limits };
-  const faults = electionLimitFaults(limits);
-  const ids = [options.nodeId, ...options.peers];
-  if (new Set(ids).size !== ids.length) faults.push('node ids must be distinct');
-  if (faults.length > 0) throw new RangeError(faults.join('; '));
-  return new BullyElection(options, limits);
+/** A strategy: its pure step, and what it has beside the host and the clock (`V` its own events, `X` its own effects). */
+export interface Strategy<S extends DrivenState, V, X> {
+  initial: S;
+  step(state: S, event: HostEvent | V): [S, (HostEffect | X)[]];
+  /** Opens what reports this strategy's own events. */
+  open(dispatch: (event: V) => void): Promise<void>;
+  close(): Promise<void>;
+  /** Carries out an effect of its own. */
+  carryOut(effect: X): void;
+  peers(state: S): ElectionSnapshot['peers'];
 }
 
-class BullyElection implements Election {
+export class DrivenElection<S extends DrivenState, V, X extends { type: string }> implements Election {
+  readonly #strategy: Strategy<S, V, X>;
   readonly #host: ElectionHost;
-  readonly #transport: PeerTransport;
   readonly #scheduler: Scheduler;
-  #state: NodeState;
+  #state: S;
   #fit = false;
-  readonly #queue: ElectionEvent[] = [];
+  readonly #queue: (HostEvent | V)[] = [];
   #busy = false;
   readonly #cancelTimer = new Map<TimerName, () => void>();
   readonly #won: Record<ClaimCause, number> = { first: 0, failover: 0, preempt: 0, yield: 0 };
   readonly #ended = Promise.withResolvers<undefined>();
   #stopped: Promise<void> | undefined;
 
-  constructor(options: BullyOptions, limits: ElectionLimits) {
-    this.#host = options.host;
-    this.#transport = options.transport;
-    this.#scheduler = options.scheduler ?? realScheduler;
-    this.#state = initialState(options.nodeId, options.peers, limits);
+  constructor(strategy: Strategy<S, V, X>, host: ElectionHost, scheduler: Scheduler) {
+    this.#strategy = strategy;
+    this.#host = host;
+    this.#scheduler = scheduler;
+    this.#state = strategy.initial;
   }
 
   async start(): Promise<void> {
     this.#dispatch({ type: 'start', fit: this.#fit });
-    await this.#transport.start({
-      onPeerUp: (peer) => {
-        this.#host.onEvent?.('election.peer_up', { peer });
-        this.#dispatch({ type: 'peerUp', peer });
-      },
-      onPeerDown: (peer, reason) => {
-        this.#host.onEvent?.('election.peer_down', { peer, reason });
-        this.#dispatch({ type: 'peerDown', peer });
-      },
-      onMessage: (from, message) => {
-        this.#dispatch({ type: 'message', from, message });
-      },
-    });
+    await this.#strategy.open((event) => this.#dispatch(event));
   }
 
   stop(): Promise<void> {
@@ -81,7 +63,7 @@ class BullyElection implements Election {
   }
 
   snapshot(): ElectionSnapshot {
-    const { id, epoch, fit, peers } = this.#state;
+    const { id, epoch, fit } = this.#state;
     const role = roleOf(this.#state);
     const node = role.role === 'follower' ? role.coordinator : id;
     return {
@@ -90,11 +72,7 @@ class BullyElection implements Election {
       coordinator: 'epoch' in role ? { node, epoch: role.epoch } : null,
       epoch,
       fit,
-      peers: Object.entries(peers).map(([peer, view]) => ({
-        nodeId: Number(peer),
-        connected: view.connected,
-        fit: view.fit === true,
-      })),
+      peers: this.#strategy.peers(this.#state),
       won: { ...this.#won },
     };
   }
@@ -103,17 +81,17 @@ class BullyElection implements Election {
     const hasStarted = this.#state.phase.name !== 'stopped';
     this.#dispatch({ type: 'stop' });
     if (hasStarted) await this.#ended.promise;
-    await this.#transport.stop();
+    await this.#strategy.close();
   }
 
   /** Events that arise while effects are carried out wait their turn: a step never runs inside another. */
-  #dispatch(event: ElectionEvent): void {
+  #dispatch(event: HostEvent | V): void {
     this.#queue.push(event);
     if (this.#busy) return;
     this.#busy = true;
     try {
       for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
-        const [after, effects] = step(this.#state, next);
+        const [after, effects] = this.#strategy.step(this.#state, next);
         this.#state = after;
         for (const effect of effects) this.#carryOut(effect);
       }
@@ -122,11 +100,9 @@ class BullyElection implements Election {
     }
   }
 
-  #carryOut(effect: Effect): void {
+  #carryOut(effect: HostEffect | X): void {
+    if (!isHostEffect(effect)) return this.#strategy.carryOut(effect);
     switch (effect.type) {
-      case 'send':
-        this.#transport.send(effect.to, effect.message);
-        return;
       case 'setTimer':
         return this.#setTimer(effect.timer, effect.delayMs);
       case 'clearTimer':
@@ -193,4 +169,20 @@ class BullyElection implements Election {
       return undefined;
     }
   }
+}
+
+const hostEffects: Readonly<Record<HostEffect['type'], true>> = {
+  setTimer: true,
+  clearTimer: true,
+  claim: true,
+  release: true,
+  stepDown: true,
+  lead: true,
+  follow: true,
+  seek: true,
+  stopped: true,
+};
+
+function isHostEffect(effect: { type: string }): effect is HostEffect {
+  return Object.hasOwn(hostEffects, effect.type);
 }

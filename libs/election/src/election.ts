@@ -9,7 +9,10 @@ export interface ElectionHost {
    * must have made every older epoch stale.
    */
   claim(cause: ClaimCause): Promise<ClaimResult>;
-  /** Gives the title of this epoch back in order: finish the batch, end the session and the lease. Called once per epoch. */
+  /**
+   * Gives the title of this epoch back in order: finish the batch, end the session and the lease. What cannot be finished, because
+   * the node does not reach it any more, is ended at once: the successor waits for this. Called once per epoch.
+   */
   release(epoch: Epoch): Promise<void>;
   /** Stops acting for this epoch at once, in order or not: another coordinator may be acting already. */
   stepDown(epoch: Epoch): void;

@@ -1,6 +1,8 @@
 export { step } from './bully.ts';
-export { createBullyElection, type BullyOptions } from './driver.ts';
+export { createBullyElection, type BullyOptions } from './bully-election.ts';
 export type { Election, ElectionHost, ElectionSnapshot } from './election.ts';
+export type { GroupWord, LeaderSource, LeaderSourceHandlers } from './leader-source.ts';
+export { createQueueElection, type QueueElectionOptions } from './queue-election.ts';
 export { realScheduler } from './transport.ts';
 export type { PeerDownReason, PeerHandlers, PeerTransport, Scheduler } from './transport.ts';
 export * from './types.ts';

@@ -2,9 +2,12 @@
  * What follows from a node's state alone, however it came about: which timers run, what the outside is told about its role,
  * and when gossip is due. The algorithm need not remember to do any of this.
  */
-import type { Effect, NodeState, TimerName } from './types.ts';
+import type { Effect, HostEffect, NodeState, TimerName } from './types.ts';
 import { timerNames } from './types.ts';
 import { connectedPeers, fitPeer, isConnected, peersAbove, roleOf, statusOf } from './views.ts';
+
+/** As much of a node's state, of any strategy, as its role follows from. */
+type Standing = Pick<NodeState, 'phase' | 'epoch'>;
 
 /** A timer that should run: for how long, and on whose account. A changed account starts it anew. */
 interface Wanted {
@@ -86,7 +89,7 @@ function followerTimers(
 }
 
 /** Tells the outside when the node's role, or the coordinator it follows, has changed. */
-export function roleEffects(before: NodeState, after: NodeState): Effect[] {
+export function roleEffects(before: Standing, after: Standing): HostEffect[] {
   const [was, is] = [roleOf(before), roleOf(after)];
   switch (is.role) {
     case 'coordinator':

@@ -52,13 +52,10 @@ export const timerNames = [
 ] as const;
 export type TimerName = (typeof timerNames)[number];
 
-/** What can happen to a node. */
-export type ElectionEvent =
+/** What the service, the fence and the clock bring about, whatever the strategy. */
+export type HostEvent =
   | { type: 'start'; fit: boolean }
   | { type: 'stop' }
-  | { type: 'peerUp'; peer: NodeId }
-  | { type: 'peerDown'; peer: NodeId }
-  | { type: 'message'; from: NodeId; message: PeerMessage }
   | { type: 'timer'; timer: TimerName }
   | { type: 'claimWon'; epoch: Epoch }
   | { type: 'claimHeld'; holder: NodeId; epoch: Epoch }
@@ -69,9 +66,15 @@ export type ElectionEvent =
   | { type: 'released'; epoch: Epoch }
   | { type: 'fitnessChanged'; fit: boolean };
 
-/** What the driver carries out, in this order. */
-export type Effect =
-  | { type: 'send'; to: NodeId; message: PeerMessage }
+/** What can happen to a node of the Bully election. */
+export type ElectionEvent =
+  | HostEvent
+  | { type: 'peerUp'; peer: NodeId }
+  | { type: 'peerDown'; peer: NodeId }
+  | { type: 'message'; from: NodeId; message: PeerMessage };
+
+/** What the driver carries out, whatever the strategy, in this order. */
+export type HostEffect =
   | { type: 'setTimer'; timer: TimerName; delayMs: number }
   | { type: 'clearTimer'; timer: TimerName }
   /** Ask the fence for the next epoch; one of claimWon, claimHeld, claimFailed comes back. At most one is under way. */
@@ -84,6 +87,9 @@ export type Effect =
   | { type: 'follow'; coordinator: NodeId; epoch: Epoch }
   | { type: 'seek' }
   | { type: 'stopped' };
+
+/** What comes out of a step of the Bully election. */
+export type Effect = HostEffect | { type: 'send'; to: NodeId; message: PeerMessage };
 
 /** The limits of an election, in milliseconds. {@link electionLimitFaults} checks how they must relate. */
 export interface ElectionLimits {
@@ -144,6 +150,19 @@ export function electionLimitFaults(limits: ElectionLimits): string[] {
     'a node that just started must not take the title before it knows who else is up',
   );
   return faults;
+}
+
+/** Limits and ids as a strategy takes them. @throws RangeError with every fault */
+export function checkedLimits(
+  nodeId: NodeId,
+  peers: readonly NodeId[],
+  given: Partial<ElectionLimits> = {},
+): ElectionLimits {
+  const limits = { ...defaultElectionLimits, ...given };
+  const faults = electionLimitFaults(limits);
+  if (new Set([nodeId, ...peers]).size !== peers.length + 1) faults.push('node ids must be distinct');
+  if (faults.length > 0) throw new RangeError(faults.join('; '));
+  return limits;
 }
 
 /** What a node knows of another. `fit` is undefined until its first status on this link. */

@@ -25,7 +25,7 @@ export type Role =
   | { role: 'electing' }
   | { role: 'stopped' };
 
-export function roleOf(node: NodeState): Role {
+export function roleOf(node: Pick<NodeState, 'phase' | 'epoch'>): Role {
   const { phase } = node;
   switch (phase.name) {
     case 'leading':

@@ -48,7 +48,6 @@ export {
   type Stay,
 } from './recipes/double-barrier.ts';
 export { Rendezvous, type Needs, type Party, type RendezvousOptions } from './recipes/rendezvous.ts';
-export { SettledCounter } from './recipes/settled-counter.ts';
 export { TaskAssignment, defaultTaskLimits, type TaskOptions } from './recipes/task-assignment.ts';
 export type { TaskOutcome } from './recipes/task-plan.ts';
 export type { Execute, Settlement, TaskContext } from './recipes/task-worker.ts';

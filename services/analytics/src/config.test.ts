@@ -51,6 +51,18 @@ describe('settings of a node', () => {
     assert.throws(() => readNodeConfig({ ...good, NODE_ID: '9' }), /PEERS must name this node too/);
   });
 
+  it('an election by ZooKeeper needs to know where that is, and nothing else does', () => {
+    const config = readNodeConfig(good);
+    assert.deepEqual([config.ELECTION, config.ZOOKEEPER_HOSTS], ['bully', undefined]);
+    assert.equal(config.ownUrl, 'http://127.0.0.1:7002');
+    const elected = { ...good, ELECTION: 'zookeeper' };
+    assert.throws(() => readNodeConfig(elected), /ELECTION=zookeeper needs ZOOKEEPER_HOSTS/);
+    assert.throws(() => readNodeConfig({ ...elected, ZOOKEEPER_HOSTS: 'zk' }), /ZOOKEEPER_HOSTS/);
+    assert.throws(() => readNodeConfig({ ...good, ELECTION: 'paxos' }), /ELECTION/);
+    const hosts = '127.0.0.1:2181,zk-2:2181';
+    assert.equal(readNodeConfig({ ...elected, ZOOKEEPER_HOSTS: hosts }).ZOOKEEPER_HOSTS, hosts);
+  });
+
   it('a paused writer has lost its locks before its death is noticed (I2)', () => {
     assert.throws(
       () => readNodeConfig({ ...good, SQL_IDLE_IN_TRANSACTION_TIMEOUT_MS: '5000' }),

@@ -66,6 +66,26 @@ const Settings = Type.Object({
   LEASE_RENEW_MS: Ms(250, 'an idle coordinator renews its lease so often'),
   PEER_PING_INTERVAL_MS: Ms(100, 'between two pings on a link'),
   PEER_TIMEOUT_MS: Ms(700, 'a silent peer is dead'),
+  ELECTION: Type.Union([Type.Literal('bully'), Type.Literal('zookeeper')], {
+    default: 'bully',
+    description: 'how the nodes elect: bully (links between them) or zookeeper (a queue there)',
+  }),
+  ZOOKEEPER_HOSTS: Type.Optional(
+    Type.String({
+      pattern: '^[^,/\\s]+:\\d+(,[^,/\\s]+:\\d+)*$',
+      description: 'host:port,…; with ELECTION=bully it only lists the members there',
+    }),
+  ),
+  ZOOKEEPER_PATH: Type.String({
+    default: '/thermomesh/analytics',
+    pattern: '^(/[A-Za-z0-9_.-]+)+$',
+    description: 'below this node the group keeps everything',
+  }),
+  ZOOKEEPER_SESSION_TIMEOUT_MS: Ms(
+    2_000,
+    "a dead coordinator's place is free then; the server grants 2 to 20 of its ticks",
+    200,
+  ),
   SETTLE_MS: Ms(500, 'after a start: links and gossip come before the first claim'),
   ELECTION_TIMEOUT_MS: Ms(300, 'how long a higher node may take to answer ELECTION'),
   COORDINATOR_TIMEOUT_MS: Ms(1_500, 'how long the winner may take to announce itself'),
@@ -93,6 +113,8 @@ type Raw = Static<typeof Settings>;
 export interface Config extends Raw {
   /** Every other node. */
   peers: { nodeId: number; url: string }[];
+  /** Where the others find this node. */
+  ownUrl: string;
   mqtt: { host: string; port: number };
 }
 
@@ -100,8 +122,10 @@ export interface Config extends Raw {
 export function readNodeConfig(env: NodeJS.ProcessEnv = process.env): Config {
   const raw = readConfig(Settings, env, relations);
   const url = new URL(raw.MQTT_URL);
-  const peers = parsePeers(raw.PEERS).filter(({ nodeId }) => nodeId !== raw.NODE_ID);
-  return { ...raw, peers, mqtt: { host: url.hostname, port: Number(url.port || 1883) } };
+  const nodes = parsePeers(raw.PEERS);
+  const peers = nodes.filter(({ nodeId }) => nodeId !== raw.NODE_ID);
+  const ownUrl = nodes.find(({ nodeId }) => nodeId === raw.NODE_ID)?.url ?? '';
+  return { ...raw, peers, ownUrl, mqtt: { host: url.hostname, port: Number(url.port || 1883) } };
 }
 
 /** The one setting of the migration. */
@@ -134,12 +158,16 @@ function relations(config: Raw): string[] {
   below('LEASE_RENEW_MS', 'LEASE_MS');
   // A paused writer must have lost its session's locks by the time its death is noticed (I2).
   below('SQL_IDLE_IN_TRANSACTION_TIMEOUT_MS', 'PEER_TIMEOUT_MS');
+  below('SQL_IDLE_IN_TRANSACTION_TIMEOUT_MS', 'ZOOKEEPER_SESSION_TIMEOUT_MS');
   below('RETRY_MIN_MS', 'RETRY_MAX_MS');
   below('RELEASE_TIMEOUT_MS', 'STOP_TIMEOUT_MS');
   faults.push(...electionLimitFaults(electionLimitsOf(config)).map((fault) => `election: ${fault}`));
   // When PostgreSQL fails for everyone, one node is the first to notice: it must not yield to those that will notice next.
   if (config.YIELD_HOLD_MS <= config.FITNESS_INTERVAL_MS + config.FITNESS_TIMEOUT_MS) {
     faults.push('YIELD_HOLD_MS must be above FITNESS_INTERVAL_MS + FITNESS_TIMEOUT_MS');
+  }
+  if (config.ELECTION === 'zookeeper' && config.ZOOKEEPER_HOSTS === undefined) {
+    faults.push('ELECTION=zookeeper needs ZOOKEEPER_HOSTS');
   }
   if (!isPeerList(config.PEERS)) faults.push('PEERS must read 1=http://host:port,2=http://host:port,…');
   else if (!parsePeers(config.PEERS).some(({ nodeId }) => nodeId === config.NODE_ID)) {

@@ -1,16 +1,13 @@
 /** A node put together: the election, the drain that it starts and ends, and the HTTP surface. Tests use the same composition. */
 import type { CoordinatorDocument } from '@thermomesh/contracts';
-import { createBullyElection, type Election } from '@thermomesh/election';
-import { createPeerLinks, type PeerLinks } from '@thermomesh/peers';
+import type { Election } from '@thermomesh/election';
 import {
   createCrashHook,
   createGatekeeper,
   createHealth,
   createMetrics,
-  deriveToken,
   listen,
   parseCrashPlan,
-  subjects,
   type Log,
   type Metrics,
   type Service,
@@ -22,8 +19,9 @@ import { createMqttProbe } from './adapters/mqtt-probe.ts';
 import { openDrainStore } from './adapters/pg-drain-store.ts';
 import { createSqlProbe, type SqlProbe } from './adapters/pg-probe.ts';
 import { createTelemetryQueries, type TelemetryQueries } from './adapters/pg-telemetry-queries.ts';
-import { electionLimitsOf, type Config } from './config.ts';
+import type { Config } from './config.ts';
 import { createCoordinator, type Coordinator, type CoordinatorOptions } from './coordinator.ts';
+import { createElection, type ElectionParts } from './election.ts';
 import { createFitness, type Fitness } from './fitness.ts';
 import { createAnalyticsApp } from './http/app.ts';
 import { createDrainMetrics, type DrainMetrics } from './metrics.ts';
@@ -49,7 +47,7 @@ export async function createService(config: Config, log: Log): Promise<Analytics
     statementTimeoutMs: config.SQL_STATEMENT_TIMEOUT_MS,
   });
   const queries = createTelemetryQueries(pool);
-  const { election, coordinator, links } = composeElection(config, log, metrics, queries, () =>
+  const { election, coordinator, attach } = composeElection(config, log, metrics, queries, () =>
     sqlAnswers(fitness),
   );
   const probe = composeSqlProbe(config);
@@ -98,7 +96,7 @@ export async function createService(config: Config, log: Log): Promise<Analytics
       return httpPort;
     },
     async start() {
-      links.attach(app.server);
+      attach(app.server);
       httpPort = Number(new URL(await listen(app, config.HTTP_HOST, config.HTTP_PORT)).port);
       log.info({ event: 'analytics.listening', httpPort, node: config.NODE_ID });
       await election.start();
@@ -117,7 +115,7 @@ function composeSqlProbe(config: Config): SqlProbe {
   });
 }
 
-/** The node's election: links to its peers, and the coordinator's work as its host. */
+/** The node's election, and the coordinator's work as its host. */
 function composeElection(
   config: Config,
   log: Log,
@@ -125,39 +123,18 @@ function composeElection(
   queries: TelemetryQueries,
   sqlAnswers: () => boolean,
 ): Parts {
-  const peerEvents = metrics.counter(
-    'peer_link_events_total',
-    'Links to peers: linked, lost, refused, unreachable',
-    ['event', 'reason'],
-  );
-  const links = createPeerLinks({
-    nodeId: config.NODE_ID,
-    peers: config.peers,
-    token: (nodeId) => deriveToken(config.MESH_SECRET, subjects.node(nodeId)),
-    onCount: (event, { reason = '' }) => peerEvents.inc({ event, reason }),
-    limits: { pingIntervalMs: config.PEER_PING_INTERVAL_MS, peerTimeoutMs: config.PEER_TIMEOUT_MS },
-    log,
-  });
   const coordinator = composeCoordinator(config, log, createDrainMetrics(metrics), queries, {
-    onDeposed: (by) => election.deposed(by),
+    onDeposed: (by) => parts.election.deposed(by),
     sqlAnswers,
   });
-  const election: Election = createBullyElection({
-    nodeId: config.NODE_ID,
-    peers: config.peers.map(({ nodeId }) => nodeId),
-    transport: links,
-    host: coordinator,
-    limits: electionLimitsOf(config),
-  });
-  return { election, coordinator, links };
+  const parts = createElection(config, log, metrics, coordinator);
+  return { ...parts, coordinator };
 }
 
 const sqlAnswers = (fitness: Fitness) => fitness.reasons()[sqlPart] === undefined;
 
-interface Parts {
-  election: Election;
+interface Parts extends ElectionParts {
   coordinator: Coordinator;
-  links: PeerLinks;
 }
 
 function composeCoordinator(

@@ -1,6 +1,7 @@
 /** What the command line tool takes from its environment; the only reader of it here. */
 import path from 'node:path';
 import { MeshError } from '@thermomesh/runtime';
+import type { ElectionStrategy } from './state/run-file.ts';
 
 export interface MeshConfig {
   /** The repository's root. */
@@ -11,6 +12,12 @@ export interface MeshConfig {
   databaseUrl: string | undefined;
   /** A Redis that somebody else runs; undefined: the mesh runs its own. */
   redisUrl: string | undefined;
+  /** A ZooKeeper that somebody else runs, `host:port,…`; undefined: the mesh runs its own. */
+  zookeeperHosts: string | undefined;
+  /** Kafka brokers that somebody else runs, `host:port,…`; undefined: the mesh runs its own. */
+  kafkaBrokers: string | undefined;
+  /** How the nodes elect if the command does not say it. */
+  election: ElectionStrategy;
   /** Handed on to the mesh's processes, without what the mesh sets itself. */
   environment: Record<string, string>;
 }
@@ -27,9 +34,11 @@ const ownNames = [
   'CRASH_WITNESS_FILE',
   'DATABASE_URL',
   'DATA_DIR',
+  'ELECTION',
   'GATEWAY_URL',
   'HTTP_HOST',
   'HTTP_PORT',
+  'KAFKA_BROKERS',
   'LINKS',
   'MESH_SECRET',
   'MESH_SECRET_FILE',
@@ -45,6 +54,8 @@ const ownNames = [
   'PROCESSOR_URL',
   'REDIS_URL',
   'REPLICA',
+  'ZOOKEEPER_HOSTS',
+  'ZOOKEEPER_PATH',
 ];
 
 /**
@@ -61,12 +72,26 @@ export function readMeshConfig(env: NodeJS.ProcessEnv = process.env): MeshConfig
   if (redisUrl !== undefined && !/^rediss?:\/\//.test(redisUrl)) {
     throw new MeshError('config.invalid', 'REDIS_URL must be a redis:// address');
   }
+  const zookeeperHosts = addressesOf('ZOOKEEPER_HOSTS', env['ZOOKEEPER_HOSTS']);
+  const kafkaBrokers = addressesOf('KAFKA_BROKERS', env['KAFKA_BROKERS']);
+  const election = textOf(env['ELECTION']) ?? 'bully';
+  if (election !== 'bully' && election !== 'zookeeper') {
+    throw new MeshError('config.invalid', 'ELECTION must be bully or zookeeper');
+  }
   const environment: Record<string, string> = {};
   for (const [name, value] of Object.entries(env)) {
     if (value !== undefined && !ownNames.includes(name)) environment[name] = value;
   }
   const home = path.resolve(root, textOf(env['MESH_HOME']) ?? '.mesh');
-  return { root, home, databaseUrl, redisUrl, environment };
+  return { root, home, databaseUrl, redisUrl, zookeeperHosts, kafkaBrokers, election, environment };
+}
+
+function addressesOf(name: string, value: string | undefined): string | undefined {
+  const text = textOf(value);
+  if (text !== undefined && !/^[^,/\s]+:\d+(,[^,/\s]+:\d+)*$/.test(text)) {
+    throw new MeshError('config.invalid', `${name} must read host:port,host:port`);
+  }
+  return text;
 }
 
 function textOf(value: string | undefined): string | undefined {

@@ -25,7 +25,8 @@ import { readMeshConfig, type MeshConfig } from './config.ts';
 import { holdRestart, releaseRestart } from './state/holds.ts';
 import { layoutOf } from './state/layout.ts';
 import { ensureSecret } from './state/secrets.ts';
-import { livingProcess } from './state/run-file.ts';
+import type { CoordinationSizes } from './state/ports.ts';
+import { livingProcess, type ElectionStrategy } from './state/run-file.ts';
 import { startDetached } from './supervisor/detach.ts';
 import { openPool, verifyMesh } from './verdict/verify.ts';
 
@@ -38,6 +39,10 @@ export interface StartMeshOptions {
   proxied?: boolean;
   /** Redis, card processor, billing and checkout run too; false if left out: they cost seconds and memory. */
   payments?: boolean;
+  /** How the nodes elect; `bully` if left out. With `zookeeper` one ZooKeeper server runs too, whatever the environment names. */
+  election?: ElectionStrategy;
+  /** ZooKeeper and Kafka run too; left out: neither, unless the election needs ZooKeeper. */
+  coordination?: CoordinationSizes;
   /** By process name; names that begin with `CRASH_` reach the first start only. */
   env?: Record<string, Record<string, string>>;
   /** Given to every process. */
@@ -99,6 +104,7 @@ export interface MeshHandle {
 }
 
 const waitTimeoutMs = 60_000;
+const zooKeeperAlone: CoordinationSizes = { zookeeper: 1, kafka: 0 };
 const meshName = 'test';
 
 /**
@@ -115,10 +121,13 @@ export async function startMesh(options: StartMeshOptions = {}): Promise<MeshHan
     home,
     databaseUrl: options.databaseUrl,
     redisUrl: options.redisUrl,
+    zookeeperHosts: undefined,
+    kafkaBrokers: undefined,
     environment,
   };
   const layout = layoutOf(home, meshName);
   ensureSecret(layout);
+  const election = options.election ?? 'bully';
   try {
     await startDetached(config, layout, {
       name: meshName,
@@ -126,6 +135,8 @@ export async function startMesh(options: StartMeshOptions = {}): Promise<MeshHan
       fleetDevices: options.fleetDevices ?? 0,
       proxied: options.proxied ?? false,
       payments: options.payments ?? false,
+      coordination: options.coordination ?? (election === 'zookeeper' ? zooKeeperAlone : undefined),
+      election,
       extraEnv: options.env ?? {},
     });
   } catch (error) {

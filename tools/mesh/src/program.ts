@@ -10,6 +10,7 @@ import { addPayments } from './commands/payments.ts';
 import { addStatus } from './commands/status.ts';
 import { addUp } from './commands/up.ts';
 import { addVerify } from './commands/verify.ts';
+import { addZk } from './commands/zk.ts';
 import type { MeshConfig } from './config.ts';
 
 const help = `
@@ -36,6 +37,7 @@ export function createProgram(config: () => MeshConfig): Command {
   addChaos(program, config);
   addPayments(program, config);
   addDemo(program, config);
+  addZk(program, config);
   addVerify(program, config);
   addBench(program, config);
   addDeviceToken(program, config);

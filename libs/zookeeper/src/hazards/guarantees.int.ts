@@ -1,28 +1,31 @@
-/** What a client may and may not rely on when its server lags behind. */
+/** What a client may and may not rely on when its server lags behind, and what recipes make of it when servers die. */
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { passing } from '@thermomesh/links';
 import { testEnsemble, type TestEnsemble } from '@thermomesh/servers';
+import { SharedCounter } from '../recipes/shared-counter.ts';
+import { TaskAssignment } from '../recipes/task-assignment.ts';
 import { TestClients, testTickTimeMs } from '../testing/clients.ts';
 import { until } from '../testing/until.ts';
 
 /** How often an old answer is hoped for: it takes a few. */
 const readsMax = 200;
+const timeoutMs = 60_000;
+let ensemble: TestEnsemble;
+let clients: TestClients;
+before(async () => {
+  ensemble = await testEnsemble({ tickTimeMs: testTickTimeMs });
+  clients = new TestClients(ensemble.hosts);
+});
+after(async () => ensemble.remove());
+afterEach(async () => {
+  await clients.closeAll();
+  assert.deepEqual(clients.faults, []);
+});
+
 const bytes = (text: string) => Buffer.from(text);
 
 describe('what a client of a server that lags behind may rely on', () => {
-  let ensemble: TestEnsemble;
-  let clients: TestClients;
-  before(async () => {
-    ensemble = await testEnsemble({ tickTimeMs: testTickTimeMs });
-    clients = new TestClients(ensemble.hosts);
-  });
-  after(async () => ensemble.remove());
-  afterEach(async () => {
-    await clients.closeAll();
-    assert.deepEqual(clients.faults, []);
-  });
-
   /** A server that is not the leader, and the others. */
   async function follower() {
     const leader = await ensemble.leader();
@@ -97,5 +100,63 @@ describe('what a client of a server that lags behind may rely on', () => {
       won.toSorted((left, right) => left - right),
       Array.from({ length: 30 }, (_, index) => index + 1),
     );
+  });
+});
+
+describe('while one server after the other is killed, the leader among them', () => {
+  it('each task has one result, and each count counts once', async (t) => {
+    const failures: unknown[] = [];
+    const recorded = new Map<string, number>();
+    const path = '/dying/tasks';
+    const workers = await Promise.all(
+      [1, 2, 3].map(async (number) =>
+        new TaskAssignment(await clients.connect(), {
+          path,
+          id: `worker-${number}`,
+          slots: 2,
+          execute: async (payload) => payload,
+          onSettled: (id, settlement) => {
+            if (settlement === 'recorded') recorded.set(id, (recorded.get(id) ?? 0) + 1);
+          },
+          onFailed: (error) => failures.push(error),
+        }).start(),
+      ),
+    );
+    const counters = await Promise.all(
+      [1, 2].map(async () => new SharedCounter(await clients.connect(), { path: '/dying/counter' }).start()),
+    );
+    let over = false;
+    const killing = (async () => {
+      for (const member of ensemble.members) {
+        await member.kill();
+        await ensemble.untilServing(2);
+        await member.restart();
+        await ensemble.untilServing(3);
+      }
+      over = true;
+    })();
+    const [first] = workers;
+    assert.ok(first);
+    let submitted = 0;
+    const tasks = (async () => {
+      while (!over) {
+        const id = await first.submit(submitted, { id: `task-${submitted}`, timeoutMs });
+        assert.deepEqual(await first.result(id, { timeoutMs }), { ok: true, value: submitted });
+        submitted += 1;
+      }
+    })();
+    let added = 0n;
+    const counts = counters.map(async (counter) => {
+      while (!over) {
+        await counter.add(1n, { timeoutMs });
+        added += 1n;
+      }
+    });
+    await Promise.all([killing, tasks, ...counts]);
+    t.diagnostic(`${submitted} tasks, ${added} counts`);
+    assert.equal((await counters[0]?.read())?.value, added);
+    assert.ok([...recorded.values()].every((times) => times === 1));
+    assert.deepEqual([failures, await first.outstanding()], [[], []]);
+    await Promise.all([...workers, ...counters].map(async (each) => each.close()));
   });
 });

@@ -9,7 +9,7 @@ import { until } from '../testing/until.ts';
 import { Barrier } from './barrier.ts';
 import { DoubleBarrier } from './double-barrier.ts';
 import { Rendezvous } from './rendezvous.ts';
-import { SettledCounter } from './settled-counter.ts';
+import { SharedCounter } from './shared-counter.ts';
 
 let server: TestEnsemble;
 let clients: TestClients;
@@ -27,7 +27,7 @@ let places = 0;
 const freshPath = () => `/settled/s${(places += 1)}`;
 const timeoutMs = 20_000;
 
-describe('a settled counter', () => {
+describe('a shared counter', () => {
   it('the sum is exact whatever is cut while several clients add', async (t) => {
     const path = freshPath();
     const linked = await Promise.all(
@@ -35,7 +35,7 @@ describe('a settled counter', () => {
     );
     let running = linked.length;
     const seen = new Set<bigint>();
-    const counters = linked.map(({ zk }) => new SettledCounter(zk, { path, initial: 1_000n }).start());
+    const counters = linked.map(({ zk }) => new SharedCounter(zk, { path, initial: 1_000n }).start());
     const work = counters.map(async (counter) => {
       for (let count = 0; count < 40; count += 1) {
         const { value } = await counter.add(1n, { timeoutMs });
@@ -68,8 +68,8 @@ describe('a settled counter', () => {
   it('an add whose answer is lost is settled although others have added since', async () => {
     const path = freshPath();
     const { zk, link } = await clients.connectThroughLink();
-    const counter = new SettledCounter(zk, { path }).start();
-    const other = new SettledCounter(await clients.connect(), { path }).start();
+    const counter = new SharedCounter(zk, { path }).start();
+    const other = new SharedCounter(await clients.connect(), { path }).start();
     await counter.add(1n);
     const multi = zk.multi.bind(zk);
     zk.multi = async (operations) => {
@@ -93,7 +93,7 @@ describe('a settled counter', () => {
   it('whoever was idle until its receipt was swept counts on, and a version that is over is refused', async () => {
     const path = freshPath();
     const zk = await clients.connect();
-    const counter = new SettledCounter(zk, { path }).start();
+    const counter = new SharedCounter(zk, { path }).start();
     const first = await counter.add(1n);
     const { names } = await zk.getChildren(`${path}/receipts`);
     await zk.delete(`${path}/receipts/${names[0] ?? ''}`);

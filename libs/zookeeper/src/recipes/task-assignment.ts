@@ -30,6 +30,8 @@ export interface TaskOptions {
   attemptsMax?: number;
   /** The latest results are kept for those who ask for them. */
   resultsKeptMax?: number;
+  /** How long `close` waits for tasks that do not heed their signal. */
+  closeTimeoutMs?: number;
   /** An answer of this worker was recorded, or refused because the task had been given to somebody else. */
   onSettled?: (id: string, settlement: Settlement) => void;
   /** It cannot go on: no right to create a node, say. */
@@ -42,6 +44,7 @@ export const defaultTaskLimits = {
   outstandingMax: 100,
   attemptsMax: 5,
   resultsKeptMax: 1_000,
+  closeTimeoutMs: 5_000,
 } as const;
 
 /**
@@ -56,7 +59,7 @@ export class TaskAssignment extends Recipe {
   readonly #master: TaskMaster | undefined;
   readonly #worker: TaskWorker | undefined;
 
-  /** @throws RangeError unless the limits are positive integers */
+  /** @throws RangeError unless the limits are positive integers; ZooKeeperError `zookeeper.bad_path` if the id is no name of a node */
   constructor(zk: ZooKeeper, options: TaskOptions) {
     super(zk, options.path);
     const { path, id = `${hostname()}:${process.pid}`, master = true, execute } = options;
@@ -65,18 +68,29 @@ export class TaskAssignment extends Recipe {
       outstandingMax: options.outstandingMax ?? defaultTaskLimits.outstandingMax,
       attemptsMax: options.attemptsMax ?? defaultTaskLimits.attemptsMax,
       resultsKeptMax: options.resultsKeptMax ?? defaultTaskLimits.resultsKeptMax,
+      closeTimeoutMs: options.closeTimeoutMs ?? defaultTaskLimits.closeTimeoutMs,
     };
     for (const [name, value] of Object.entries(limits)) {
       if (!Number.isInteger(value) || value < 1) throw new RangeError(`${name} must be a positive integer`);
     }
-    const { slots, outstandingMax, attemptsMax, resultsKeptMax } = limits;
+    assertName(id);
+    const { slots, outstandingMax, attemptsMax, resultsKeptMax, closeTimeoutMs } = limits;
     const { onFailed = () => undefined, onSettled = () => undefined } = options;
     this.#outstandingMax = outstandingMax;
     const nodes = new TaskNodes(zk, path);
     this.#nodes = nodes;
     if (master) this.#master = new TaskMaster(zk, { path, id, nodes, attemptsMax, resultsKeptMax, onFailed });
     if (execute !== undefined) {
-      this.#worker = new TaskWorker(zk, { path, id, nodes, slots, execute, onSettled, onFailed });
+      this.#worker = new TaskWorker(zk, {
+        path,
+        id,
+        nodes,
+        slots,
+        execute,
+        closeTimeoutMs,
+        onSettled,
+        onFailed,
+      });
     }
   }
 
@@ -105,7 +119,7 @@ export class TaskAssignment extends Recipe {
   async submit(payload: unknown, options: WaitOptions & { id?: string } = {}): Promise<string> {
     this.assertStarted();
     const { id = randomUUID(), ...rest } = options;
-    if (id.includes('/')) throw new ZooKeeperError('zookeeper.bad_path', `${id} is no name of a node`);
+    assertName(id);
     const { closing, path } = this;
     await within({ ...rest, closing, path, what: () => `${id} was not taken` }, async (signal) =>
       this.#submit(id, { payload, attempts: 0 }, signal),
@@ -205,5 +219,11 @@ export class TaskAssignment extends Recipe {
         await this.zk.pauseAfter(error);
       }
     }
+  }
+}
+
+function assertName(id: string): void {
+  if (id === '' || id.includes('/')) {
+    throw new ZooKeeperError('zookeeper.bad_path', `${JSON.stringify(id)} is no name of a node`);
   }
 }

@@ -32,6 +32,7 @@ export class TaskMaster extends Recipe {
   readonly #known = new Map<string, KnownTask>();
   #watch: Watch<NodeChildren | undefined> | undefined;
   #working: Promise<void> = Promise.resolve();
+  #woken = false;
 
   constructor(zk: ZooKeeper, options: TaskMasterOptions) {
     super(zk, options.path);
@@ -98,8 +99,14 @@ export class TaskMaster extends Recipe {
     this.#watch = undefined;
   }
 
+  /** However much happens while it works, it looks once more. */
   #wake(): void {
-    this.#working = this.#working.then(async () => this.#work());
+    if (this.#woken) return;
+    this.#woken = true;
+    this.#working = this.#working.then(async () => {
+      this.#woken = false;
+      await this.#work();
+    });
   }
 
   /** Never rejects. */

@@ -7,7 +7,7 @@ import { tryClaim } from './claim.ts';
 import type { Lease } from './lease.ts';
 import { isEnd, Recipe } from './recipe.ts';
 import type { TaskNodes } from './task-nodes.ts';
-import type { KnownTask, TaskOutcome } from './task-plan.ts';
+import type { KnownTask, ResultDocument, TaskOutcome } from './task-plan.ts';
 
 /** What a worker is told of a task. */
 export interface TaskContext {
@@ -23,8 +23,11 @@ export interface TaskContext {
 /** Does a task; what it returns (JSON) is the answer, what it throws too. */
 export type Execute = (payload: unknown, context: TaskContext) => Promise<unknown>;
 
-/** Whether an answer counted. `refused`: the task had been given to somebody else. */
-export type Settlement = 'recorded' | 'refused';
+/**
+ * Whether an answer counted. `refused`: the task was not this worker's any more. `unknown`: its session ended before the servers' word came;
+ * `result` tells.
+ */
+export type Settlement = 'recorded' | 'refused' | 'unknown';
 
 export interface TaskWorkerOptions {
   path: string;
@@ -32,6 +35,8 @@ export interface TaskWorkerOptions {
   nodes: TaskNodes;
   slots: number;
   execute: Execute;
+  /** How long `close` waits for tasks that do not heed their signal. */
+  closeTimeoutMs: number;
   onSettled: (id: string, settlement: Settlement) => void;
   onFailed: (error: unknown) => void;
 }
@@ -94,8 +99,16 @@ export class TaskWorker extends Recipe {
     });
     await lease.ended;
     await watch.close();
-    // What does not heed its signal must not keep the next life of this worker waiting: its answer will be refused.
-    if (this.closing.aborted) await Promise.all(executions.values());
+    // In its next life it does not wait for what it cannot answer any more.
+    if (this.closing.aborted) await this.#finishing(executions);
+  }
+
+  /** Those that heed their signal are waited for, the others for so long; nobody takes their answers. */
+  async #finishing(executions: ReadonlyMap<string, Promise<void>>): Promise<void> {
+    const late = Promise.withResolvers<undefined>();
+    const timer = setTimeout(() => late.resolve(undefined), this.#options.closeTimeoutMs);
+    await Promise.race([Promise.all(executions.values()), late.promise]);
+    clearTimeout(timer);
   }
 
   /** Never rejects. */
@@ -123,21 +136,28 @@ export class TaskWorker extends Recipe {
   }
 
   async #settle(task: KnownTask, outcome: TaskOutcome, by: string, signal: AbortSignal): Promise<Settlement> {
-    for (let answer = outcome; ;) {
-      await this.zk.whenConnected({ signal });
-      try {
-        await this.#nodes.finish(task, { outcome: answer, by });
-        return 'recorded';
-      } catch (error) {
-        if (hasCode(error, 'zookeeper.no_node', 'zookeeper.bad_version', 'zookeeper.node_exists')) {
+    let asked = false;
+    let result: ResultDocument = { outcome, by };
+    try {
+      for (;;) {
+        await this.zk.whenConnected({ signal });
+        const fault = await this.#nodes.finish(task, result).catch((error: unknown) => error);
+        if (fault === undefined) return 'recorded';
+        if (hasCode(fault, 'zookeeper.no_node', 'zookeeper.bad_version', 'zookeeper.node_exists')) {
           // Somebody else's by now, or ours since a try whose answer was lost.
-          const result = await this.zk.retry(async () => this.#nodes.result(task.id), { signal });
-          return result?.by === by ? 'recorded' : 'refused';
+          const counted = await this.zk.retry(async () => this.#nodes.result(task.id), { signal });
+          return counted?.by === by ? 'recorded' : 'refused';
         }
-        if (isRetriable(error)) await this.zk.pauseAfter(error);
-        else if (!answer.ok || !hasCode(error, 'zookeeper.too_large')) throw error;
-        else answer = { ok: false, error: error.message };
+        if (result.outcome.ok && hasCode(fault, 'zookeeper.too_large')) {
+          result = { outcome: { ok: false, error: fault.message }, by };
+          continue;
+        }
+        asked ||= isRetriable(fault) && fault.applied === 'unknown';
+        await this.zk.pauseAfter(fault);
       }
+    } catch (error) {
+      if (asked && signal.aborted) return 'unknown';
+      throw error;
     }
   }
 }

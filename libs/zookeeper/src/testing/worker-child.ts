@@ -2,11 +2,12 @@
 import { once } from 'node:events';
 import { ZooKeeper } from '../client/zookeeper.ts';
 import { TaskAssignment } from '../recipes/task-assignment.ts';
+import type { Settlement } from '../recipes/task-worker.ts';
 
-/** What it tells its parent: a task has begun; its answer was recorded or refused. */
+/** What it tells its parent: a task has begun; what became of its answer. */
 export interface WorkerNews {
   id: string;
-  type: 'begun' | 'recorded' | 'refused';
+  type: 'begun' | Settlement;
 }
 
 const [hosts = '', path = ''] = process.argv.slice(2);

@@ -14,7 +14,16 @@ const pauseShareMin = 0.1;
 /** What of this mesh can be hurt by a signal; each once, so each is as likely. */
 export function targetsOf(processes: RunFile['processes']): Target[] {
   const has = (wanted: string) => processes.some(({ role }) => role === wanted);
-  const named: TargetKind[] = ['gateway', 'postgres', 'fleet', 'redis', 'billing', 'card-processor'];
+  const named: TargetKind[] = [
+    'gateway',
+    'postgres',
+    'fleet',
+    'redis',
+    'billing',
+    'card-processor',
+    'zookeeper',
+    'kafka',
+  ];
   const nodes = processes.filter(({ role }) => role === 'analytics');
   return [
     { target: 'coordinator' },

@@ -11,6 +11,8 @@ export const targetKinds = [
   'node',
   'fleet',
   'redis',
+  'zookeeper',
+  'kafka',
   'billing',
   'card-processor',
 ] as const;
@@ -45,7 +47,9 @@ export function findVictim(mesh: Mesh, kind: TargetKind, node: number | undefine
     case 'card-processor':
       return async () => named(mesh, kind);
     case 'billing':
-      return async () => named(mesh, replicaToHurt(mesh));
+    case 'zookeeper':
+    case 'kafka':
+      return async () => named(mesh, oneToHurt(mesh, kind));
     case 'node':
       return async () => {
         const victim = await named(mesh, `node-${node}`);
@@ -78,11 +82,11 @@ export function checkTarget(mesh: Mesh, kind: TargetKind, node: number | undefin
   if (kind === 'fleet' && !processes.some(({ role }) => role === 'fleet')) {
     throw new MeshError('usage', 'this mesh runs no fleet: start it with "mesh up --fleet"');
   }
-  const needed = ['redis', 'billing', 'card-processor'];
-  if (needed.includes(kind) && !processes.some(({ role }) => role === kind)) {
+  const part = partOf[kind];
+  if (part !== undefined && !processes.some(({ role }) => role === kind)) {
     throw new MeshError(
       'usage',
-      `this mesh runs no ${kind}: it was started without payments, could not have it, or uses one of somebody else's`,
+      `this mesh runs no ${kind}: it was started without ${part}, could not have it, or uses one of somebody else's`,
     );
   }
   if (kind === 'node' && !processes.some(({ name }) => name === `node-${node}`)) {
@@ -90,9 +94,18 @@ export function checkTarget(mesh: Mesh, kind: TargetKind, node: number | undefin
   }
 }
 
-/** The replica that was started anew least often: with kills, each in turn. */
-function replicaToHurt(mesh: Mesh): string {
-  const replicas = (mesh.run()?.processes ?? []).filter(({ role }) => role === 'billing');
+/** What need not run in every mesh, and without which `--without` it does. */
+const partOf: Partial<Record<TargetKind, string>> = {
+  redis: 'payments',
+  billing: 'payments',
+  'card-processor': 'payments',
+  zookeeper: 'coordination',
+  kafka: 'coordination',
+};
+
+/** Of several alike the one that was started anew least often: with kills, each in turn. */
+function oneToHurt(mesh: Mesh, kind: TargetKind): string {
+  const replicas = (mesh.run()?.processes ?? []).filter(({ role }) => role === kind);
   return replicas.toSorted((a, b) => a.restarts - b.restarts)[0]?.name ?? '';
 }
 

@@ -7,7 +7,7 @@ import {
   type ProcessStatus,
   type StatusDocument,
 } from '@thermomesh/contracts';
-import { probePostgres, probeRedis } from '@thermomesh/servers';
+import { probeKafka, probePostgres, probeRedis, probeZooKeeper } from '@thermomesh/servers';
 import type { MeshConfig } from '../config.ts';
 import { layoutOf, type Layout } from '../state/layout.ts';
 import {
@@ -104,8 +104,8 @@ export async function readStatus(mesh: Mesh): Promise<StatusDocument> {
     httpUrl: running ? run.httpUrl : null,
     databaseUrl: running ? run.databaseUrl : null,
     redisUrl: running ? run.redisUrl : null,
-    zookeeperHosts: null,
-    kafkaBrokers: null,
+    zookeeperHosts: (running ? run.zookeeperHosts : null) ?? null,
+    kafkaBrokers: (running ? run.kafkaBrokers : null) ?? null,
     coordinator,
     equalizerCoordinator: null,
     processes,
@@ -132,6 +132,10 @@ async function isReady(mesh: Mesh, record: ProcessRecord): Promise<boolean> {
     const password = passwordOf(mesh.run()?.redisUrl ?? null);
     return (await probeRedis(record.ports['redis'] ?? 0, password, answerTimeoutMs)) === 'ready';
   }
+  if (record.role === 'zookeeper')
+    return (await probeZooKeeper(record.ports['zookeeper'] ?? 0, answerTimeoutMs)) !== undefined;
+  if (record.role === 'kafka')
+    return (await probeKafka(record.ports['kafka'] ?? 0, answerTimeoutMs)) !== undefined;
   if (record.url === null) return record.ready;
   return mesh.http.ok(`${record.url}/readyz`);
 }

@@ -3,22 +3,31 @@ import { readNodes, readStatus, type Mesh } from './mesh.ts';
 import { until } from './until.ts';
 
 /**
- * Everybody is ready, sees everybody, and follows the highest node: nothing is left to change. A hand-over to a node that has come
+ * Everybody is ready, sees everybody, and follows the same one, which is the highest node under Bully: nothing is left to change. A hand-over to a node that has come
  * back is waited for, so that it counts for what caused it and not for what happens next.
  * @returns who coordinates then
  * @throws MeshError `mesh.timeout`
  */
 export async function untilSettled(mesh: Mesh, timeoutMs: number): Promise<{ node: number; epoch: number }> {
   const nodes = nodeCount(mesh);
-  return until({ what: 'all nodes to agree on the highest one', timeoutMs, pollMs: 100 }, async () => {
-    const answers = (await readNodes(mesh)).map(({ answer }) => answer);
-    const agree = answers.every(
-      (answer) => answer?.fit === true && answer.coordinator?.node === nodes && seesAll(answer.peers),
-    );
-    const first = answers[0]?.coordinator ?? undefined;
-    const same = answers.every((answer) => answer?.coordinator?.epoch === first?.epoch);
-    return agree && same && (await readStatus(mesh)).ready ? first : undefined;
-  });
+  // A queue prefers nobody.
+  const highestWins = mesh.run()?.election !== 'zookeeper';
+  return until(
+    { what: `all nodes to agree on ${highestWins ? 'the highest one' : 'one'}`, timeoutMs, pollMs: 100 },
+    async () => {
+      const answers = (await readNodes(mesh)).map(({ answer }) => answer);
+      const agree = answers.every(
+        (answer) =>
+          answer?.fit === true &&
+          answer.coordinator !== null &&
+          (!highestWins || answer.coordinator.node === nodes) &&
+          seesAll(answer.peers),
+      );
+      const first = answers[0]?.coordinator ?? undefined;
+      const same = answers.every((answer) => answer?.coordinator?.epoch === first?.epoch);
+      return agree && same && (await readStatus(mesh)).ready ? first : undefined;
+    },
+  );
 }
 
 const seesAll = (peers: { connected: boolean }[]) => peers.every(({ connected }) => connected);

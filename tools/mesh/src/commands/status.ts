@@ -1,5 +1,6 @@
 /** `mesh status` */
 import type { Command } from 'commander';
+import { readMembers } from '../client/members.ts';
 import { openMesh, readStatus } from '../client/mesh.ts';
 import { readView } from '../client/view.ts';
 import type { MeshConfig } from '../config.ts';
@@ -14,6 +15,7 @@ export function addStatus(program: Command, config: () => MeshConfig): void {
       `
 Exit code: 1 if the accounts do not balance (I6), 0 otherwise; "ready" tells whether everything runs.
 databaseUrl and redisUrl in the JSON document hold passwords; the table masks them. A part that is off is null.
+members are the nodes as they list themselves in ZooKeeper; null without it, and everything else is told all the same.
 
 Examples:
   mesh status
@@ -22,13 +24,13 @@ Examples:
     .action(async (options: OutputOptions) => {
       const mesh = openMesh(config(), options.name);
       if (options.json === true) {
-        const document = await readStatus(mesh);
-        printJson(document);
+        const [document, members] = await Promise.all([readStatus(mesh), readMembers(mesh)]);
+        printJson({ ...document, members });
         if (document.accounts.balanced === false) process.exitCode = 1;
         return;
       }
-      const view = await readView(mesh);
-      console.log(renderStatus(view, process.stdout.isTTY));
+      const [view, members] = await Promise.all([readView(mesh), readMembers(mesh)]);
+      console.log(renderStatus({ ...view, document: { ...view.document, members } }, process.stdout.isTTY));
       if (view.document.accounts.balanced === false) process.exitCode = 1;
     });
 }

@@ -1,5 +1,5 @@
 /** `mesh up` */
-import { Option, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { StatusDocument } from '@thermomesh/contracts';
 import { MeshError, messageOf } from '@thermomesh/runtime';
 import { openMesh, readStatus } from '../client/mesh.ts';
@@ -7,6 +7,8 @@ import type { MeshConfig } from '../config.ts';
 import { startDetached } from '../supervisor/detach.ts';
 import { runMesh, type UpOptions } from '../supervisor/run-mesh.ts';
 import { layoutOf } from '../state/layout.ts';
+import type { CoordinationSizes } from '../state/ports.ts';
+import type { ElectionStrategy, RunFile } from '../state/run-file.ts';
 import { ensureFirstApiKey, ensureSecret } from '../state/secrets.ts';
 import { describeEvent } from '../view/events.ts';
 import { showLive } from '../view/live.ts';
@@ -27,7 +29,10 @@ interface UpFlags extends OutputOptions {
   devices: number;
   nodes: number;
   proxied?: boolean;
-  without?: 'payments';
+  without?: ('payments' | 'coordination' | 'kafka')[];
+  zookeeper: CoordinationSizes['zookeeper'];
+  kafka: CoordinationSizes['kafka'];
+  election?: ElectionStrategy;
   mqttPort?: number;
   httpPort?: number;
   env?: UpOptions['extraEnv'];
@@ -37,19 +42,21 @@ interface UpFlags extends OutputOptions {
 const impatienceMs = 2_000;
 
 const help = `
-Processes are named postgres, redis, links, card-processor, billing-1, billing-2, gateway, node-1 … node-5 and
-fleet. Whatever dies is started again. What cannot be had (Redis, say) is left out, and one line says so.
+Processes are named postgres, redis, zookeeper-1 …, kafka-1 …, links, card-processor, billing-1, billing-2,
+gateway, node-1 … node-5 and fleet. Whatever dies is started again. What cannot be had (Redis, say) is left out,
+and one line says so. ZooKeeper and Kafka start beside the rest; where they must be fetched first, they come later.
 --env gives a variable to one process. Names that begin with CRASH_ reach its first start only: a
 process that is started again does not crash at the same point again.
 
-State is kept under .mesh/<name> (MESH_HOME moves .mesh). DATABASE_URL and REDIS_URL name servers to use
-instead of the mesh's own. With --json, --detach prints the status document plus "apiKey" (null
+State is kept under .mesh/<name> (MESH_HOME moves .mesh). DATABASE_URL, REDIS_URL, ZOOKEEPER_HOSTS and
+KAFKA_BROKERS name servers to use instead of the mesh's own. With --json, --detach prints the status document plus "apiKey" (null
 unless this start made the first one).
 
 Examples:
   mesh up --fleet
   mesh up --detach --name second
-  mesh up --detach --without payments      telemetry only: less memory, a quicker start
+  mesh up --detach --without payments coordination      telemetry only: less memory, a quicker start
+  mesh up --election zookeeper --zookeeper 3
   mesh up --detach --proxied      for mesh chaos --partition, --cut, --slow
   mesh up --detach --mqtt-port 1884 --http-port 8081 --env node-5:CRASH_POINT=analytics.after-commit:3`;
 
@@ -62,8 +69,17 @@ export function addUp(program: Command, config: () => MeshConfig): void {
     .option('--nodes <n>', 'analytics nodes', wholeNumber(1, 9), 5)
     .option('--proxied', 'links of the nodes go through proxies that "mesh chaos" can cut, stall and slow')
     .addOption(
-      new Option('--without <part>', 'run no Redis, card processor and billing; no checkout').choices([
-        'payments',
+      new Option(
+        '--without <part...>',
+        'payments: no Redis, card processor, billing, checkout; coordination: no ZooKeeper, no Kafka; or kafka',
+      ).choices(['payments', 'coordination', 'kafka']),
+    )
+    .addOption(sizeOption('--zookeeper <n>', 'ZooKeeper servers: 1, or an ensemble of 3 or 5', [1, 3, 5]))
+    .addOption(sizeOption('--kafka <n>', 'Kafka brokers: 1 or 3; 0: none', [1, 0, 3]))
+    .addOption(
+      new Option('--election <strategy>', 'how the nodes elect (default: ELECTION, else bully)').choices([
+        'bully',
+        'zookeeper',
       ]),
     )
     .option('--mqtt-port <port>', 'MQTT (default: 1883 for the mesh "main", else a free one)', portNumber)
@@ -73,6 +89,7 @@ export function addUp(program: Command, config: () => MeshConfig): void {
     .action(async (flags: UpFlags) => {
       if (flags.json === true && flags.detach !== true)
         throw new MeshError('usage', '--json needs --detach: a mesh in the foreground prints no document');
+      const opened = config();
       const options: UpOptions = {
         name: flags.name,
         mqttPort: flags.mqttPort,
@@ -80,13 +97,34 @@ export function addUp(program: Command, config: () => MeshConfig): void {
         nodes: flags.nodes,
         fleetDevices: flags.fleet === true ? flags.devices : 0,
         proxied: flags.proxied === true,
-        payments: flags.without !== 'payments',
+        payments: flags.without?.includes('payments') !== true,
+        ...coordinationOf(flags, opened),
         extraEnv: flags.env ?? {},
       };
       await (flags.detach === true
-        ? detached(config(), options, flags.json === true)
-        : foreground(config(), options));
+        ? detached(opened, options, flags.json === true)
+        : foreground(opened, options));
     });
+}
+
+function sizeOption(flag: string, description: string, sizes: readonly number[]): Option {
+  return new Option(flag, description).default(sizes[0]).argParser((text: string) => {
+    const size = sizes.find((each) => String(each) === text);
+    if (size === undefined) throw new InvalidArgumentError(`one of ${sizes.toSorted().join(', ')}`);
+    return size;
+  });
+}
+
+function coordinationOf(flags: UpFlags, config: MeshConfig): Pick<UpOptions, 'coordination' | 'election'> {
+  const without = flags.without ?? [];
+  const election = flags.election ?? config.election;
+  if (!without.includes('coordination')) {
+    const kafka = without.includes('kafka') ? 0 : flags.kafka;
+    return { election, coordination: { zookeeper: flags.zookeeper, kafka } };
+  }
+  if (election === 'zookeeper')
+    throw new MeshError('usage', 'the election needs ZooKeeper: leave out "--without coordination"');
+  return { election, coordination: undefined };
 }
 
 async function detached(config: MeshConfig, options: UpOptions, json: boolean): Promise<void> {
@@ -147,7 +185,8 @@ async function foreground(config: MeshConfig, options: UpOptions): Promise<void>
 
 function greeting(
   name: string,
-  mesh: Pick<StatusDocument, 'mqttUrl' | 'httpUrl' | 'databaseUrl' | 'redisUrl'>,
+  mesh: Pick<StatusDocument, 'mqttUrl' | 'httpUrl' | 'databaseUrl' | 'redisUrl'> &
+    Pick<RunFile, 'zookeeperHosts' | 'kafkaBrokers'>,
   apiKey: string | null,
 ): string[] {
   const flag = name === 'main' ? '' : ` --name ${name}`;
@@ -157,6 +196,8 @@ function greeting(
     `  httpUrl  ${mesh.httpUrl ?? '-'}`,
     `  database ${maskPassword(mesh.databaseUrl)}  (mesh status --json has the password)`,
     ...(mesh.redisUrl === null ? [] : [`  Redis    ${maskPassword(mesh.redisUrl)}  (the same)`]),
+    ...addressLine('ZooKeeper', mesh.zookeeperHosts),
+    ...addressLine('Kafka', mesh.kafkaBrokers),
     ...(apiKey === null ? [] : [`  API key  ${apiKey}  (shown once; mesh api-key create makes more)`]),
     'next, in another terminal:',
     `  npx mesh status${flag}`,
@@ -166,4 +207,8 @@ function greeting(
     `  npx mesh verify${flag}`,
     `  npx mesh down${flag}`,
   ];
+}
+
+function addressLine(what: string, address: string | null | undefined): string[] {
+  return address === null || address === undefined ? [] : [`  ${what.padEnd(8)} ${address}`];
 }

@@ -20,6 +20,9 @@ export interface Layout {
   redisPasswordFile: string;
   /** The card processor's own ledger. */
   processorDir: string;
+  /** One folder for each server in it; the same for Kafka. */
+  zookeeperDir: string;
+  kafkaDir: string;
   logsDir: string;
   ledgersDir: string;
   /** What each series of chaos left for its reader. */
@@ -57,6 +60,8 @@ export function layoutOf(home: string, name: string): Layout {
     redisDir: inside('redis'),
     redisPasswordFile: inside('redis.password'),
     processorDir: inside('card-processor'),
+    zookeeperDir: inside('zookeeper'),
+    kafkaDir: inside('kafka'),
     logsDir: inside('logs'),
     ledgersDir: inside('ledgers'),
     runsDir: inside('runs'),

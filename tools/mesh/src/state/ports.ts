@@ -1,5 +1,5 @@
 /** The ports of a mesh: chosen once, kept over restarts. */
-import { freeLastingPort } from '@thermomesh/servers';
+import { freeLastingPort, type ZooKeeperPorts } from '@thermomesh/servers';
 import { readJson, writeJson } from './files.ts';
 import type { Layout } from './layout.ts';
 
@@ -9,6 +9,8 @@ export interface MeshPorts {
   postgres: number;
   /** Left out by starts without payments. */
   payments?: PaymentPorts;
+  /** Left out by starts without ZooKeeper and Kafka. */
+  coordination?: CoordinationPorts;
   /** By node id, from 1. */
   nodes: number[];
   /** By link name, and `control` for the process that holds them; empty unless the mesh was started with proxies. */
@@ -22,12 +24,27 @@ export interface PaymentPorts {
   billing: number[];
 }
 
+export interface CoordinationPorts {
+  /** By server, from 1. */
+  zookeeper: ZooKeeperPorts[];
+  /** By broker, from 1. */
+  kafka: number[];
+}
+
+/** How many servers of each kind. */
+export interface CoordinationSizes {
+  zookeeper: 1 | 3 | 5;
+  /** 0: no Kafka. */
+  kafka: 0 | 1 | 3;
+}
+
 export interface PortWishes {
   mqtt?: number | undefined;
   http?: number | undefined;
   nodes: number;
   /** Billing replicas; 0 without payments. */
   billing: number;
+  coordination?: CoordinationSizes | undefined;
   /** Names that proxies need ports for. */
   links?: string[];
   /** The standard ports 1883 and 8080 are tried: the default mesh does. */
@@ -65,6 +82,23 @@ export async function choosePorts(
       billing.push(await pick(`billing-${index + 1}`, undefined, kept?.payments?.billing[index], undefined));
     return { redis, processor, billing };
   };
+  const pickCoordination = async (sizes: CoordinationSizes): Promise<CoordinationPorts> => {
+    const last = kept?.coordination;
+    const zookeeper: ZooKeeperPorts[] = [];
+    for (let index = 0; index < sizes.zookeeper; index += 1) {
+      const what = `zookeeper-${index + 1}`;
+      const old = last?.zookeeper[index];
+      zookeeper.push({
+        port: await pick(what, undefined, old?.port, undefined),
+        quorumPort: await pick(`the quorum of ${what}`, undefined, old?.quorumPort, undefined),
+        electionPort: await pick(`the election of ${what}`, undefined, old?.electionPort, undefined),
+      });
+    }
+    const kafka: number[] = [];
+    for (let index = 0; index < sizes.kafka; index += 1)
+      kafka.push(await pick(`kafka-${index + 1}`, undefined, last?.kafka[index], undefined));
+    return { zookeeper, kafka };
+  };
   const mqtt = await pick('MQTT', wishes.mqtt, kept?.mqtt, wishes.standard ? 1883 : undefined);
   const http = await pick('HTTP', wishes.http, kept?.http, wishes.standard ? 8080 : undefined);
   const postgres = await pick('PostgreSQL', undefined, kept?.postgres, undefined);
@@ -78,7 +112,13 @@ export async function choosePorts(
     links[link] = await pick(`the link ${link}`, undefined, kept?.links?.[link], undefined);
   }
   const payments = wishes.billing === 0 ? kept?.payments : await pickPayments(wishes.billing);
-  const ports = { mqtt, http, postgres, nodes, links, ...(payments === undefined ? {} : { payments }) };
+  const { coordination: sizes } = wishes;
+  const coordination = sizes === undefined ? kept?.coordination : await pickCoordination(sizes);
+  const ports = {
+    ...{ mqtt, http, postgres, nodes, links },
+    ...(payments === undefined ? {} : { payments }),
+    ...(coordination === undefined ? {} : { coordination }),
+  };
   writeJson(layout.portsFile, ports);
   return ports;
 }

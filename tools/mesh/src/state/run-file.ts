@@ -6,7 +6,18 @@ import { readJson, writeJson } from './files.ts';
 import type { Layout } from './layout.ts';
 
 export type ProcessRole =
-  'postgres' | 'redis' | 'links' | 'card-processor' | 'billing' | 'gateway' | 'analytics' | 'fleet';
+  | 'postgres'
+  | 'redis'
+  | 'zookeeper'
+  | 'kafka'
+  | 'links'
+  | 'card-processor'
+  | 'billing'
+  | 'gateway'
+  | 'analytics'
+  | 'fleet';
+
+export type ElectionStrategy = 'bully' | 'zookeeper';
 
 /** One process of the mesh as its supervisor sees it. */
 export interface ProcessRecord {
@@ -32,6 +43,11 @@ export interface RunFile {
   databaseUrl: string | null;
   /** With the password; null if payments are off or Redis cannot be had. */
   redisUrl: string | null;
+  /** Null if it is off or cannot be had; the same for Kafka, and until that serves. Earlier versions knew neither. */
+  zookeeperHosts?: string | null;
+  kafkaBrokers?: string | null;
+  /** How the nodes elect; earlier versions only knew Bully. */
+  election?: ElectionStrategy;
   processes: ProcessRecord[];
 }
 

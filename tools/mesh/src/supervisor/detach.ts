@@ -31,6 +31,8 @@ export async function startDetached(config: MeshConfig, layout: Layout, options:
   const env: Record<string, string> = { ...config.environment, MESH_HOME: config.home };
   if (config.databaseUrl !== undefined) env['DATABASE_URL'] = config.databaseUrl;
   if (config.redisUrl !== undefined) env['REDIS_URL'] = config.redisUrl;
+  if (config.zookeeperHosts !== undefined) env['ZOOKEEPER_HOSTS'] = config.zookeeperHosts;
+  if (config.kafkaBrokers !== undefined) env['KAFKA_BROKERS'] = config.kafkaBrokers;
   const child = spawn(
     process.execPath,
     [path.join(config.root, 'tools/mesh/src/main.ts'), ...wordsOf(options)],
@@ -66,6 +68,10 @@ function wordsOf(options: UpOptions): string[] {
   if (options.fleetDevices > 0) words.push('--fleet', '--devices', String(options.fleetDevices));
   if (options.proxied) words.push('--proxied');
   if (!options.payments) words.push('--without', 'payments');
+  const { coordination } = options;
+  if (coordination === undefined) words.push('--without', 'coordination');
+  else words.push('--zookeeper', String(coordination.zookeeper), '--kafka', String(coordination.kafka));
+  words.push('--election', options.election);
   if (options.mqttPort !== undefined) words.push('--mqtt-port', String(options.mqttPort));
   if (options.httpPort !== undefined) words.push('--http-port', String(options.httpPort));
   for (const [process, values] of Object.entries(options.extraEnv)) {

@@ -6,7 +6,8 @@ import { MeshError } from '@thermomesh/runtime';
 import type { MeshConfig } from '../config.ts';
 import { tailOf } from '../state/files.ts';
 import type { Layout } from '../state/layout.ts';
-import type { MeshPorts } from '../state/ports.ts';
+import type { CoordinationSizes, MeshPorts } from '../state/ports.ts';
+import type { ElectionStrategy } from '../state/run-file.ts';
 import { launchNode, markName } from './child.ts';
 import type { Launched } from './spec.ts';
 
@@ -22,6 +23,10 @@ export interface PlanOptions {
   proxied: boolean;
   /** Redis, the card processor and billing run, and the gateway has a checkout. */
   payments: boolean;
+  /** ZooKeeper and Kafka run. */
+  coordination?: CoordinationSizes | undefined;
+  /** Bully if left out. */
+  election?: ElectionStrategy;
   /** By process name; values over what the plan sets. */
   extraEnv: Record<string, Record<string, string>>;
   notice: (line: string) => void;

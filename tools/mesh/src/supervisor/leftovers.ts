@@ -1,16 +1,25 @@
 /** What a killed supervisor left behind, found and ended. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { identify, stopPostgres, stopRedis, type ProcessIdentity } from '@thermomesh/servers';
+import {
+  identify,
+  stopEnsemble,
+  stopKafkaCluster,
+  stopPostgres,
+  stopRedis,
+  type ProcessIdentity,
+} from '@thermomesh/servers';
 import type { Layout } from '../state/layout.ts';
 import { livingProcess, readRunFile, writeRunFile } from '../state/run-file.ts';
 import { endProcess, markName } from './child.ts';
 import type { MeshEvent } from './spec.ts';
 
 const stopTimeoutMs = 10_000;
+/** Found by their pid files, and ended in their own way. */
+const serverRoles: ReadonlySet<string> = new Set(['postgres', 'redis', 'zookeeper', 'kafka']);
 
 /**
- * Ends every process of the mesh that still lives, in order: fleet, nodes, gateway, billing, card processor, links, Redis,
- * PostgreSQL. Processes are told by pid and start time (a pid that somebody else got meanwhile is left alone), by the mark in
+ * Ends every process of the mesh that still lives, in order: fleet, nodes, gateway, billing, card processor, links, Kafka,
+ * ZooKeeper, Redis, PostgreSQL. Processes are told by pid and start time (a pid that somebody else got meanwhile is left alone), by the mark in
  * their environment, and the servers by their pid files. Only for a mesh without a supervisor.
  * @returns how many were ended
  */
@@ -19,7 +28,7 @@ export async function endLeftovers(layout: Layout, onEvent: (event: MeshEvent) =
   const found = new Map<number, { name: string; role: string; identity: ProcessIdentity }>();
   for (const record of run?.processes ?? []) {
     const identity = await livingProcess(record);
-    if (identity !== undefined && record.role !== 'postgres' && record.role !== 'redis')
+    if (identity !== undefined && !serverRoles.has(record.role))
       found.set(identity.pid, { ...record, identity });
   }
   for (const identity of await findMarked(layout.folder)) {
@@ -32,6 +41,15 @@ export async function endLeftovers(layout: Layout, onEvent: (event: MeshEvent) =
     for (const { name, identity } of group) onEvent({ event: 'leftover.ended', name, pid: identity.pid });
   }
   let ended = found.size;
+  for (const [what, stop] of [
+    ['Kafka', async () => stopKafkaCluster(layout.kafkaDir)],
+    ['ZooKeeper', async () => stopEnsemble(layout.zookeeperDir)],
+  ] as const) {
+    const stopped = await stop();
+    if (stopped > 0)
+      onEvent({ event: 'notice', text: `${what} that an earlier start left behind was stopped` });
+    ended += stopped;
+  }
   if (await stopRedis(layout.redisDir)) {
     onEvent({ event: 'notice', text: 'Redis that an earlier start left behind was stopped' });
     ended += 1;

@@ -6,6 +6,8 @@ import type { Layout } from '../state/layout.ts';
 import { launchNode } from './child.ts';
 import { linkPort, linkSpecs, nodeAddresses } from './addresses.ts';
 import { environmentOf, host, launchService, runMigrations, type PlanOptions } from './launching.ts';
+import { analyticsPath } from '../state/znodes.ts';
+import { planCoordination } from './coordination-plan.ts';
 import { planPayments, type PaymentsPlan } from './payments-plan.ts';
 import type { ProcessSpec } from './spec.ts';
 import type { Stage } from './supervisor.ts';
@@ -20,6 +22,9 @@ export interface MeshPlan {
   databaseUrl(): string | null;
   /** Null without payments, until Redis has started for the first time, and if it cannot be had. */
   redisUrl(): string | null;
+  /** Null without coordination, and if ZooKeeper cannot be had; the same for Kafka, and until that serves. */
+  zookeeperHosts(): string | null;
+  kafkaBrokers(): string | null;
   /** Names of all processes. */
   names: string[];
 }
@@ -47,7 +52,11 @@ export function planMesh(options: PlanOptions): MeshPlan {
   const ownDatabase = config.databaseUrl === undefined;
   const own = ownDatabase ? [postgresSpec(options, (url) => (databaseUrl = url))] : [];
   const payments = options.payments ? planPayments(options, () => databaseUrl ?? '') : undefined;
+  const { coordination: sizes } = options;
+  const coordination = sizes === undefined ? undefined : planCoordination(options, sizes);
+  const zookeeperHosts = () => coordination?.zookeeperHosts() ?? null;
   const stages: Stage[] = [
+    ...(coordination?.stages ?? []),
     ...(payments === undefined ? [] : [payments.redis]),
     {
       specs: options.proxied ? [...own, linksSpec(options)] : own,
@@ -58,7 +67,10 @@ export function planMesh(options: PlanOptions): MeshPlan {
     { specs: [gatewaySpec(options, urls, payments)] },
     {
       specs: ports.nodes.map((port, index) =>
-        nodeSpec(options, urls, index + 1, port, () => databaseUrl ?? ''),
+        nodeSpec(options, urls, index + 1, port, () => ({
+          database: databaseUrl ?? '',
+          zookeeper: zookeeperHosts(),
+        })),
       ),
     },
   ];
@@ -69,6 +81,8 @@ export function planMesh(options: PlanOptions): MeshPlan {
     httpUrl: urls.http,
     databaseUrl: () => databaseUrl,
     redisUrl: () => payments?.redisUrl() ?? null,
+    zookeeperHosts,
+    kafkaBrokers: () => coordination?.kafkaBrokers() ?? null,
     names: stages.flatMap(({ specs }) => specs.map(({ name }) => name)),
   };
 }
@@ -100,17 +114,24 @@ function nodeSpec(
   urls: Urls,
   id: number,
   port: number,
-  databaseUrl: () => string,
+  servers: () => { database: string; zookeeper: string | null },
 ): ProcessSpec {
   const { layout } = options;
   const name = `node-${id}`;
   const url = `http://${host}:${port}`;
-  const own = () => ({
-    ...commonEnv(layout),
-    NODE_ID: String(id),
-    ...nodeAddresses(options, id, { ...urls, database: databaseUrl() }),
-    HTTP_PORT: String(port),
-  });
+  const own = () => {
+    const { database, zookeeper } = servers();
+    return {
+      ...commonEnv(layout),
+      NODE_ID: String(id),
+      ...nodeAddresses(options, id, { ...urls, database }),
+      HTTP_PORT: String(port),
+      ELECTION: options.election ?? 'bully',
+      ...(zookeeper === null
+        ? {}
+        : { ZOOKEEPER_HOSTS: zookeeper, ZOOKEEPER_PATH: analyticsPath(options.name) }),
+    };
+  };
   const script = 'services/analytics/src/main.ts';
   return {
     name,

@@ -6,8 +6,14 @@ import { openMesh, readCoordinator } from '../client/mesh.ts';
 import type { MeshConfig } from '../config.ts';
 import { isHeld, releaseAll } from '../state/holds.ts';
 import { layoutOf, type Layout } from '../state/layout.ts';
-import { choosePorts } from '../state/ports.ts';
-import { lockSupervisor, writeRunFile, type ProcessRecord, type RunFile } from '../state/run-file.ts';
+import { choosePorts, type CoordinationSizes } from '../state/ports.ts';
+import {
+  lockSupervisor,
+  writeRunFile,
+  type ElectionStrategy,
+  type ProcessRecord,
+  type RunFile,
+} from '../state/run-file.ts';
 import { ensurePaymentSecrets, ensureSecret } from '../state/secrets.ts';
 import { rotateLog } from './child.ts';
 import { endLeftovers } from './leftovers.ts';
@@ -29,6 +35,9 @@ export interface UpOptions {
   proxied: boolean;
   /** Redis, the card processor and billing run, and the gateway has a checkout. */
   payments: boolean;
+  /** ZooKeeper and Kafka run; undefined: neither does. */
+  coordination: CoordinationSizes | undefined;
+  election: ElectionStrategy;
   /** By process name, from `--env`. */
   extraEnv: Record<string, Record<string, string>>;
 }
@@ -70,7 +79,7 @@ export async function runMesh(
     await endLeftovers(layout, tell);
     releaseAll(layout);
     const plan = await makePlan(config, options, layout, tell);
-    return await supervise(config, options.name, layout, plan, tell, abort, unlock);
+    return await supervise(config, options, layout, plan, tell, abort, unlock);
   } catch (error) {
     unlock();
     throw error;
@@ -87,7 +96,8 @@ async function makePlan(
   const { mqttPort: mqtt, httpPort: http, nodes, name } = options;
   const links = options.proxied ? [controlName, ...linkNames(nodes)] : [];
   const billing = options.payments ? billingReplicas : 0;
-  const wishes = { mqtt, http, nodes, links, billing, standard: name === 'main' };
+  const { coordination } = options;
+  const wishes = { mqtt, http, nodes, links, billing, coordination, standard: name === 'main' };
   const ports = await choosePorts(layout, wishes, notice);
   const plan = planMesh({ ...options, config, layout, ports, notice });
   const unknown = Object.keys(options.extraEnv).filter((process) => !plan.names.includes(process));
@@ -102,7 +112,7 @@ async function makePlan(
 
 async function supervise(
   config: MeshConfig,
-  name: string,
+  { name, election }: UpOptions,
   layout: Layout,
   plan: MeshPlan,
   tell: Tell,
@@ -122,6 +132,9 @@ async function supervise(
     httpUrl,
     databaseUrl: plan.databaseUrl(),
     redisUrl: plan.redisUrl(),
+    zookeeperHosts: plan.zookeeperHosts(),
+    kafkaBrokers: plan.kafkaBrokers(),
+    election,
     processes,
   });
   const supervisor = createSupervisor(plan.stages, {

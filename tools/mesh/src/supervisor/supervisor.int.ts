@@ -40,7 +40,12 @@ after(() => {
 const within = (what: string) => ({ what, timeoutMs: 20_000 });
 const linesOf = (diary: string) => (existsSync(diary) ? readFileSync(diary, 'utf8').trim().split('\n') : []);
 
-function supervise(layout: Layout, stages: Parameters<typeof createSupervisor>[0], last?: string) {
+function supervise(
+  layout: Layout,
+  stages: Parameters<typeof createSupervisor>[0],
+  last?: string,
+  lateWaitMaxMs = 20_000,
+) {
   const events: MeshEvent[] = [];
   let processes: ProcessRecord[] = [];
   const supervisor = createSupervisor(stages, {
@@ -48,6 +53,7 @@ function supervise(layout: Layout, stages: Parameters<typeof createSupervisor>[0
     onChange: (records) => (processes = records),
     isHeld: (name) => isHeld(layout, name),
     lastOf: async () => last,
+    lateWaitMaxMs,
   });
   return { supervisor, events, processes: () => processes };
 }
@@ -112,6 +118,31 @@ describe('supervisor', () => {
     );
     await supervisor.stop();
     assert.equal(linesOf(diary).at(-1)?.trim(), 'stop gateway');
+  });
+
+  it('a-late-part-is-waited-for-only-so-long-and-listed-once-it-is-ready-and-stopping-does-not-wait-for-it', async () => {
+    const { layout, diary } = newHome();
+    const fetched = Promise.withResolvers<undefined>();
+    const before = () => fetched.promise;
+    const late = (name: string, more = {}) => ({
+      ...{ specs: [fakeSpec(layout, diary, name)], part: name, late: true },
+      ...more,
+    });
+    const { supervisor } = supervise(
+      layout,
+      [late('kafka-1', { before }), late('zookeeper-1', { before: () => new Promise(() => undefined) })],
+      undefined,
+      1,
+    );
+    await supervisor.start();
+    assert.deepEqual(supervisor.processes(), []);
+    fetched.resolve(undefined);
+    await identityOf(supervisor, 'kafka-1');
+    assert.deepEqual(
+      supervisor.processes().map(({ name }) => name),
+      ['kafka-1'],
+    );
+    await supervisor.stop();
   });
 
   it('the-stages-that-follow-do-not-wait-for-a-part', async () => {

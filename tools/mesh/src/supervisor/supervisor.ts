@@ -13,6 +13,8 @@ export interface Stage {
   after?: () => Promise<void>;
   /** The mesh can do without it: it starts beside the stages that follow, and if it fails only this part, so called, is off. */
   part?: string;
+  /** A part that the start waits for only so long: it may have to be fetched first. Until it is ready nobody counts on it. */
+  late?: boolean;
 }
 
 export interface SupervisorHooks {
@@ -22,6 +24,8 @@ export interface SupervisorHooks {
   isHeld: (name: string) => boolean;
   /** Which process of a stage ends last (the coordinator hands over to nobody then). */
   lastOf?: () => Promise<string | undefined>;
+  /** How long the start waits for late parts. */
+  lateWaitMaxMs?: number;
 }
 
 export interface Supervisor {
@@ -37,7 +41,12 @@ interface KeptStage {
   stage: Stage;
   kept: KeptProcess[];
   off: boolean;
+  /** What is late is listed once it has been ready. */
+  listed: boolean;
 }
+
+/** What is on the machine already is there within seconds; what is fetched takes minutes. */
+const lateWaitMaxMs = 20_000;
 
 export function createSupervisor(stages: Stage[], hooks: SupervisorHooks): Supervisor {
   const all: KeptStage[] = stages.map((stage) => ({
@@ -46,13 +55,16 @@ export function createSupervisor(stages: Stage[], hooks: SupervisorHooks): Super
       keep(spec, { onEvent: hooks.onEvent, isHeld: hooks.isHeld, onChange: changed }),
     ),
     off: false,
+    listed: stage.late !== true,
   }));
   const begun: KeptStage[] = [];
   let stopped: Promise<void> | undefined;
   let stopAsked = false;
 
   function processes(): ProcessRecord[] {
-    return all.flatMap(({ off, kept }) => (off ? [] : kept.map(({ record }) => ({ ...record }))));
+    return all.flatMap(({ off, listed, kept }) =>
+      off || !listed ? [] : kept.map(({ record }) => ({ ...record })),
+    );
   }
 
   function changed(): void {
@@ -69,6 +81,8 @@ export function createSupervisor(stages: Stage[], hooks: SupervisorHooks): Super
   async function beginPart(one: KeptStage, part: string): Promise<void> {
     try {
       await begin(one);
+      one.listed = true;
+      changed();
     } catch (error) {
       if (stopAsked) return;
       one.off = true;
@@ -90,14 +104,16 @@ export function createSupervisor(stages: Stage[], hooks: SupervisorHooks): Super
     processes,
     async start() {
       const parts: Promise<void>[] = [];
+      const late: Promise<void>[] = [];
       for (const one of all) {
         if (stopAsked) break;
         begun.push(one);
         const { part } = one.stage;
         if (part === undefined) await begin(one);
-        else parts.push(beginPart(one, part));
+        else (one.stage.late === true ? late : parts).push(beginPart(one, part));
       }
       await Promise.all(parts);
+      await atMost(hooks.lateWaitMaxMs ?? lateWaitMaxMs, Promise.all(late));
     },
     stop() {
       stopAsked = true;
@@ -105,4 +121,12 @@ export function createSupervisor(stages: Stage[], hooks: SupervisorHooks): Super
       return stopped;
     },
   };
+}
+
+/** Returns when `work` is done, or after so long. */
+async function atMost(waitMaxMs: number, work: Promise<unknown>): Promise<void> {
+  const { promise: late, resolve } = Promise.withResolvers<undefined>();
+  const timer = setTimeout(() => resolve(undefined), waitMaxMs);
+  await Promise.race([work, late]);
+  clearTimeout(timer);
 }

@@ -38,6 +38,16 @@ export function renderAccounts(accounts: Accounts): string {
   return `accounts (I6): ${verdict}: ${sum} (in flight at most ${show(inFlight)})`;
 }
 
+/** One line, if ZooKeeper was asked and has answered. */
+function renderMembers(members: StatusDocument['members']): string[] {
+  if (members === null || members === undefined) return [];
+  const each = members.map(({ node, fit, leads }) => {
+    const said = [fit ? 'fit' : 'unfit', ...(leads === null ? [] : [`leads epoch ${leads}`])];
+    return `node ${node} (${said.join(', ')})`;
+  });
+  return [`members (ZooKeeper): ${each.length === 0 ? 'none' : each.join(', ')}`];
+}
+
 /** Everything that `mesh status` says. */
 export function renderStatus(view: StatusView, colours: boolean): string {
   const { document } = view;
@@ -46,7 +56,11 @@ export function renderStatus(view: StatusView, colours: boolean): string {
     `mesh ${document.name}: ${document.ready ? 'ready' : 'not ready'}`,
     `coordinator: ${coordinator === null ? 'none' : `node ${coordinator.node}, epoch ${coordinator.epoch}`}`,
     `MQTT ${show(document.mqttUrl)}   HTTP ${show(document.httpUrl)}   SQL ${maskPassword(document.databaseUrl)}   Redis ${maskPassword(document.redisUrl)}`,
+    ...(document.zookeeperHosts === null && document.kafkaBrokers === null
+      ? []
+      : [`ZooKeeper ${show(document.zookeeperHosts)}   Kafka ${show(document.kafkaBrokers)}`]),
     ...(document.processes.length === 0 ? [] : [renderProcesses(view, colours)]),
+    ...renderMembers(document.members),
     renderAccounts(document.accounts),
   ].join('\n');
 }

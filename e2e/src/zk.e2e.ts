@@ -1,0 +1,233 @@
+import assert from 'node:assert/strict';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import {
+  HerdDocument,
+  PhilosophersDocument,
+  ZkChangeDocument,
+  ZkEventDocument,
+  ZkKafkaDocument,
+  ZkNodeDocument,
+  ZkStatDocument,
+  ZkTreeDocument,
+} from '@thermomesh/contracts';
+import { until } from '@thermomesh/mesh';
+import { testKafka, type TestKafka } from '@thermomesh/servers';
+import type { Static, TSchema } from 'typebox';
+import { Check, Errors } from 'typebox/value';
+import { waitMs } from './support.ts';
+
+const bin = path.resolve(import.meta.dirname, '../../tools/mesh/bin/mesh.mjs');
+let kafka: TestKafka;
+let home: string;
+
+before(async () => {
+  home = mkdtempSync(path.join(os.tmpdir(), 'thermomesh-zk-cli-'));
+  // A dead broker's registration goes with its session: the shorter, the sooner.
+  kafka = await testKafka({ settings: { 'zookeeper.session.timeout.ms': '3000' } });
+});
+after(async () => {
+  await kafka.remove();
+  rmSync(home, { recursive: true, force: true });
+});
+
+const env = () => ({
+  ...process.env,
+  ...{ MESH_HOME: home, DATABASE_URL: '', REDIS_URL: '', KAFKA_BROKERS: '' },
+  ZOOKEEPER_HOSTS: kafka.zookeeper.hosts,
+  // Some twenty processes load the same modules.
+  NODE_COMPILE_CACHE: path.join(home, 'compile-cache'),
+});
+
+interface Outcome {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+async function mesh(...words: string[]): Promise<Outcome> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [bin, ...words], { env: env(), timeout: waitMs }, (error, stdout, stderr) =>
+      resolve({ code: error === null ? 0 : Number(error.code ?? -1), stdout, stderr }),
+    );
+  });
+}
+
+function checked<S extends TSchema>(schema: S, text: string): Static<S> {
+  const document: unknown = JSON.parse(text);
+  assert.ok(Check(schema, document), JSON.stringify([...Errors(schema, document)].slice(0, 3)));
+  return document;
+}
+
+/** Runs `mesh … --json`, which must succeed with the one document on stdout. */
+async function json<S extends TSchema>(schema: S, ...words: string[]): Promise<Static<S>> {
+  const { code, stdout, stderr } = await mesh(...words, '--json');
+  assert.equal(code, 0, stderr);
+  return checked(schema, stdout);
+}
+
+/** Runs `mesh …`, which must fail with that code and one line that says why, and nothing on stdout. */
+async function refused(code: number, why: RegExp, ...words: string[]): Promise<void> {
+  const outcome = await mesh(...words);
+  assert.equal(outcome.code, code, outcome.stderr);
+  assert.match(outcome.stderr, why);
+  assert.equal(outcome.stderr.trim().split('\n').length, 1, outcome.stderr);
+  assert.equal(outcome.stdout, '');
+}
+
+interface Stream<D> {
+  child: ChildProcess;
+  documents: D[];
+  /** The exit code. */
+  ended: Promise<number | null>;
+}
+
+/** Runs `mesh … --json` and collects one document a line. */
+function follow<S extends TSchema>(schema: S, ...words: string[]): Stream<Static<S>> {
+  const child = spawn(process.execPath, [bin, ...words, '--json'], {
+    env: env(),
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const documents: Static<S>[] = [];
+  let rest = '';
+  child.stdout.on('data', (bytes: Buffer) => {
+    const lines = (rest + bytes.toString()).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) documents.push(checked(schema, line));
+  });
+  const ended = new Promise<number | null>((resolve) => child.once('close', (code) => resolve(code)));
+  return { child, documents, ended };
+}
+
+const seen = async (what: string, holds: () => boolean) =>
+  until({ what, timeoutMs: waitMs }, async () => holds());
+
+describe('mesh zk and the demonstrations', { concurrency: true }, () => {
+  it('a-write-against-an-old-version-is-refused and says what is there now; a watch sees each change', async () => {
+    const node = '/e2e/settings/batch';
+    const watch = follow(ZkEventDocument, 'zk', 'watch', node, '--count', '4', '--format', 'json');
+    await seen('the watch to stand', () => watch.documents.length === 1);
+    const made = await json(
+      ZkChangeDocument,
+      ...['zk', 'create', node, '{"rows": 1}', '--parents', '--format', 'json'],
+    );
+    assert.deepEqual(made, { action: 'create', path: node, version: 0, nodes: 1 });
+    await seen('the creation', () => watch.documents.length === 2);
+    const set = await json(ZkChangeDocument, 'zk', 'set', node, '{"rows":2}', '--version', '0');
+    assert.equal(set.version, 1);
+    await seen('the change', () => watch.documents.length === 3);
+
+    const big = path.join(home, 'big');
+    writeFileSync(big, Buffer.alloc(70_000));
+    await Promise.all([
+      refused(1, /version 1 now, not 0: .*--version 1$/m, 'zk', 'set', node, 'x', '--version', '0'),
+      refused(1, /68\.4 KiB are more than the 64\.0 KiB/, 'zk', 'set', node, '--file', big),
+      refused(1, /has children: --recursive/, 'zk', 'delete', '/e2e/settings'),
+    ]);
+    const tree = await json(ZkTreeDocument, 'zk', 'tree', '/e2e/settings');
+    assert.deepEqual(
+      tree.nodes.map((each) => [each.path, each.children]),
+      [
+        ['/e2e/settings', 1],
+        [node, 0],
+      ],
+    );
+    const gone = await json(ZkChangeDocument, 'zk', 'delete', '/e2e/settings', '--recursive');
+    assert.deepEqual([gone.version, gone.nodes], [null, 2]);
+    assert.equal(await watch.ended, 0);
+    assert.deepEqual(
+      watch.documents.map(({ event, version, data }) => ({ event, version, data })),
+      [
+        { event: 'absent', version: null, data: null },
+        { event: 'created', version: 0, data: { rows: 1 } },
+        { event: 'changed', version: 1, data: { rows: 2 } },
+        { event: 'deleted', version: null, data: null },
+      ],
+    );
+  });
+
+  it('a-private-node-opens-to-its-secret-only, which no command line holds', async () => {
+    const secretFile = path.join(home, 'me.secret');
+    writeFileSync(secretFile, 'me:a-secret-of-mine\n', { mode: 0o600 });
+    const auth = ['--auth', secretFile];
+    await json(ZkChangeDocument, 'zk', 'create', '/e2e-private', 'hush', '--acl', 'private', ...auth);
+    const [, open, { acl }] = await Promise.all([
+      refused(1, /\/e2e-private is not open to you.*--auth/, 'zk', 'get', '/e2e-private'),
+      json(ZkNodeDocument, 'zk', 'get', '/e2e-private', ...auth),
+      json(ZkStatDocument, 'zk', 'stat', '/e2e-private', ...auth),
+    ]);
+    assert.deepEqual([open.data, open.stat.version, open.stat.ephemeralOwner], ['hush', 0, null]);
+    assert.deepEqual(
+      acl?.map(({ scheme, permissions }) => [scheme, permissions.length]),
+      [['digest', 5]],
+    );
+  });
+
+  it('herd: a dead leader wakes one of the candidates, or all of them', async () => {
+    const herd = await json(HerdDocument, 'demo', 'herd', '--nodes', '8', '--kills', '2');
+    const [free, simple] = herd.arms;
+    assert.ok(herd.ok && free !== undefined && simple !== undefined, JSON.stringify(herd));
+    assert.deepEqual([free.leaders, simple.leaders], [3, 3]);
+    // A connection that breaks by itself wakes whom it hits: none does here, on a sound machine.
+    assert.ok(free.wakeUps <= 2 + free.breaks);
+    assert.ok(simple.wakeUps >= 7 + 6);
+    assert.ok(simple.requests > free.requests);
+  });
+
+  it('philosophers: the naive order deadlocks until one dies; ours never do, nobody starves, no fork is held by two', async () => {
+    const table = await json(PhilosophersDocument, 'demo', 'philosophers', '--seconds', '1');
+    assert.ok(table.ok, JSON.stringify(table));
+    const [naive, ...ours] = table.arms;
+    assert.equal(new Set(naive?.deadlock?.cycle).size, 5);
+    assert.ok((naive?.deadlock?.mealsAfter ?? 0) >= 4);
+    assert.deepEqual(
+      ours.map(({ name, deadlock, starved, record }) => [name, deadlock, starved, record.violations]),
+      [
+        ['ordered', null, 0, 0],
+        ['semaphore', null, 0, 0],
+      ],
+    );
+    assert.ok(ours.every(({ record, meals }) => meals.length === 5 && record.acts >= 4 * 5));
+  });
+
+  it('zk kafka: a topic comes, the only broker is killed, and what it leaves behind is shown', async () => {
+    const watch = follow(ZkKafkaDocument, 'zk', 'kafka', '--watch');
+    const last = () => watch.documents.at(-1);
+    await seen(
+      'the broker and the controller',
+      () => last()?.brokers[0]?.id === 1 && last()?.controller === 1,
+    );
+    // As Kafka's own tools did it while they spoke to ZooKeeper.
+    const topic = '{"version":1,"partitions":{"0":[1],"1":[1]}}';
+    await json(ZkChangeDocument, 'zk', 'create', '/brokers/topics/e2e-topic', topic);
+    const partitions = () => last()?.topics.find(({ name }) => name === 'e2e-topic')?.partitions ?? [];
+    await seen('two leaders', () => partitions().filter(({ leaderAlive }) => leaderAlive).length === 2);
+    assert.deepEqual(
+      partitions().map(({ leader, leaderEpoch, inSync, underReplicated }) => ({
+        ...{ leader, leaderEpoch, inSync, underReplicated },
+      })),
+      [0, 1].map(() => ({ leader: 1, leaderEpoch: 0, inSync: [1], underReplicated: false })),
+    );
+
+    await kafka.members[0]?.kill();
+    await seen('the death', () => last()?.brokers.length === 0 && last()?.controller === null);
+    const changes = watch.documents.flatMap((document) => document.changes);
+    for (const change of ['topic e2e-topic is there', 'broker 1 is gone', 'controller 1 → none'])
+      assert.ok(changes.includes(change), changes.join('; '));
+    const now = await json(ZkKafkaDocument, 'zk', 'kafka');
+    assert.deepEqual([now.brokers, now.controller, now.controllerEpoch, now.changes], [[], null, 1, []]);
+    const left = now.topics.find(({ name }) => name === 'e2e-topic')?.partitions;
+    assert.deepEqual(
+      left?.map(({ leaderAlive, underReplicated }) => [leaderAlive, underReplicated]),
+      [
+        [false, true],
+        [false, true],
+      ],
+    );
+    watch.child.kill('SIGINT');
+    assert.equal(await watch.ended, 0);
+  });
+});

@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, describe, it } from 'node:test';
+import { parseSchedule, startMesh, until, type MeshHandle } from '@thermomesh/mesh';
+import type { ChaosDocument } from '@thermomesh/contracts';
+import { waitMs } from './support.ts';
+
+/** The coordinator killed, frozen for longer than its session or lease lasts, and ended in order, each under load. */
+const blows = parseSchedule(
+  JSON.stringify([
+    { atMs: 0, target: 'coordinator', signal: 'KILL' },
+    { atMs: 0, target: 'coordinator', signal: 'KILL' },
+    { atMs: 0, target: 'coordinator', signal: 'STOP', pauseMs: 6_000 },
+    { atMs: 0, target: 'coordinator', signal: 'TERM' },
+  ]),
+);
+const load = { devices: 20, rate: 300 };
+
+function assertWhole(document: ChaosDocument, rounds: number): void {
+  assert.ok(document.ok, JSON.stringify(document, undefined, 1));
+  assert.equal(document.rounds, rounds);
+  assert.deepEqual([document.lost, document.duplicated, document.corrupted], [0, 0, 0]);
+}
+
+for (const election of ['zookeeper', 'bully'] as const) {
+  describe(`the coordinator, elected by ${election}`, () => {
+    let mesh: MeshHandle;
+    before(async () => {
+      mesh = await startMesh({ nodes: 3, election, proxied: election === 'zookeeper' });
+    });
+    after(async () => mesh.remove());
+
+    it('killed, frozen and woken, ended in order, under load: somebody else goes on, nothing is lost or stored twice', async (t) => {
+      const document = await mesh.chaos({ target: 'schedule', steps: blows, load });
+      assertWhole(document, blows.length);
+      assert.equal(document.failoverMs?.n, 3);
+      assert.equal(document.handOverMs?.n, 1);
+      assert.deepEqual(
+        document.rules.map(({ id, ok }) => [id, ok]),
+        [['hand-over-redelivers-nothing', true]],
+      );
+      const ms = (value: number | null | undefined) => `${Math.round(value ?? NaN)} ms`;
+      const { failoverMs, handOverMs } = document;
+      t.diagnostic(
+        `${election}: failover p50 ${ms(failoverMs?.p50)}, max ${ms(failoverMs?.max)}; hand-over ${ms(handOverMs?.max)}`,
+      );
+    });
+
+    if (election === 'bully') return;
+
+    it('cut from PostgreSQL alone, it yields to the next in the queue: one side drains, at most one epoch for the cut and one for the heal', async () => {
+      const steps = parseSchedule(JSON.stringify([{ atMs: 0, cut: 'coordinator:postgres', pauseMs: 5_000 }]));
+      const document = await mesh.chaos({ target: 'schedule', steps, load });
+      assertWhole(document, 1);
+      assert.deepEqual(
+        document.rules.map(({ id, ok }) => [id, ok]),
+        ['one-side-drains', 'drain-goes-on', 'one-epoch-per-cut', 'one-epoch-per-heal'].map((id) => [
+          id,
+          true,
+        ]),
+      );
+    });
+
+    it('its ZooKeeper killed and started again, and frozen, under load: the drain goes on when it is back', async () => {
+      const steps = parseSchedule(
+        JSON.stringify([
+          { atMs: 0, target: 'zookeeper', signal: 'KILL' },
+          { atMs: 0, target: 'zookeeper', signal: 'STOP', pauseMs: 4_000 },
+        ]),
+      );
+      assertWhole(await mesh.chaos({ target: 'schedule', steps, load }), steps.length);
+    });
+
+    it('without ZooKeeper nobody coordinates and nothing is lost; a node that starts meanwhile says why, and joins', async () => {
+      const { epoch } = await mesh.coordinator();
+      mesh.hold('zookeeper-1');
+      await mesh.kill('zookeeper-1');
+      const down = async (): Promise<boolean> => (await mesh.status()).coordinator === null;
+      await until({ what: 'nobody to coordinate', timeoutMs: waitMs }, down);
+      await mesh.kill('node-1');
+      const running = mesh.startLoad({ devices: 10, rate: 200, seconds: 2 });
+      await running.finished;
+      await until({ what: 'node 1 to say why', timeoutMs: waitMs }, async () =>
+        /election\.source_unreachable.*has answered yet/.test(readFileSync(mesh.logFile('node-1'), 'utf8')),
+      );
+      const { counters } = await mesh.broker();
+      assert.ok(counters.buffered >= 400, `${counters.buffered} buffered`);
+      mesh.release('zookeeper-1');
+      const { document } = await mesh.judgeLoad(running);
+      assert.deepEqual([document.stored, document.lost, document.duplicated], [document.sent, 0, 0]);
+      assert.ok((await mesh.coordinator(epoch)).epoch > epoch);
+      const verdict = await mesh.verify();
+      assert.ok(verdict.ok, JSON.stringify(verdict));
+    });
+  });
+}

@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { leaderSourceConformance } from '@thermomesh/election/conformance/leader-source';
+import type { GroupWord, NodeId } from '@thermomesh/election';
+import { openLink, passing, type Link } from '@thermomesh/links';
+import { testZooKeeper, type TestEnsemble } from '@thermomesh/servers';
+import { createZooKeeperLeaderSource } from './index.ts';
+
+const sessionTimeoutMs = 1_000;
+
+let server: TestEnsemble;
+let groups = 0;
+before(async () => {
+  server = await testZooKeeper({ tickTimeMs: 100 });
+});
+after(async () => server.remove());
+
+leaderSourceConformance('ZooKeeper', () => {
+  groups += 1;
+  const path = `/conformance/group-${groups}`;
+  const links = new Map<NodeId, Promise<Link>>();
+  /** The way of that node to the server. */
+  const linkOf = (id: NodeId) => {
+    const target = { host: '127.0.0.1', port: Number(server.hosts.split(':')[1]) };
+    const link = links.get(id) ?? openLink({ name: `node-${id}`, port: 0, target });
+    links.set(id, link);
+    return link;
+  };
+  return {
+    source: async (nodeId) => {
+      const { port } = await linkOf(nodeId);
+      return createZooKeeperLeaderSource({ nodeId, hosts: `127.0.0.1:${port}`, path, sessionTimeoutMs });
+    },
+    cut: async (id) => (await linkOf(id)).set({ ...passing, state: 'cut' }),
+    heal: async (id) => (await linkOf(id)).set(passing),
+    close: async () => {
+      for (const link of links.values()) await (await link).close();
+    },
+  };
+});
+
+describe('a server that is killed and started again', () => {
+  it('suspends the first, which is confirmed or followed, and every word is there again', async () => {
+    const words = new Map<NodeId, Readonly<Record<NodeId, GroupWord>>>();
+    const log: string[] = [];
+    const own = await testZooKeeper({ tickTimeMs: 100 });
+    const sources = [1, 2].map((nodeId) => {
+      const { hosts } = own;
+      return createZooKeeperLeaderSource({ nodeId, hosts, path: '/killed', sessionTimeoutMs });
+    });
+    try {
+      for (const [index, source] of sources.entries()) {
+        const id = index + 1;
+        await source.start({
+          onFirst: (first) => log.push(`${id} ${first ? 'first' : 'not first'}`),
+          onGroup: (others) => words.set(id, others),
+          onGivenBack: () => undefined,
+          onReachable: () => undefined,
+          onFault: (error) => log.push(String(error)),
+        });
+        source.stand(true);
+        source.say({ fit: true, leads: id });
+      }
+      const settled = async () => {
+        while (words.get(1)?.[2]?.leads !== 2 || words.get(2)?.[1]?.leads !== 1) await tick();
+      };
+      await settled();
+      while (log.length === 0) await tick();
+      const [member] = own.members;
+      assert.ok(member);
+      await member.kill();
+      while (!log.at(-1)?.endsWith('not first')) await tick();
+      words.clear();
+      await member.restart();
+      await settled();
+      while (log.at(-1)?.endsWith('not first')) await tick();
+      assert.deepEqual(
+        log.map((line) => line.slice(2)),
+        ['first', 'not first', 'first'],
+      );
+    } finally {
+      await Promise.all(sources.map((source) => source.stop()));
+      await own.remove();
+    }
+  });
+});
+
+const tick = () => new Promise((resolve) => setTimeout(resolve, 5));

@@ -1,0 +1,17 @@
+/** The analytics nodes as they have listed themselves in ZooKeeper. */
+import type { GroupMember } from '@thermomesh/contracts';
+import { readElectionGroup } from '@thermomesh/zookeeper-election';
+import { analyticsPath } from '../state/znodes.ts';
+import { answerTimeoutMs } from './http.ts';
+import type { Mesh } from './mesh.ts';
+
+/** Null if the mesh has no ZooKeeper, or that does not answer in time: everything else works without. */
+export async function readMembers(mesh: Mesh): Promise<GroupMember[] | null> {
+  const run = mesh.run();
+  const hosts = run?.state === 'stopped' ? null : run?.zookeeperHosts;
+  if (hosts === null || hosts === undefined) return null;
+  const group = { hosts, path: analyticsPath(mesh.name), timeoutMs: answerTimeoutMs };
+  const members = await readElectionGroup(group);
+  if (members === undefined) return null;
+  return members.map(({ nodeId: node, url = null, fit, leads }) => ({ node, url, fit, leads }));
+}

@@ -1,0 +1,11 @@
+/** Where a mesh keeps what in ZooKeeper: a server that several meshes share keeps them apart. */
+
+/** The group of the analytics nodes: its members, and the queue of its election. */
+export function analyticsPath(mesh: string): string {
+  return `/thermomesh/${mesh}/analytics`;
+}
+
+/** Kafka's root in a ZooKeeper that is not the mesh's own. */
+export function kafkaPath(mesh: string): string {
+  return `/thermomesh/${mesh}/kafka`;
+}

@@ -1,0 +1,170 @@
+/** The coordination part of the mesh: ZooKeeper, and Kafka on it. Whatever needs neither does not wait for them. */
+import { mkdirSync } from 'node:fs';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { MeshError } from '@thermomesh/runtime';
+import { startKafka, startZooKeeper } from '@thermomesh/servers';
+import type { CoordinationSizes } from '../state/ports.ts';
+import { kafkaPath } from '../state/znodes.ts';
+import { host, type PlanOptions } from './launching.ts';
+import type { Launched, ProcessExit, ProcessSpec } from './spec.ts';
+import type { Stage } from './supervisor.ts';
+
+export interface CoordinationPlan {
+  stages: Stage[];
+  /** Also before it serves: clients try until it does. Null if it cannot be had. */
+  zookeeperHosts(): string | null;
+  /** Null until a broker has served for the first time, and if Kafka cannot be had. */
+  kafkaBrokers(): string | null;
+}
+
+/** How soon after its start a server that serves nobody yet is asked again. */
+const servingPollMs = 50;
+
+type State = 'starting' | 'up' | 'absent';
+
+/** Nodes that elect with ZooKeeper cannot do without it: then its failure is the mesh's. */
+export function planCoordination(options: PlanOptions, sizes: CoordinationSizes): CoordinationPlan {
+  const { config, ports } = options;
+  if (ports.coordination === undefined)
+    throw new MeshError('mesh.start_failed', 'no ports were chosen for ZooKeeper and Kafka');
+  const { zookeeper, kafka } = ports.coordination;
+  const hosts = config.zookeeperHosts ?? zookeeper.map(({ port }) => `${host}:${port}`).join(',');
+  const brokers = config.kafkaBrokers ?? kafka.map((port) => `${host}:${port}`).join(',');
+  const ownZooKeeper = config.zookeeperHosts === undefined;
+  const ownKafka = config.kafkaBrokers === undefined;
+  const state: { zookeeper: State; kafka: State } = {
+    zookeeper: ownZooKeeper ? 'starting' : 'up',
+    kafka: ownKafka ? 'starting' : 'up',
+  };
+  const servers = ownZooKeeper ? zooKeeperSpecs(options, sizes.zookeeper) : [];
+  const first = outcomesOf(servers);
+  void first.settled.then((up) => (state.zookeeper = up ? 'up' : 'absent'));
+  const kafkas = ownKafka && sizes.kafka > 0 ? kafkaSpecs(options, sizes.kafka, hosts) : [];
+  const firstKafka = outcomesOf(kafkas);
+  void firstKafka.settled.then((up) => (state.kafka = up ? 'up' : 'absent'));
+  return {
+    stages: [
+      { specs: first.specs, ...(options.election === 'zookeeper' ? {} : { part: 'ZooKeeper', late: true }) },
+      {
+        specs: firstKafka.specs,
+        part: 'Kafka',
+        late: true,
+        before: async () => {
+          if (kafkas.length > 0 && !(await first.settled))
+            throw new MeshError('kafka.no_zookeeper', 'it needs ZooKeeper');
+        },
+      },
+    ],
+    zookeeperHosts: () => (state.zookeeper === 'absent' ? null : hosts),
+    kafkaBrokers: () => (state.kafka === 'up' && brokers !== '' ? brokers : null),
+  };
+}
+
+/** The specs, and whether all of them could be started at the first attempt; true for none. */
+function outcomesOf(specs: ProcessSpec[]): { specs: ProcessSpec[]; settled: Promise<boolean> } {
+  const outcomes = specs.map(() => Promise.withResolvers<boolean>());
+  return {
+    specs: specs.map((spec, index) => ({
+      ...spec,
+      // What cannot be found or fetched now will not be there a moment later.
+      firstStartsMax: 1,
+      async launch(start: number) {
+        try {
+          const launched = await spec.launch(start);
+          outcomes[index]?.resolve(true);
+          return launched;
+        } catch (error) {
+          outcomes[index]?.resolve(false);
+          throw error;
+        }
+      },
+    })),
+    settled: Promise.all(outcomes.map(({ promise }) => promise)).then((all) => all.every(Boolean)),
+  };
+}
+
+function zooKeeperSpecs(options: PlanOptions, size: CoordinationSizes['zookeeper']): ProcessSpec[] {
+  const { layout, ports, notice } = options;
+  const places = ports.coordination?.zookeeper ?? [];
+  const peers = places.map((place, index) => ({ ...place, id: index + 1 }));
+  return peers.map((peer) => {
+    const name = `zookeeper-${peer.id}`;
+    const logFile = layout.logFile(name);
+    return {
+      name,
+      role: 'zookeeper' as const,
+      url: `${host}:${peer.port}`,
+      ports: { zookeeper: peer.port },
+      logFile,
+      async launch(start: number) {
+        mkdirSync(layout.zookeeperDir, { recursive: true });
+        const server = await startZooKeeper({
+          dataDir: path.join(layout.zookeeperDir, `zk-${peer.id}`),
+          port: peer.port,
+          logFile,
+          id: peer.id,
+          ...(size === 1 ? {} : { peers }),
+          // The first ones up cannot serve before a majority is there.
+          readyWhen: 'running',
+          replaceRunning: true,
+          onNotice: (line) => start === 1 && peer.id === 1 && notice(line),
+        });
+        return whenItServes(server, async () => (await server.state()) !== undefined);
+      },
+    };
+  });
+}
+
+function kafkaSpecs(options: PlanOptions, size: number, hosts: string): ProcessSpec[] {
+  const { layout, ports, notice } = options;
+  return (ports.coordination?.kafka ?? []).map((port, index) => {
+    const id = index + 1;
+    const name = `kafka-${id}`;
+    const logFile = layout.logFile(name);
+    return {
+      name,
+      role: 'kafka' as const,
+      url: `${host}:${port}`,
+      ports: { kafka: port },
+      logFile,
+      async launch(start: number) {
+        mkdirSync(layout.kafkaDir, { recursive: true });
+        const server = await startKafka({
+          dataDir: path.join(layout.kafkaDir, `kafka-${id}`),
+          port,
+          logFile,
+          id,
+          brokers: size,
+          // A ZooKeeper that several meshes share keeps their clusters apart.
+          zookeeperHosts: `${hosts}${kafkaRoot(options)}`,
+          replaceRunning: true,
+          onNotice: (line) => start === 1 && id === 1 && notice(line),
+        });
+        return { ...server, ready: Promise.resolve(), stop: async () => server.stop() };
+      },
+    };
+  });
+}
+
+/** In a ZooKeeper of the mesh's own Kafka has the root, where people and tools look for it. */
+function kafkaRoot({ config, name }: PlanOptions): string {
+  return config.zookeeperHosts === undefined ? '' : kafkaPath(name);
+}
+
+interface Server {
+  pid: number;
+  startTime: string;
+  exited: Promise<ProcessExit>;
+  stop(): Promise<void>;
+}
+
+function whenItServes(server: Server, serves: () => Promise<boolean>): Launched {
+  let ended = false;
+  void server.exited.then(() => (ended = true));
+  const poll = async () => {
+    while (!ended && !(await serves())) await delay(servingPollMs);
+  };
+  const { pid, startTime, exited } = server;
+  return { pid, startTime, exited, ready: poll(), stop: async () => server.stop() };
+}
