@@ -18,10 +18,16 @@ const java = await describeJava(say);
 const servers = [
   { name: 'PostgreSQL', neededBy: ['integration', 'e2e', 'mutants'], ...(await describePostgres()) },
   { name: 'Redis', neededBy: ['integration', 'e2e'], ...(await describeRedis(say)) },
-  { name: 'Java', neededBy: ['integration'], ...java },
+  { name: 'Java', neededBy: ['integration', 'e2e', 'mutants'], ...java },
   // Without Java there is one reason, not two.
   ...(java.ok
-    ? [{ name: 'ZooKeeper and Kafka', neededBy: ['integration'], ...(await describeZooKeeperAndKafka(say)) }]
+    ? [
+        {
+          name: 'ZooKeeper and Kafka',
+          neededBy: ['integration', 'e2e', 'mutants'],
+          ...(await describeZooKeeperAndKafka(say)),
+        },
+      ]
     : []),
   'missing' in clients
     ? { name: 'mosquitto clients', neededBy: [], ok: false, text: clients.missing }

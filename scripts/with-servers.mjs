@@ -16,7 +16,12 @@ const [command, ...words] = process.argv.slice(2);
 const own = [];
 try {
   const env = { ...process.env };
-  await Promise.all(kinds.filter(({ name }) => !process.env[name]).map((kind) => startOne(kind, env)));
+  // Each is waited for, so that what has started is also removed when another one fails.
+  const started = await Promise.allSettled(
+    kinds.filter(({ name }) => !process.env[name]).map((kind) => startOne(kind, env)),
+  );
+  const failure = started.find(({ status }) => status === 'rejected');
+  if (failure !== undefined) throw failure.reason;
   process.exitCode = (await runChild(command, words, { env })).code;
 } finally {
   await Promise.all(own.map((server) => server.remove()));

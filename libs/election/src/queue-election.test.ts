@@ -196,6 +196,23 @@ describe('the election by queue', () => {
     assert.deepEqual(one.snapshot().coordinator, { node: 1, epoch: 2 });
   });
 
+  it('a word of a former database is no epoch: what the fence gives out first is used', () => {
+    const led = (['start', 'first', 'givenBack'] as const).reduce(
+      (state, type) => {
+        const events: Record<typeof type, QueueEvent> = {
+          start: { type, fit: true } as QueueEvent,
+          first: { type, first: true } as QueueEvent,
+          givenBack: { type, epoch: 50 } as QueueEvent,
+        };
+        return queueStep(state, events[type])[0];
+      },
+      initialQueueState(1, limits),
+    );
+    const [after, effects] = queueStep(led, { type: 'claimWon', epoch: 1 });
+    assert.deepEqual(after.phase, { name: 'leading', epoch: 1, cause: 'first' });
+    assert.ok(!effects.some(({ type }) => type === 'stepDown'));
+  });
+
   it('asks the fence again after a failure, with a pause', async () => {
     const group = new Group();
     let calls = 0;

@@ -102,7 +102,7 @@ function react(node: Turn, event: QueueEvent): void {
     case 'group':
       return look(node, event.others);
     case 'givenBack':
-      node.epoch = Math.max(node.epoch, event.epoch);
+      // It says how a term ended, not which epochs there are: that the database knows, also one that was made anew.
       node.released = Math.max(node.released, event.epoch);
       return;
     case 'timer':
@@ -140,8 +140,8 @@ function takeUp(node: Turn): void {
 }
 
 function causeOf(node: QueueState): ClaimCause {
-  if (node.epoch === 0) return 'first';
-  return node.released === node.epoch ? 'yield' : 'failover';
+  if (node.epoch === 0 && node.released === 0) return 'first';
+  return node.released >= node.epoch ? 'yield' : 'failover';
 }
 
 // ── The queue ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { describe, it } from 'node:test';
@@ -50,6 +50,27 @@ describe('API keys', () => {
       assert.equal(gatekeeper.scopesOf(first.key), undefined);
       assert.deepEqual(gatekeeper.scopesOf(second.key), ['read', 'checkout']);
       assert.ok(!readFileSync(file, 'utf8').includes(second.key));
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it('a damaged line of the key file ends no other key and is told; a deleted file ends them all', async () => {
+    const folder = mkdtempSync(path.join(os.tmpdir(), 'keys-'));
+    try {
+      const file = path.join(folder, 'keys.ndjson');
+      const damaged: number[] = [];
+      const gatekeeper = createGatekeeper(secret, file, (lines) => damaged.push(lines));
+      const first = await createApiKey(file, ['read']);
+      appendFileSync(file, '{"id":"torn');
+      const second = await createApiKey(file, ['read']);
+      assert.deepEqual(
+        [gatekeeper.scopesOf(first.key), gatekeeper.scopesOf(second.key)],
+        [['read'], ['read']],
+      );
+      assert.deepEqual(damaged, [1]);
+      rmSync(file);
+      assert.equal(gatekeeper.scopesOf(first.key), undefined);
     } finally {
       rmSync(folder, { recursive: true });
     }

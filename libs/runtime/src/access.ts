@@ -48,12 +48,17 @@ export interface ApiKeyRecord {
   revoked?: boolean;
 }
 
+/** A line of its own, also behind one that a full disk has torn. */
+async function appendRecord(file: string, record: ApiKeyRecord): Promise<void> {
+  await appendFile(file, `\n${JSON.stringify(record)}\n`, { mode: 0o600 });
+}
+
 /** Makes a key, appends its hash to `file` and returns the key, which is shown once. */
 export async function createApiKey(file: string, scopes: ApiScope[]): Promise<{ id: string; key: string }> {
   const id = randomBytes(6).toString('hex');
   const key = `tmk_${id}_${randomBytes(24).toString('base64url')}`;
   const record: ApiKeyRecord = { id, sha256: sha256(key), scopes, createdAt: new Date().toISOString() };
-  await appendFile(file, `${JSON.stringify(record)}\n`, { mode: 0o600 });
+  await appendRecord(file, record);
   return { id, key };
 }
 
@@ -66,7 +71,7 @@ export async function revokeApiKey(file: string, id: string): Promise<void> {
     createdAt: new Date().toISOString(),
     revoked: true,
   };
-  await appendFile(file, `${JSON.stringify(record)}\n`, { mode: 0o600 });
+  await appendRecord(file, record);
 }
 
 /** Decides on a bearer token of HTTP: the scopes it has, or undefined if it is unknown. */
@@ -76,18 +81,30 @@ export interface Gatekeeper {
 
 /**
  * Knows the operator token and the keys in `file`, which is read again when it has changed. A key's caller is `key:<id>`: it outlives
- * no key, so a customer that is given a new key begins anew.
+ * no key, so a customer that is given a new key begins anew. A file that is deleted ends all its keys.
+ * @param onDamaged lines of the file cannot be read: the other keys go on, but a revocation may be among them
  */
-export function createGatekeeper(secret: string, file: string | undefined): CallerGatekeeper {
+export function createGatekeeper(
+  secret: string,
+  file: string | undefined,
+  onDamaged: (lines: number) => void = () => undefined,
+): CallerGatekeeper {
   let keys = new Map<string, ApiKeyRecord>();
   let readAt = '';
   function refresh(): void {
-    if (file === undefined || !existsSync(file)) return;
+    if (file === undefined) return;
+    if (!existsSync(file)) {
+      keys = new Map();
+      readAt = '';
+      return;
+    }
     const stat = statSync(file);
     const version = `${stat.mtimeMs}/${stat.size}`;
     if (version === readAt) return;
-    keys = parseKeys(readFileSync(file, 'utf8'));
+    const parsed = parseKeys(readFileSync(file, 'utf8'));
+    keys = parsed.keys;
     readAt = version;
+    if (parsed.damaged > 0) onDamaged(parsed.damaged);
   }
   function find(bearer: string): Caller | undefined {
     if (verifyToken(secret, subjects.operator, bearer)) return { name: subjects.operator, scopes: apiScopes };
@@ -132,15 +149,25 @@ export function createCallerGatekeeper(
   };
 }
 
-function parseKeys(text: string): Map<string, ApiKeyRecord> {
+function parseKeys(text: string): { keys: Map<string, ApiKeyRecord>; damaged: number } {
   const keys = new Map<string, ApiKeyRecord>();
+  let damaged = 0;
   for (const line of text.split('\n')) {
     if (line.trim() === '') continue;
-    const record = JSON.parse(line) as ApiKeyRecord;
-    if (record.revoked === true) keys.delete(record.id);
+    const record = parseRecord(line);
+    if (record === undefined) damaged++;
+    else if (record.revoked === true) keys.delete(record.id);
     else keys.set(record.id, record);
   }
-  return keys;
+  return { keys, damaged };
+}
+
+function parseRecord(line: string): ApiKeyRecord | undefined {
+  try {
+    return JSON.parse(line) as ApiKeyRecord;
+  } catch {
+    return undefined;
+  }
 }
 
 function sha256(text: string): string {

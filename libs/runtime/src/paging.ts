@@ -8,7 +8,7 @@ export function encodeCursor(key: readonly (string | number)[]): string {
 /** @throws HttpError 400 for a text that {@link encodeCursor} did not make, or with other kinds of fields */
 export function decodeCursor<K extends readonly (string | number)[]>(
   text: string,
-  kinds: { [I in keyof K]: 'string' | 'number' },
+  kinds: { [I in keyof K]: 'string' | 'number' | 'integer' },
 ): K {
   let key: unknown;
   try {
@@ -19,7 +19,9 @@ export function decodeCursor<K extends readonly (string | number)[]>(
   if (
     !Array.isArray(key) ||
     key.length !== kinds.length ||
-    !key.every((field, i) => typeof field === kinds[i])
+    !key.every((field, i) =>
+      kinds[i] === 'integer' ? Number.isSafeInteger(field) : typeof field === kinds[i],
+    )
   ) {
     throw new HttpError(400, 'http.bad_cursor', 'cursor must be the "next" of an earlier answer');
   }

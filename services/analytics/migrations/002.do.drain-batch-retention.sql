@@ -7,20 +7,20 @@
 CREATE FUNCTION prune_drain_batches(p_epoch bigint, p_kept_hours integer, p_rows_max integer) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
   from_now  timestamptz := clock_timestamp() - p_kept_hours * interval '1 hour';
-  young_id  bigint;
-  n_removed integer;
+  b         record;
+  n_removed integer := 0;
 BEGIN
   PERFORM renew_lease(p_epoch);
-  -- Ids follow the order of commit, so the search ends at the first batch that is young enough.
-  SELECT id INTO young_id FROM drain_batches WHERE committed_at >= from_now ORDER BY id LIMIT 1;
-  DELETE FROM drain_batches WHERE id IN (
-    SELECT b.id FROM drain_batches b
-    WHERE (young_id IS NULL OR b.id < young_id)
-      AND EXISTS (SELECT FROM drain_batches f WHERE f.epoch = b.epoch AND f.id < b.id)
-      AND EXISTS (SELECT FROM drain_batches l WHERE l.epoch = b.epoch AND l.id > b.id)
-    ORDER BY b.id LIMIT p_rows_max
-  );
-  GET DIAGNOSTICS n_removed = ROW_COUNT;
+  -- Ids follow the order of commit. What is read is bounded by what is removed and by the ends that were kept: a table that is far too
+  -- large shrinks step by step.
+  FOR b IN SELECT id, epoch, committed_at FROM drain_batches ORDER BY id LOOP
+    EXIT WHEN b.committed_at >= from_now OR n_removed >= p_rows_max;
+    IF EXISTS (SELECT FROM drain_batches f WHERE f.epoch = b.epoch AND f.id < b.id)
+       AND EXISTS (SELECT FROM drain_batches l WHERE l.epoch = b.epoch AND l.id > b.id) THEN
+      DELETE FROM drain_batches WHERE id = b.id;
+      n_removed := n_removed + 1;
+    END IF;
+  END LOOP;
   RETURN n_removed;
 END
 $$;

@@ -34,7 +34,10 @@ after(async () => {
   await pool.close();
   await Promise.all([database.drop(), gateway.remove()]);
 });
+/** Messages that any node got although they were committed: a batch of nothing else leaves no record. */
+let redelivered = 0;
 beforeEach(async () => {
+  redelivered = 0;
   await pool.query('TRUNCATE readings, devices, drain_batches');
 });
 afterEach(() => {
@@ -58,7 +61,10 @@ function coordinator(nodeId: number, hooks: Hooks = {}): Coordinator {
     crash,
     sqlAnswers,
     log: createLog(`test-${nodeId}`, 'silent'),
-    metrics: createDrainMetrics(createMetrics()),
+    metrics: {
+      ...createDrainMetrics(createMetrics()),
+      batchCommitted: (applied) => void (redelivered += applied.redelivered),
+    },
     leaseMs: foreverMs,
     leaseRenewMs: foreverMs,
     retention: { keptHours: 1, rowsMax: 100, intervalMs: pruneIntervalMs },
@@ -146,10 +152,7 @@ describe('an orderly release', () => {
     assert.equal(held?.released, true, 'the lease was not given back');
     await epochOf(coordinator(2));
     await allStored(deviceId);
-    const [row] = await pool.query<{ redelivered: number }>(
-      'SELECT sum(redelivered)::int AS redelivered FROM drain_batches',
-    );
-    assert.equal(row?.redelivered, 0);
+    assert.equal(redelivered, 0);
   });
 
   it('release-without-the-gateway: the lease is given back at once, and a connection that comes late is let go', async () => {

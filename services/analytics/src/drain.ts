@@ -2,7 +2,6 @@
  * The coordinator's work: take messages from the drain session, commit them in fenced batches, acknowledge after COMMIT (I1, I2).
  * PostgreSQL or the gateway down is waited out; only a stale epoch ends it from inside.
  */
-import { once } from 'node:events';
 import { codeOf, MeshError, messageOf, type CrashHook, type Log } from '@thermomesh/runtime';
 import { StaleEpochError } from '@thermomesh/sql';
 import type { BatchLimits, DrainSource, ReceivedBatch } from './adapters/mqtt-drain-source.ts';
@@ -69,7 +68,6 @@ class Term {
   private readonly aborted = new AbortController();
   /** The term is to end, in order or not. */
   private readonly ending = new AbortController();
-  private readonly ended = once(this.ending.signal, 'abort').then(() => undefined);
   private gapRetries = 0;
   private lastCommitAt = performance.now();
   private statements = 0;
@@ -130,7 +128,14 @@ class Term {
   /** An end, in order too, does not wait for a gateway that does not answer. @throws MeshError `drain.ended` */
   private async openSource(): Promise<DrainSource> {
     const opening = this.options.openSource(this.epoch);
-    const source = await Promise.race([this.ended, opening]);
+    const ended = Promise.withResolvers<undefined>();
+    const end = () => ended.resolve(undefined);
+    // A listener that is removed: a term lives long, and each reaction to a promise of its own would stay with it.
+    this.ending.signal.addEventListener('abort', end);
+    if (this.over) end();
+    const source = await Promise.race([ended.promise, opening]).finally(() =>
+      this.ending.signal.removeEventListener('abort', end),
+    );
     if (source !== undefined) return source;
     opening.then(
       (late) => late.destroy(),

@@ -39,7 +39,9 @@ export interface AnalyticsService extends Service {
 export async function createService(config: Config, log: Log): Promise<AnalyticsService> {
   const metrics = createMetrics();
   const health = createHealth();
-  const gatekeeper = createGatekeeper(config.MESH_SECRET, config.API_KEYS_FILE);
+  const gatekeeper = createGatekeeper(config.MESH_SECRET, config.API_KEYS_FILE, (lines) =>
+    log.error({ event: 'api_keys.damaged', file: config.API_KEYS_FILE, lines }),
+  );
   const pool = createPool({
     url: config.DATABASE_URL,
     applicationName: `thermomesh-analytics-${config.NODE_ID}`,

@@ -114,10 +114,10 @@ describe('a payment', () => {
 
   it('that is still running after the wait is 409 with Retry-After, and is answered later', async () => {
     const settings = quickSettings(database.url, processor.url);
-    const hasty = await startReplica({ ...settings, REPLICA: 'hasty', ANSWER_WAIT_MS: '30' });
+    const hasty = await startReplica({ ...settings, REPLICA: 'hasty', ANSWER_WAIT_MS: '500' });
     try {
       const key = randomUUID();
-      await processor.faults({ next: ['delay'], delayMs: 250 });
+      await processor.faults({ next: ['hang', 'hang'] });
       const first = await pay(key, {}, hasty.url);
       assert.equal(first.status, 409);
       assert.equal(first.retryAfter, '1');
@@ -132,7 +132,7 @@ describe('a payment', () => {
 describe('a duplicate of a payment that a holder works on, or that has died', () => {
   it('waits a bounded time, then 409 with Retry-After; when the lease is over it is finished', async () => {
     const settings = quickSettings(database.url, processor.url);
-    const hasty = await startReplica({ ...settings, REPLICA: 'hasty', ANSWER_WAIT_MS: '30' });
+    const hasty = await startReplica({ ...settings, REPLICA: 'hasty', ANSWER_WAIT_MS: '500' });
     try {
       const key = { caller: 'gateway', transactionId: randomUUID() };
       const secrets = createSecrets(billingSecret);

@@ -40,8 +40,9 @@ export function createPayments(options: PaymentsOptions): Payments {
       const deadlineMs = Date.now() + answerWaitMs;
       const claimed = Promise.withResolvers<void>();
       const work = track(Worker.ask(options, newOperation(options, key, order), claimed.resolve));
-      // Nobody is told to wait before it is known whose key it is: 422 comes before 409. The statement's timeout bounds it.
-      await Promise.race([claimed.promise, work]);
+      // Nobody is told to wait before it is known whose key it is: 422 comes before 409.
+      const looked = await within(Promise.race([claimed.promise, work]).then(isTrue), answerWaitMs);
+      if (looked === undefined) throw new MeshError('payments.busy', tooLate, { retriable: true });
       const result = await within(work, Math.max(1, deadlineMs - Date.now()));
       if (result === undefined) return { type: 'running' };
       if (result.type !== 'waiting') return result;
@@ -79,6 +80,9 @@ function newOperation({ secrets }: PaymentsOptions, key: OperationKey, order: Or
         : { kind: order.kind, paymentId: order.paymentId },
   };
 }
+
+const tooLate = 'PostgreSQL has not answered in time: ask again with the same key';
+const isTrue = () => true;
 
 /** The result, or undefined if it takes longer; the work itself goes on. */
 async function within<T>(work: Promise<T>, timeoutMs: number): Promise<T | undefined> {

@@ -38,7 +38,9 @@ export function createService(config: Config, log: Log, parts: ServiceParts = {}
   const metrics = createMetrics();
   const health = createHealth();
   const figures = createGatewayMetrics(metrics, () => running && figuresOf(running));
-  const gatekeeper = createGatekeeper(config.MESH_SECRET, config.API_KEYS_FILE);
+  const gatekeeper = createGatekeeper(config.MESH_SECRET, config.API_KEYS_FILE, (lines) =>
+    log.error({ event: 'api_keys.damaged', file: config.API_KEYS_FILE, lines }),
+  );
   const checkout = openCheckout(config, log, metrics);
   let running: Running | undefined;
   let app: HttpApp | undefined;

@@ -146,6 +146,26 @@ describe('a release whose answer is lost', () => {
   });
 });
 
+describe('a release of a named node whose answer is lost', () => {
+  it('does not delete what somebody else has made under that name since', async () => {
+    const path = freshPath();
+    const { zk, link } = await clients.connectThroughLink();
+    const other = await clients.connect();
+    const options = { path, content: {}, signal: new AbortController().signal };
+    const lease = await claim(zk, options);
+    await link.set({ ...passing, state: 'stall', direction: 'backward' });
+    const release = lease.release();
+    const next = await claim(other, options);
+    await link.set({ ...passing, state: 'cut' });
+    await until(() => zk.phase === 'suspended', 'the cut');
+    await link.set(passing);
+    await release;
+    const stat = await other.exists(path);
+    assert.deepEqual([stat?.czxid, next.held], [next.epoch, true]);
+    await next.release();
+  });
+});
+
 describe('a predecessor', () => {
   it('that vanishes between the list and the watch is not waited for', async () => {
     const path = freshPath();

@@ -118,7 +118,7 @@ async function confirmClaim(
     if (!mine) return 'taken';
     const lease = await NodeLease.confirm(zk, { path, epoch: stat.czxid, session });
     if (lease !== undefined) return lease;
-    await deleteOwned(zk, { path, session });
+    await deleteOwned(zk, { path, session, epoch: stat.czxid }, true);
     return 'taken';
   } catch (error) {
     if (hasCode(error, 'zookeeper.no_node')) return 'taken';

@@ -99,7 +99,8 @@ export class NodeLease implements Lease {
   async #giveUp(): Promise<void> {
     const wasOver = this.signal.aborted;
     this.#finish('released');
-    if (!wasOver) await deleteOwned(this.#zk, { path: this.path, session: this.#session });
+    if (wasOver) return;
+    await deleteOwned(this.#zk, { path: this.path, session: this.#session, epoch: this.epoch });
   }
 
   /** Asks for the node, and again whenever the watch fires: memory of before a break proves nothing. */
@@ -145,18 +146,25 @@ export class NodeLease implements Lease {
   }
 }
 
+/** A node that this session made; without its epoch if the name is nobody else's, as a ticket's. */
+interface OwnName {
+  path: string;
+  session: SessionHandle;
+  epoch?: bigint;
+}
+
 /**
  * Deletes a node of this session for sure: tries again until the server has answered, or the session is over and the server
- * deletes it itself. Never rejects.
+ * deletes it itself. A delete whose answer was lost may have happened, and somebody else may have made the node anew since: before
+ * each further try it is looked at. Never rejects.
+ * @param lookFirst before the first try too: it may be somebody else's already
  */
-export async function deleteOwned(
-  zk: ZooKeeper,
-  node: { path: string; session: SessionHandle },
-): Promise<void> {
-  while (zk.session === node.session) {
+export async function deleteOwned(zk: ZooKeeper, node: OwnName, lookFirst = false): Promise<void> {
+  for (let again = lookFirst; zk.session === node.session; again = true) {
     try {
       await zk.whenConnected();
       if (zk.session !== node.session) return;
+      if (again && !(await isStillOwned(zk, node))) return;
       await zk.delete(node.path);
       return;
     } catch (error) {
@@ -171,4 +179,10 @@ export async function deleteOwned(
         return;
     }
   }
+}
+
+/** Only this session could delete it and make it again, and it does not. */
+async function isStillOwned(zk: ZooKeeper, { path, session, epoch }: OwnName): Promise<boolean> {
+  const [, stat] = await Promise.all([zk.sync(path), zk.exists(path)]);
+  return stat?.ephemeralOwner === session.id && (epoch === undefined || stat.czxid === epoch);
 }

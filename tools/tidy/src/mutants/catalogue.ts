@@ -297,6 +297,15 @@ export const mutants: Mutant[] = [
     suites: ['libs/zookeeper/src/hazards/ambiguity.int.ts'],
   },
   {
+    name: 'zk-deletes-what-is-anothers',
+    promise: 'I2',
+    guard: 'a delete whose answer was lost is not sent again before the node has been looked at',
+    file: 'libs/zookeeper/src/recipes/lease.ts',
+    find: 'if (again && !(await isStillOwned(zk, node))) return;',
+    replace: '',
+    suites: ['libs/zookeeper/src/hazards/ambiguity.int.ts'],
+  },
+  {
     name: 'zk-no-owner-check',
     promise: 'I2',
     guard: 'a node is mine only if this session owns it and this create made it',

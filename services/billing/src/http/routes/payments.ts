@@ -1,4 +1,4 @@
-import { PaymentPage, PaymentView, transactionIdPattern } from '@thermomesh/contracts';
+import { PaymentPage, PaymentRequest, PaymentView, transactionIdPattern } from '@thermomesh/contracts';
 import { decodeCursor, HttpError, pageOf, type HttpApp } from '@thermomesh/runtime';
 import Type from 'typebox';
 import type { RouteDeps } from '../app.ts';
@@ -18,7 +18,7 @@ const ListQuery = Type.Object(
     status: Type.Optional(
       Type.Union([Type.Literal('pending'), Type.Literal('charged'), Type.Literal('declined')]),
     ),
-    payer: Type.Optional(Type.String({ maxLength: 128 })),
+    payer: Type.Optional(PaymentRequest.properties.payer),
     from: Instant('created at or after, Unix ms'),
     to: Instant('created before, Unix ms'),
   },
@@ -51,7 +51,7 @@ export function paymentRoutes(app: HttpApp, { queries, callerOf }: RouteDeps): v
       const rows = await queries.payments({
         caller: callerOf(request),
         limit,
-        ...(cursor === undefined ? {} : { beforeId: decodeCursor<[number]>(cursor, ['number'])[0] }),
+        ...(cursor === undefined ? {} : { beforeId: decodeCursor<[number]>(cursor, ['integer'])[0] }),
         ...(status === undefined ? {} : { status }),
         ...(payer === undefined ? {} : { payer }),
         ...(from === undefined ? {} : { fromMs: from }),
