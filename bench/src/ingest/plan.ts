@@ -43,20 +43,20 @@ const failover = { nodes: 5, leaseMs: 4000, rate: 1000 };
 export const quickPlan: IngestPlan = {
   quick: true,
   shapes: [b1, b20],
-  warmUpMs: 4000,
+  warmUpMs: 3000,
   settleMs: 500,
-  publish: { rounds: 3, windowMs: 1000 },
-  endToEnd: { rounds: 2, windowMs: 2500, naiveRate: 4000 },
+  publish: { rounds: 3, windowMs: 800 },
+  endToEnd: { rounds: 2, windowMs: 2000, naiveRate: 4000 },
   latency: { rounds: 1, windowMs: 2000 },
   drain: {
     sizes: [
-      { readings: 1000, rounds: 5 },
-      { readings: 10_000, rounds: 3 },
+      { readings: 1000, rounds: 3 },
+      { readings: 10_000, rounds: 2 },
       { readings: 100_000, rounds: 1 },
     ],
     live: { readings: 100_000, rate: 5000, rounds: 1 },
   },
-  failover: { ...failover, kills: 4, freezes: 1, leaseFreezes: 1 },
+  failover: { ...failover, kills: 3, freezes: 1, leaseFreezes: 1 },
 };
 
 export const fullPlan: IngestPlan = {
