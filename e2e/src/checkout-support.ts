@@ -5,11 +5,13 @@ import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { isDocument, CheckoutAccepted, CheckoutView } from '@thermomesh/contracts';
 import { until } from '@thermomesh/mesh';
-import { createApiKey, deriveToken, subjects, type ApiScope } from '@thermomesh/runtime';
+import { createApiKey, deriveToken, subjects, type ApiScope, type CrashPoint } from '@thermomesh/runtime';
 import { freeLastingPort, testRedis, type TestRedis } from '@thermomesh/servers';
 import mqtt from 'mqtt';
+import { Redis } from 'ioredis';
 import { callerToken, startBilling, type Billing } from './billing-support.ts';
-import { waitMs } from './support.ts';
+import { startFlakyProxy, type FlakyProxy, type Loss } from './flaky-proxy.ts';
+import { crashAt, untilHit, waitMs } from './support.ts';
 
 const repository = path.resolve(import.meta.dirname, '../..');
 /** The one that billing-support gives its replicas. */
@@ -40,6 +42,8 @@ export interface Gateway {
 
 export interface Mesh {
   billing: Billing;
+  /** The gateways' links to the replicas of billing, one each. */
+  billingLinks: [FlakyProxy, FlakyProxy];
   redis: TestRedis;
   gateway: Gateway;
   /** A second gateway on the same database and queue, with a store of its own; not started. */
@@ -51,6 +55,7 @@ export interface Mesh {
 /** Settings under which everything is noticed soon. */
 const quick = {
   CHECKOUT_CALL_TIMEOUT_MS: '900',
+  CHECKOUT_TRY_TIMEOUT_MS: '600',
   CHECKOUT_REQUEUE_MS: '1000',
   CHECKOUT_RELAY_INTERVAL_MS: '200',
   CHECKOUT_BACKOFF_FIRST_MS: '50',
@@ -68,6 +73,11 @@ export async function startCheckoutMesh(): Promise<Mesh> {
   if (callerToken !== deriveToken(meshSecret, subjects.service('gateway')))
     throw new Error('billing-support has another mesh secret');
   const [billing, redis] = await Promise.all([startBilling(), testRedis()]);
+  const [first, second] = billing.replicas;
+  const billingLinks: Mesh['billingLinks'] = [
+    await startFlakyProxy(first.port),
+    await startFlakyProxy(second.port),
+  ];
   const databaseUrl = billing.postgres.server.url;
   await migrate(databaseUrl);
   const keys = path.join(billing.folder, 'keys.ndjson');
@@ -77,7 +87,7 @@ export async function startCheckoutMesh(): Promise<Mesh> {
     API_KEYS_FILE: keys,
     DATABASE_URL: databaseUrl,
     REDIS_URL: redis.server.url,
-    BILLING_URLS: billing.replicas.map(({ url }) => url).join(','),
+    BILLING_URLS: billingLinks.map(({ url }) => url).join(','),
     CHECKOUT_SECRET: 'the checkout secret of an end-to-end test',
   };
   const gateway = await createGateway({ ...settings, DATA_DIR: path.join(billing.folder, 'gateway') });
@@ -85,12 +95,14 @@ export async function startCheckoutMesh(): Promise<Mesh> {
   await gateway.start();
   return {
     billing,
+    billingLinks,
     redis,
     gateway,
     other,
     apiKey: async (scopes) => (await createApiKey(keys, scopes)).key,
     async remove() {
       await Promise.all([gateway, other].map((one) => one.signal('SIGKILL')));
+      await Promise.all(billingLinks.map((link) => link.close()));
       await billing.remove();
       await redis.remove();
     },
@@ -251,4 +263,131 @@ export function appendOnlyFile(redis: TestRedis): string {
   return readdirSync(folder)
     .map((file) => readFileSync(path.join(folder, file), 'latin1'))
     .join('\n');
+}
+
+export async function metricsOf(url: string): Promise<string> {
+  return (await fetch(`${url}/metrics`)).text();
+}
+
+/** The checkout takes orders: everything that it needs has been found. */
+export async function untilAccepting(url: string): Promise<void> {
+  await until({ what: 'the checkout to be available', timeoutMs: waitMs }, async () =>
+    (await metricsOf(url)).includes('thermomesh_checkout_available 1\n'),
+  );
+}
+
+/** No checkout is under way: a fault that is set now strikes the next one. */
+export async function untilIdle({ billing }: Mesh): Promise<void> {
+  await until({ what: 'the outbox to be empty', timeoutMs: waitMs }, async () => {
+    const rows = await billing.sql.query('SELECT 1 FROM checkout_outbox');
+    return rows.length === 0;
+  });
+}
+
+export async function untilStored({ billing }: Mesh, key: string): Promise<void> {
+  await until({ what: 'the order to be stored', timeoutMs: waitMs }, async () => {
+    const rows = await billing.sql.query('SELECT 1 FROM checkouts WHERE customer_key = $1', [key]);
+    return rows.length > 0;
+  });
+}
+
+/** The replica that is asking the card processor for this order's payment. */
+export async function untilHeld({ billing }: Mesh, key: string): Promise<Billing['processor']> {
+  return until({ what: 'a replica to hold the payment', timeoutMs: waitMs, pollMs: 10 }, async () => {
+    const [row] = await billing.sql.query<{ holder: string }>(
+      `SELECT holder FROM operations JOIN checkouts USING (transaction_id)
+        WHERE customer_key = $1 AND phase = 'charging'`,
+      [key],
+    );
+    return billing.replicas.find(({ name }) => name === row?.holder);
+  });
+}
+
+/** How often a replica has taken this order's payment up. */
+export async function attemptsOf({ billing }: Mesh, key: string): Promise<number> {
+  const [row] = await billing.sql.query<{ attempt: number }>(
+    'SELECT attempt FROM operations JOIN checkouts USING (transaction_id) WHERE customer_key = $1',
+    [key],
+  );
+  return row?.attempt ?? 0;
+}
+
+/** All that Redis holds is gone. */
+export async function flushRedis({ redis }: Mesh): Promise<void> {
+  const client = new Redis(redis.server.url);
+  await client.flushall();
+  await client.quit();
+}
+
+/** What goes wrong in one cell of the matrix. */
+export interface Fault {
+  /** Before the first call; `which` names the cell. */
+  prepare?: (which: string) => Promise<void>;
+  /** While calls are under way. */
+  strike?: (key: string, which: string) => Promise<void>;
+  /** Afterwards, if it can be seen: that the cell was no fair weather. */
+  struck?: (key: string) => Promise<boolean>;
+}
+
+/** Lost on the way to whichever replica the gateway asks first, and to the other one too. */
+export function lostAtBilling(mesh: () => Mesh, loss: Loss): Fault {
+  let replays = 0;
+  return {
+    async prepare() {
+      await untilIdle(mesh());
+      replays = await replaysOf(mesh());
+      for (const link of mesh().billingLinks) link.lose(loss);
+    },
+    // Two replies are lost, so the answer comes three times. A request that is lost leaves no trace.
+    struck: async () => loss !== 'reply' || (await replaysOf(mesh())) >= replays + 2,
+  };
+}
+
+/** Answers of both replicas that were none of the first ones. */
+async function replaysOf({ billing }: Mesh): Promise<number> {
+  const texts = await Promise.all(billing.replicas.map(({ url }) => metricsOf(url)));
+  const counts = texts.flatMap((text) => [
+    ...text.matchAll(/^thermomesh_billing_answers_total\{.*replayed="true".*\} (\d+)$/gm),
+  ]);
+  return counts.reduce((sum, [, count]) => sum + Number(count), 0);
+}
+
+/** One replica dies at `point`. The other one lives, but the gateway cannot reach it before that. */
+export function billingDies(mesh: () => Mesh, point: CrashPoint): Fault {
+  const witness = (which: string) => path.join(mesh().billing.folder, which);
+  return {
+    async prepare(which) {
+      const [dying] = mesh().billing.replicas;
+      await untilIdle(mesh());
+      await dying.signal('SIGKILL');
+      await dying.start(crashAt(point, witness(which)));
+      mesh().billingLinks[1].lose(...Array<Loss>(1_000).fill('request'));
+    },
+    // It stays dead until the next cell starts it: the other one finishes the payment.
+    async strike(_key, which) {
+      await untilHit(witness(which), point);
+      await mesh().billing.replicas[0].ended();
+      mesh().billingLinks[1].lose();
+    },
+    // After the commit there is nothing left to take over.
+    struck: async (key) => point === 'billing.after-commit' || (await attemptsOf(mesh(), key)) > 1,
+  };
+}
+
+/** The gateway dies at `point`, and comes back. */
+export function gatewayDies(mesh: () => Mesh, point: CrashPoint): Fault {
+  const witness = (which: string) => path.join(mesh().billing.folder, which);
+  return {
+    async prepare(which) {
+      const { gateway } = mesh();
+      await gateway.signal('SIGKILL');
+      await gateway.start(crashAt(point, witness(which)));
+      await untilAccepting(gateway.url);
+    },
+    async strike(_key, which) {
+      await untilHit(witness(which), point);
+      await mesh().gateway.ended();
+      await mesh().gateway.start();
+    },
+  };
 }

@@ -4,18 +4,28 @@ import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { until } from '@thermomesh/mesh';
 import type { CrashPoint } from '@thermomesh/runtime';
-import { Redis } from 'ioredis';
 import {
   acceptedId,
   appendOnlyFile,
+  attemptsOf,
+  billingDies,
   call,
+  flushRedis,
+  gatewayDies,
+  lostAtBilling,
+  metricsOf,
   order,
   orderUntilAccepted,
   readEvents,
   startCheckoutMesh,
+  untilAccepting,
   untilFinal,
+  untilHeld,
+  untilIdle,
+  untilStored,
   viewOf,
   type Answer,
+  type Fault,
   type Mesh,
 } from './checkout-support.ts';
 import { startFlakyProxy, type FlakyProxy } from './flaky-proxy.ts';
@@ -30,56 +40,22 @@ before(async () => {
   mesh = await startCheckoutMesh();
   proxy = await startFlakyProxy(mesh.gateway.httpPort);
   bearer = await mesh.apiKey(['checkout']);
-  await untilAccepting();
+  await untilAccepting(direct());
 });
-afterEach(() => mesh.billing.faults({}));
+afterEach(async () => {
+  for (const link of [proxy, ...mesh.billingLinks]) link.lose();
+  await mesh.billing.faults({});
+});
 after(async () => {
   await proxy.close();
   await mesh.remove();
 });
 
-/** The checkout takes orders: everything that it needs has been found. */
-async function untilAccepting(url = direct()): Promise<void> {
-  await until({ what: 'the checkout to be available', timeoutMs: waitMs }, async () =>
-    (await metricsOf(url)).includes('thermomesh_checkout_available 1\n'),
-  );
-}
-
-async function metricsOf(url: string): Promise<string> {
-  return (await fetch(`${url}/metrics`)).text();
-}
-
-/** No checkout is under way: a fault that is set now strikes the next one. */
-async function untilIdle(): Promise<void> {
-  await until({ what: 'the outbox to be empty', timeoutMs: waitMs }, async () => {
-    const rows = await mesh.billing.sql.query('SELECT 1 FROM checkout_outbox');
-    return rows.length === 0;
-  });
-}
-
-const rowOf = async (key: string) =>
-  (
-    await mesh.billing.sql.query<{ id: string }>(
-      'SELECT checkout_id AS id FROM checkouts WHERE customer_key = $1',
-      [key],
-    )
-  )[0];
-
-async function untilStored(key: string): Promise<void> {
-  await until({ what: 'the order to be stored', timeoutMs: waitMs }, async () => rowOf(key));
-}
-
 const ways = ['first try', 'retry', 'concurrent duplicates'] as const;
 type Way = (typeof ways)[number];
-interface Fault {
-  /** Before the first call. */
-  prepare?: (which: string) => Promise<void>;
-  /** While calls are under way. */
-  strike?: (key: string, which: string) => Promise<void>;
-}
 
 /** Orders in one way while a fault strikes, and asks again until there is an answer. */
-async function cell(name: string, way: Way, { prepare, strike }: Fault): Promise<void> {
+async function cell(name: string, way: Way, { prepare, strike, struck }: Fault): Promise<void> {
   const key = randomUUID();
   const which = `${name}-${way}`.replaceAll(/\W+/g, '-');
   await prepare?.(which);
@@ -93,6 +69,7 @@ async function cell(name: string, way: Way, { prepare, strike }: Fault): Promise
   for (let again = way === 'first try' ? (answered ? 0 : 1) : 3; again > 0; again--)
     answers.push(await orderUntilAccepted(direct(), bearer, key));
   await assertOnce(key, answers);
+  assert.notEqual(await struck?.(key), false, 'the fault has not struck');
 }
 
 /** One checkout, one charge in the processor's own ledger, and all answers the same bytes (I3, I5). */
@@ -123,18 +100,23 @@ const faults: Record<string, Fault> = {
   'the request is lost': { prepare: async () => proxy.lose('request') },
   'the reply is lost': { prepare: async () => proxy.lose('reply') },
   'the processor hangs': { prepare: async () => mesh.billing.faults({ next: ['hang'] }) },
-  'a billing replica is killed': {
-    prepare: slowly,
+  'the request to billing is lost': lostAtBilling(() => mesh, 'request'),
+  'the reply of billing is lost': lostAtBilling(() => mesh, 'reply'),
+  'the billing replica that holds the payment is killed': {
+    // Nobody gets an answer of the processor before the holder is dead.
+    prepare: async () => mesh.billing.faults({ rates: { hang: 1 } }),
     async strike(key) {
-      await untilStored(key);
-      await mesh.billing.replicas[0].signal('SIGKILL');
-      await mesh.billing.replicas[0].start();
+      const holder = await untilHeld(mesh, key);
+      await holder.signal('SIGKILL');
+      await mesh.billing.faults({});
+      await holder.start();
     },
+    struck: async (key) => (await attemptsOf(mesh, key)) > 1,
   },
   'Redis is killed': {
     prepare: slowly,
     async strike(key) {
-      await untilStored(key);
+      await untilStored(mesh, key);
       await mesh.redis.server.kill();
       await mesh.redis.restart();
     },
@@ -142,14 +124,14 @@ const faults: Record<string, Fault> = {
   'Redis is flushed': {
     prepare: slowly,
     async strike(key) {
-      await untilStored(key);
-      await flush();
+      await untilStored(mesh, key);
+      await flushRedis(mesh);
     },
   },
   'PostgreSQL is killed': {
     prepare: slowly,
     async strike(key) {
-      await untilStored(key);
+      await untilStored(mesh, key);
       await mesh.billing.postgres.server.kill();
       await mesh.billing.postgres.restart();
     },
@@ -161,35 +143,27 @@ const faults: Record<string, Fault> = {
         ['between outbox and queue', 'checkout.before-enqueue'],
         ['after billing’s answer, before it is stored', 'checkout.after-billing'],
       ] as [string, CrashPoint][]
-    ).map(([when, point]) => [`the gateway is killed ${when}`, gatewayDies(point)]),
+    ).map(([when, point]) => [`the gateway is killed ${when}`, gatewayDies(() => mesh, point)]),
   ),
 };
 
-function gatewayDies(point: CrashPoint): Fault {
-  const witness = (which: string) => path.join(mesh.billing.folder, which);
-  return {
-    async prepare(which) {
-      await mesh.gateway.signal('SIGKILL');
-      await mesh.gateway.start(crashAt(point, witness(which)));
-      await untilAccepting();
-    },
-    async strike(_key, which) {
-      await untilHit(witness(which), point);
-      await mesh.gateway.ended();
-      await mesh.gateway.start();
-    },
-  };
-}
-
-async function flush(): Promise<void> {
-  const client = new Redis(mesh.redis.server.url);
-  await client.flushall();
-  await client.quit();
-}
+const billingDeaths: Record<string, Fault> = {
+  'before it asks the processor': billingDies(() => mesh, 'billing.before-charge'),
+  'with the processor’s answer in its hand': billingDies(() => mesh, 'billing.after-charge'),
+  'after its commit, before the reply': billingDies(() => mesh, 'billing.after-commit'),
+};
 
 describe('customer → gateway → billing: every fault, in every way of asking', () => {
   for (const [name, fault] of Object.entries(faults))
     for (const way of ways) it(`${name}, ${way}: one charge, one answer`, () => cell(name, way, fault));
+});
+
+describe('customer → gateway → billing: a replica of billing dies under the payment, in every way of asking', () => {
+  after(() => mesh.billing.replicas[0].start());
+
+  for (const [when, fault] of Object.entries(billingDeaths))
+    for (const way of ways)
+      it(`${when}, ${way}: one charge, one answer`, () => cell(`billing is killed ${when}`, way, fault));
 });
 
 describe('work that waits, and workers that wake', () => {
@@ -200,7 +174,7 @@ describe('work that waits, and workers that wake', () => {
     await until({ what: 'work to wait for another attempt', timeoutMs: waitMs }, async () =>
       /^thermomesh_checkout_attempts_failed_total\{.*\} [1-9]/m.test(await metricsOf(direct())),
     );
-    await flush();
+    await flushRedis(mesh);
     await Promise.all(mesh.billing.replicas.map((replica) => replica.start()));
     for (const [n, key] of keys.entries()) await assertOnce(key, [accepted[n]!]);
   });
@@ -209,7 +183,7 @@ describe('work that waits, and workers that wake', () => {
     const witness = path.join(mesh.billing.folder, 'paused');
     await mesh.gateway.signal('SIGKILL');
     await mesh.gateway.start(crashAt('checkout.after-billing', witness, 1, 'stop'));
-    await untilAccepting();
+    await untilAccepting(direct());
     const key = randomUUID();
     const accepted = await orderUntilAccepted(direct(), bearer, key);
     await untilHit(witness, 'checkout.after-billing');
@@ -351,7 +325,7 @@ describe('what customers send and see', () => {
   });
 
   it('a declined checkout is final, with its reason', async () => {
-    await untilIdle();
+    await untilIdle(mesh);
     await mesh.billing.faults({ next: ['decline'] });
     const accepted = await orderUntilAccepted(direct(), bearer, randomUUID());
     const view = viewOf((await untilFinal(direct(), bearer, acceptedId(accepted))).text);
@@ -360,7 +334,7 @@ describe('what customers send and see', () => {
   });
 
   it('an event stream tells the status now, then the end; one that has seen the end is told not to come back', async () => {
-    await untilIdle();
+    await untilIdle(mesh);
     await mesh.billing.faults({ next: ['delay'], delayMs: 400 });
     const id = acceptedId(await orderUntilAccepted(direct(), bearer, randomUUID()));
     const { text, views } = await readEvents(direct(), bearer, id, 'anything');
@@ -378,7 +352,7 @@ describe('what customers send and see', () => {
 it('card data is in no log, no answer, no metric, no Redis command and no table, whatever went wrong', async () => {
   const paymentToken = `tok_${randomUUID().replaceAll('-', '')}`;
   const key = randomUUID();
-  await untilIdle();
+  await untilIdle(mesh);
   await mesh.billing.faults({ next: ['drop-reply', 'hang', 'refuse'] });
   const answers = [
     await call(direct(), { bearer, key, body: { ...order, paymentToken } }),
@@ -414,7 +388,7 @@ it('card data is in no log, no answer, no metric, no Redis command and no table,
 });
 
 it('after all of this nothing is open, and each charged checkout is one charge', async () => {
-  await untilIdle();
+  await untilIdle(mesh);
   const rows = await mesh.billing.sql.query<{ id: string }>(
     "SELECT transaction_id AS id FROM checkouts WHERE status = 'charged'",
   );

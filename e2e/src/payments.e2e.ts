@@ -72,7 +72,9 @@ describe('payments in a whole mesh', () => {
     assert.deepEqual([document.lost, document.doubled, document.differing, document.inDoubt], [0, 0, 0, 0]);
     assert.deepEqual([document.requests, document.acknowledged], [400, 400]);
     assert.deepEqual([document.uuids, document.accepted], [50, 50]);
-    assert.equal(document.charged + document.declined + document.failed, 50);
+    // Every order is good: whatever dies meanwhile, only the processor may say no.
+    assert.equal(document.failed, 0);
+    assert.equal(document.charged + document.declined, 50);
     const { accepted, ledger, books, checkouts } = document.sums;
     assert.ok(ledger > 0);
     assert.deepEqual([accepted, books, checkouts], [ledger, ledger, ledger]);

@@ -59,12 +59,14 @@ it('the checkout’s limits agree with one another and with the stop', () => {
     ...good,
     ...on,
     CHECKOUT_SECRET: good.MESH_SECRET,
+    CHECKOUT_TRY_TIMEOUT_MS: '20000',
     CHECKOUT_CALL_TIMEOUT_MS: '20000',
+    CHECKOUT_STREAMS_PER_CALLER_MAX: '1000',
     CHECKOUT_BACKOFF_FIRST_MS: '6000',
   };
   assert.throws(
     () => readGatewayConfig(bad),
-    /STOP_TIMEOUT_MS[^]*CHECKOUT_REQUEUE_MS[^]*CHECKOUT_BACKOFF_MAX_MS[^]*must differ/,
+    /TRY_TIMEOUT_MS[^]*STREAMS_MAX[^]*STOP_TIMEOUT_MS[^]*CHECKOUT_REQUEUE_MS[^]*CHECKOUT_BACKOFF_MAX_MS[^]*must differ/,
   );
   assert.doesNotThrow(() => readGatewayConfig({ ...good, CHECKOUT_CALL_TIMEOUT_MS: '20000' }));
 });

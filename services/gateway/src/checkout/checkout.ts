@@ -72,6 +72,7 @@ export function createCheckout(config: CheckoutConfig, deps: CheckoutDeps): Chec
   const streams = createEventStreams({
     watch,
     streamsMax: config.CHECKOUT_STREAMS_MAX,
+    streamsPerCallerMax: config.CHECKOUT_STREAMS_PER_CALLER_MAX,
     heartbeatMs: config.CHECKOUT_HEARTBEAT_MS,
   });
   const settling: SettleDeps = {
@@ -139,7 +140,7 @@ function openBilling(config: CheckoutConfig, secret: string): SettleDeps['billin
     urls: config.BILLING_URLS.split(','),
     token: deriveToken(secret, subjects.service('gateway')),
     deadlineMs: config.CHECKOUT_CALL_TIMEOUT_MS,
-    tryTimeoutMs: config.CHECKOUT_CALL_TIMEOUT_MS,
+    tryTimeoutMs: config.CHECKOUT_TRY_TIMEOUT_MS,
   });
 }
 

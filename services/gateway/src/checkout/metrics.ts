@@ -24,12 +24,12 @@ export function createCheckoutMetrics(metrics: Metrics, figures: CheckoutFigures
   collected(metrics.gauge('checkout_streams', 'Event streams that are open'), async () => figures.streams());
   const depth = metrics.gauge('checkout_outbox_depth', 'Accepted checkouts that are not final');
   const age = metrics.gauge('checkout_outbox_oldest_age_ms', 'Age of the oldest of them');
-  collected(depth, async () => {
+  const outbox = shared(() =>
     // Not a number while PostgreSQL is away: the last one known would look like the truth.
-    const now = await figures.outbox().catch(() => ({ depth: Number.NaN, oldestAgeMs: Number.NaN }));
-    age.set(now.oldestAgeMs);
-    return now.depth;
-  });
+    figures.outbox().catch(() => ({ depth: Number.NaN, oldestAgeMs: Number.NaN })),
+  );
+  collected(depth, async () => (await outbox()).depth);
+  collected(age, async () => (await outbox()).oldestAgeMs);
   return {
     accepted: metrics.counter('checkout_accepted_total', 'Checkouts answered with 202', ['replayed']),
     final: metrics.counter('checkout_final_total', 'Checkouts that became final here', ['status']),
@@ -43,6 +43,15 @@ export function createCheckoutMetrics(metrics: Metrics, figures: CheckoutFigures
       'code',
     ]),
   };
+}
+
+/** Gauges that are read at once share one look, so that a scrape tells of one moment; the next scrape looks anew. */
+function shared<T>(look: () => Promise<T>): () => Promise<T> {
+  let underWay: Promise<T> | undefined;
+  return () =>
+    (underWay ??= look().finally(() => {
+      underWay = undefined;
+    }));
 }
 
 /** A gauge that is read where the number is kept. */

@@ -42,6 +42,7 @@ export const checkoutSettings = {
   CHECKOUT_RELAY_ROWS_MAX: Count(200, 'checkouts handed over at once', 10_000),
   CHECKOUT_CONCURRENCY: Count(32, 'calls of billing at once', 1_000),
   CHECKOUT_CALL_TIMEOUT_MS: Ms(6_000, 'one attempt at billing, its retries included'),
+  CHECKOUT_TRY_TIMEOUT_MS: Ms(3_000, 'one try at one replica of billing; then the next one is asked'),
   CHECKOUT_BACKOFF_FIRST_MS: Ms(200, 'bound of the first pause after an attempt without an answer'),
   CHECKOUT_BACKOFF_MAX_MS: Ms(5_000, 'bound of the longest one'),
   CHECKOUT_LOCK_MS: Ms(5_000, 'a worker that has not renewed its lock for so long has lost its job', 100),
@@ -56,6 +57,7 @@ export const checkoutSettings = {
     'of one address, before anybody is asked who he is',
   ),
   CHECKOUT_STREAMS_MAX: Count(1_000, 'event streams open at once', 100_000),
+  CHECKOUT_STREAMS_PER_CALLER_MAX: Count(200, 'of them of one API key', 100_000),
   CHECKOUT_HEARTBEAT_MS: Ms(15_000, 'between two comments on an event stream'),
   CHECKOUT_WATCH_INTERVAL_MS: Ms(200, 'between two looks for final answers that streams wait for'),
 } as const;
@@ -88,6 +90,10 @@ export function checkoutFaults(
     if (Number(config[low]) >= Number(config[high]))
       faults.push(`${low} (${config[low]}) must be below ${high} (${config[high]})`);
   };
+  // A frozen replica leaves time for another one within the same attempt.
+  below('CHECKOUT_TRY_TIMEOUT_MS', 'CHECKOUT_CALL_TIMEOUT_MS');
+  // No API key can take all event streams.
+  below('CHECKOUT_STREAMS_PER_CALLER_MAX', 'CHECKOUT_STREAMS_MAX');
   // What is under way at a stop is finished first.
   below('CHECKOUT_CALL_TIMEOUT_MS', 'STOP_TIMEOUT_MS');
   // Work that goes well is not handed over a second time.

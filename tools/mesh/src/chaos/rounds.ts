@@ -7,6 +7,7 @@ import type { SqlPool } from '@thermomesh/sql';
 import { readCoordinator, readStatus, type Mesh } from '../client/mesh.ts';
 import { until } from '../client/until.ts';
 import { describeBlow, type BlowSignal, type SignalBlow } from './blow.ts';
+import { whileFrozen } from './freeze.ts';
 import { judgeHandOver } from './rules.ts';
 import { findVictim, type Victim } from './target.ts';
 
@@ -54,13 +55,15 @@ export async function playSignal(
     pid: victim.identity.pid,
     epoch: epoch ?? null,
   });
-  if (!(await signalProcess(victim.identity, signal))) {
-    throw new MeshError('chaos.missed', `${victim.name} ended before it could be hit`);
-  }
   if (blow.signal === 'STOP') {
-    await pauseFor(victim, blow.pauseMs);
+    // PostgreSQL serves each connection by a process of its own.
+    const how = { family: blow.target === 'postgres', timeoutMs };
+    await whileFrozen(victim.identity, how, async () => delay(blow.pauseMs));
     options.note('signal.sent', { signal: 'SIGCONT', victim: victim.name, pid: victim.identity.pid });
   } else {
+    if (!(await signalProcess(victim.identity, signal))) {
+      throw new MeshError('chaos.missed', `${victim.name} ended before it could be hit`);
+    }
     await until({ what: `${victim.name} to end`, timeoutMs }, async () => !(await isAlive(victim.identity)));
   }
   await untilWhole(mesh, victim, blow.signal, timeoutMs);
@@ -82,14 +85,6 @@ export async function playSignal(
 function signalFor({ signal, target }: SignalBlow): NodeJS.Signals {
   if (signal === 'TERM') return target === 'postgres' ? 'SIGINT' : 'SIGTERM';
   return signal === 'KILL' ? 'SIGKILL' : 'SIGSTOP';
-}
-
-async function pauseFor(victim: Victim, pauseMs: number): Promise<void> {
-  try {
-    await delay(pauseMs);
-  } finally {
-    await signalProcess(victim.identity, 'SIGCONT');
-  }
 }
 
 /** Every process is ready, the victim is a new process if it was ended, and somebody coordinates. */

@@ -29,7 +29,8 @@ hang, and drop requests and replies.
 
 The verdict compares what the customers have seen with the card processor's own ledger, billing's books and the
 table of checkouts, order by order and in sum. lost, doubled, differing and inDoubt must be 0; in doubt is what
-has no final answer 5 s after the last fault. A declined order is in order: the processor has said no.
+has no final answer 5 s after everything is whole again and every order has its 202s (all but its last). An order
+that the processor has declined is in order; one that ended as failed is lost, for every order of a run is good.
 
 Exit code: 1 if a promise is broken; the orders concerned are printed.
 

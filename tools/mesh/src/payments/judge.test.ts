@@ -137,6 +137,32 @@ describe('the verdict on payments', () => {
     assert.equal(judgePayments(moved).differing, 1);
   });
 
+  it('good-orders-that-all-end-as-failed-are-lost, although every record agrees that nothing was charged', () => {
+    const failed = world('failed');
+    // Billing has refused them: it knows of no operation, and nobody asked the processor.
+    Object.assign(failed, { books: [], ledger: [] });
+    const verdict = judgePayments(failed);
+    assert.equal(verdict.ok, false);
+    assert.deepEqual([verdict.failed, verdict.lost, verdict.charged], [3, 3, 0]);
+    assert.equal(new Set(Object.values(verdict.sums)).size, 1);
+    assert.match(first(verdict.findings).detail, /a good order was ended as failed/);
+  });
+
+  it('a-decline-that-the-processor-has-never-said-is-found, also beside one that it has', () => {
+    const invented = world('declined');
+    invented.ledger.shift();
+    const verdict = judgePayments(invented);
+    assert.equal(verdict.ok, false);
+    assert.deepEqual([verdict.declined, verdict.differing, verdict.lost], [3, 1, 0]);
+    assert.deepEqual(
+      verdict.findings.map(({ kind, key }) => [kind, key]),
+      [['differs', first(invented.orders).key]],
+    );
+    const suffixed = world('declined');
+    first(suffixed.ledger).key += '/another';
+    assert.ok(judgePayments(suffixed).ok);
+  });
+
   it('no-final-answer, a late one and a payment that billing does not know the end of are in doubt', () => {
     const none = world();
     first(none.orders).finals.clear();

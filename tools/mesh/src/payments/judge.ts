@@ -114,15 +114,18 @@ interface Index {
   books: Map<string, BookRow>;
   /** By the key that billing derives; a processor without idempotency adds something of its own to it. */
   charges: Map<string, LedgerEntry[]>;
+  /** Keys, of the same kind, under which the processor has declined something. */
+  declines: Set<string>;
   ownCharges: LedgerEntry[];
   strays: LedgerEntry[];
 }
 
 function indexOf({ checkouts, books, ledger, amounts }: Evidence): Index {
   const rows = groupBy(checkouts, ({ key }) => key);
+  const derivedKeyOf = ({ key }: LedgerEntry) => key.split('/')[0] ?? key;
   const charges = groupBy(
     ledger.filter(({ status }) => status === 'charged'),
-    ({ key }) => key.split('/')[0] ?? key,
+    derivedKeyOf,
   );
   const known = new Set(checkouts.map(({ transactionId }) => processorKeyOf(transactionId)));
   const all = [...charges].flatMap(([key, entries]) => entries.map((entry) => ({ key, entry })));
@@ -131,6 +134,7 @@ function indexOf({ checkouts, books, ledger, amounts }: Evidence): Index {
     rows,
     books: new Map(books.map((book) => [book.transactionId, book])),
     charges,
+    declines: new Set(ledger.filter(({ status }) => status === 'declined').map(derivedKeyOf)),
     ownCharges: all.filter(({ key, entry }) => known.has(key) || isOurs(entry)).map(({ entry }) => entry),
     strays: all.filter(({ key, entry }) => !known.has(key) && isOurs(entry)).map(({ entry }) => entry),
   };
@@ -149,7 +153,9 @@ function judgeOrder(order: Order, index: Index, late: ReadonlySet<string>): Judg
     findings.push({ kind, key: order.key, detail });
   const rows = index.rows.get(order.key) ?? [];
   const [row] = rows;
-  const charges = rows.flatMap(({ transactionId }) => index.charges.get(processorKeyOf(transactionId)) ?? []);
+  const keys = rows.map(({ transactionId }) => processorKeyOf(transactionId));
+  const charges = keys.flatMap((key) => index.charges.get(key) ?? []);
+  const declined = keys.some((key) => index.declines.has(key));
   const [final] = order.finals.values();
   const accepted = order.checkoutIds.size > 0;
   if (order.refused !== undefined) note('lost', `a request was refused: ${order.refused}`);
@@ -163,10 +169,13 @@ function judgeOrder(order: Order, index: Index, late: ReadonlySet<string>): Judg
     note('lost', `accepted as ${[...order.checkoutIds].join(', ')}, and not in the table`);
   if (final?.status === 'charged' && charges.length === 0)
     note('lost', 'its customer was told that it is charged, and the processor has no charge');
+  // Every order of a run is good: only the processor may say no to it, and that is `declined`.
+  if (final?.status === 'failed') note('lost', 'a good order was ended as failed');
   const book = row === undefined ? undefined : index.books.get(row.transactionId);
   const inDoubt = accepted && (final === undefined || late.has(order.key) || book?.answered === false);
   if (inDoubt) note('in-doubt', final === undefined ? 'no final answer' : 'its final answer came late');
-  for (const difference of differences(order, { row, book, charges, final })) note('differs', difference);
+  for (const difference of differences(order, { row, book, charges, declined, final }))
+    note('differs', difference);
   return { charges, final, inDoubt, findings };
 }
 
@@ -177,10 +186,12 @@ function* differences(
     row: CheckoutRow | undefined;
     book: BookRow | undefined;
     charges: LedgerEntry[];
+    /** The processor's ledger says so. */
+    declined: boolean;
     final: FinalAnswer | undefined;
   },
 ): Generator<string> {
-  const { row, book, charges, final } = found;
+  const { row, book, charges, declined, final } = found;
   const ordered = `${order.amountMinor} ${order.currency}`;
   const others = [
     ['the table of checkouts', row],
@@ -202,6 +213,8 @@ function* differences(
     yield `its customer read ${final.status}, the table says ${row.status}`;
   if (final !== undefined && final.status !== 'charged' && charges.length > 0)
     yield `its customer read ${final.status}, and the processor has charged it`;
+  if (final?.status === 'declined' && !declined)
+    yield 'its customer read declined, and the processor has declined nothing';
   if (book?.answered === true && (book.outcome === 'charged') !== charges.length > 0)
     yield `billing says ${book.outcome ?? 'nothing'}, the processor has ${charges.length} charge(s)`;
   const posted = book?.postedMinor ?? 0;

@@ -36,7 +36,10 @@ export interface PaymentsOptions {
   interrupted: AbortSignal;
 }
 
-/** Everything is final so long after the last fault, or after the last 202 if that came later; else it is in doubt (I3, I5). */
+/**
+ * Everything is final so long after the mesh is whole again (without chaos it always is) and every order has its 202s but the last,
+ * whichever comes later; else it is in doubt (I3, I5).
+ */
 export const settleTimeoutMs = 5_000;
 /** What is in doubt is waited for, so that the verdict can tell late from never. */
 const lateTimeoutMs = 30_000;

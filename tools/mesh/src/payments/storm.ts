@@ -5,6 +5,7 @@ import { isAlive, signalProcess } from '@thermomesh/servers';
 import { readProcesses, type Mesh } from '../client/mesh.ts';
 import { until } from '../client/until.ts';
 import { livingProcess, type ProcessRole } from '../state/run-file.ts';
+import { whileFrozen } from '../chaos/freeze.ts';
 import type { ProcessorClient } from './processor-client.ts';
 import { seeded, type Seeded } from './seeded.ts';
 
@@ -96,12 +97,9 @@ async function strike(
   const victim = record === undefined ? undefined : await livingProcess(record);
   if (victim === undefined) throw new MeshError('chaos.missed', `${target} is not there to be hurt`);
   if (signal === 'STOP') {
-    await signalProcess(victim, 'SIGSTOP');
-    try {
-      await delay(pauseMs);
-    } finally {
-      await signalProcess(victim, 'SIGCONT');
-    }
+    // A PostgreSQL whose postmaster alone sleeps serves every connection that it has as if nothing were.
+    const family = record?.role === 'postgres';
+    await whileFrozen(victim, { family, timeoutMs }, async () => delay(pauseMs));
   } else {
     await signalProcess(victim, 'SIGKILL');
     await until({ what: `${target} to end`, timeoutMs }, async () => !(await isAlive(victim)));

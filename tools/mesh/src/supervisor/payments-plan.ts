@@ -22,6 +22,12 @@ const checkoutSettings = {
   CHECKOUT_STALLED_INTERVAL_MS: '1000',
 };
 
+/**
+ * Below the gateway's CHECKOUT_CALL_TIMEOUT_MS: billing shall say 409 before the gateway hangs up, or its breakers take replicas that
+ * wait for the processor for dead ones.
+ */
+const billingSettings = { ANSWER_WAIT_MS: '3000' };
+
 export interface PaymentsPlan {
   /** Redis, unless somebody else runs it. */
   redis: Stage;
@@ -148,6 +154,7 @@ function billingSpec(
     DATABASE_URL: databaseUrl(),
     HTTP_HOST: host,
     HTTP_PORT: String(port),
+    ...billingSettings,
   });
   return {
     name,

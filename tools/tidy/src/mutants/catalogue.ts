@@ -252,6 +252,15 @@ export const mutants: Mutant[] = [
     suites: [checkoutSuite],
   },
   {
+    name: 'no-customer-fingerprint',
+    promise: 'I3',
+    guard: 'a customer key that was used for another order is refused, not answered with that one’s 202',
+    file: 'services/gateway/src/checkout/core/orders.ts',
+    find: "if (replayed && accepted.fingerprint !== fingerprint) return { type: 'other_parameters' };",
+    replace: '',
+    suites: ['services/gateway/src/checkout/core/orders.test.ts'],
+  },
+  {
     name: 'no-final-fence',
     promise: 'I3',
     guard: 'an answer that comes late changes nothing of a final checkout',

@@ -106,17 +106,23 @@ describe('an attempt', () => {
     assert.deepEqual(store.finals.get(order.checkoutId), { status: 'charged', reason: null });
   });
 
-  it('a refusal of the request ends it as failed; a refusal of the gateway decides nothing', async () => {
+  it('a refusal of the request ends it as failed; one of the gateway, or of a payment that billing knows, decides nothing', async () => {
     const refused = await one(async () => {
       throw new BillingRefusedError(400, 'payments.bad', 'no such currency');
     });
     assert.equal(await refused.run(), 'settled');
     const final = refused.store.finals.get(refused.order.checkoutId);
     assert.deepEqual(final, { status: 'failed', reason: 'payments.bad: no such currency' });
-    const stranger = await one(async () => {
-      throw new BillingRefusedError(401, 'access.unknown_key', 'who are you');
-    });
-    await assert.rejects(stranger.run(), { code: 'access.unknown_key' });
-    assert.equal(stranger.store.finals.size, 0);
+    for (const [status, code] of [
+      [401, 'access.unknown_key'],
+      [410, 'payments.retired'],
+      [422, 'payments.other_parameters'],
+    ] as const) {
+      const unknown = await one(async () => {
+        throw new BillingRefusedError(status, code, 'no');
+      });
+      await assert.rejects(unknown.run(), { code });
+      assert.equal(unknown.store.finals.size, 0);
+    }
   });
 });

@@ -24,13 +24,16 @@ it('charged and declined are final, with the reason of a decline', () => {
   assert.equal(finalOf({ ...payment, status: 'declined' }).reason, 'declined');
 });
 
-it('a refusal of the request is final; one of the gateway, and no answer at all, are not', () => {
-  for (const status of [400, 410, 413, 422]) {
+it('a refusal of the request is final', () => {
+  for (const status of [400, 413]) {
     const final = finalOfRefusal(new BillingRefusedError(status, 'payments.x', 'no'));
     assert.deepEqual(final, { status: 'failed', reason: 'payments.x: no' });
   }
+});
+
+it('a-payment-that-may-be-charged-is-never-failed: 410 and 422, refusals of the gateway, no answer at all', () => {
   for (const error of [
-    ...[401, 403, 404].map((status) => new BillingRefusedError(status, 'x', 'no')),
+    ...[401, 403, 404, 410, 422].map((status) => new BillingRefusedError(status, 'x', 'no')),
     new BillingNoAnswerError('timeout', { sent: true }),
     new TypeError('x'),
   ])

@@ -4,10 +4,12 @@ import type { PaymentDocument } from '@thermomesh/contracts';
 import type { Final } from './checkout.ts';
 
 /**
- * Refusals of the request itself, which no repetition changes. Others (401, 403, 404) refuse the gateway: they say nothing about
- * this payment, which an earlier attempt may have made, and end when somebody mends the configuration.
+ * Refusals of the request as it stands: billing has looked no further, and no repetition changes them. The others decide nothing (I3).
+ * 401, 403 and 404 refuse the gateway and say nothing about the payment. 410 and 422 speak of a payment that billing knows under
+ * this key, and that may have been charged: every attempt sends the same stored parameters, so 422 means that billing fingerprints
+ * them differently now (another BILLING_SECRET), and 410 that an answer was given once. People look before anybody is told "failed".
  */
-const refusalsOfTheRequest = new Set([400, 410, 413, 422]);
+const refusalsOfTheRequest = new Set([400, 413]);
 
 /** Longest reason kept, in characters. */
 const reasonCharsMax = 500;

@@ -21,7 +21,7 @@ const open = (checkoutId: string): Checkout => ({
 });
 const final = (checkoutId: string): Checkout => ({ ...open(checkoutId), status: 'charged', finalAtMs: 1 });
 
-function world(streamsMax = 10) {
+function world(streamsMax = 10, streamsPerCallerMax = 10) {
   const finals = new Map<string, Checkout>();
   const queries: string[][] = [];
   let failing = false;
@@ -34,7 +34,7 @@ function world(streamsMax = 10) {
     },
   };
   const watch = createFinalWatch(store, 5, () => (errors += 1));
-  const streams = createEventStreams({ watch, streamsMax, heartbeatMs: 60_000 });
+  const streams = createEventStreams({ watch, streamsMax, streamsPerCallerMax, heartbeatMs: 60_000 });
   return { finals, queries, watch, streams, fail: (on: boolean) => (failing = on), errors: () => errors };
 }
 
@@ -43,7 +43,7 @@ const states = (body: string) => [...body.matchAll(/"status":"(\w+)"/g)].map((ma
 it('all streams wait in one query per look, each hears of its own checkout, an error is no end', async () => {
   const { streams, finals, queries, fail, errors } = world();
   fail(true);
-  const bodies = ['a', 'a', 'b'].map((id) => text(streams.open(open(id)) as Readable));
+  const bodies = ['a', 'a', 'b'].map((id) => text(streams.open('key:1', open(id)) as Readable));
   while (errors() < 2) await new Promise((resolve) => setImmediate(resolve));
   fail(false);
   finals.set('a', final('a')).set('b', final('b'));
@@ -54,12 +54,24 @@ it('all streams wait in one query per look, each hears of its own checkout, an e
 
 it('streams are bounded, a client that goes is forgotten, and a stop ends them', async () => {
   const { streams, watch } = world(2);
-  const [first, second] = [streams.open(open('a')), streams.open(open('b'))];
-  assert.equal(streams.open(open('c')), undefined);
+  const [first, second] = ['a', 'b'].map((id) => streams.open('key:1', open(id)) as Readable);
+  assert.equal(streams.open('key:2', open('c')), 'streams');
   first?.destroy();
   while (streams.size > 1) await new Promise((resolve) => setImmediate(resolve));
   streams.close();
   assert.deepEqual(states(await text(second as Readable)), ['accepted']);
   while (watch.size > 0) await new Promise((resolve) => setImmediate(resolve));
-  assert.deepEqual(states(await text(streams.open(final('d')) as Readable)), ['charged']);
+  assert.deepEqual(states(await text(streams.open('key:1', final('d')) as Readable)), ['charged']);
+});
+
+it('one-caller-cannot-take-all-streams: its own are bounded, those that ended count no longer', async () => {
+  const { streams } = world(10, 2);
+  const mine = ['a', 'b'].map((id) => streams.open('key:1', open(id)) as Readable);
+  assert.equal(streams.open('key:1', open('c')), 'streams_of_caller');
+  const theirs = streams.open('key:2', open('c')) as Readable;
+  mine[0]?.destroy();
+  while (streams.size > 2) await new Promise((resolve) => setImmediate(resolve));
+  const again = streams.open('key:1', open('d')) as Readable;
+  for (const stream of [mine[1], theirs, again]) stream?.destroy();
+  while (streams.size > 0) await new Promise((resolve) => setImmediate(resolve));
 });

@@ -3,9 +3,12 @@ import { PassThrough, type Readable } from 'node:stream';
 import { viewOf, type Checkout } from '../core/checkout.ts';
 import type { FinalWatch } from '../core/final-watch.ts';
 
+/** Which limit is reached: of all streams, or of those of one caller. */
+export type TooMany = 'streams' | 'streams_of_caller';
+
 export interface EventStreams {
-  /** Undefined if there are too many already. */
-  open(checkout: Checkout): Readable | undefined;
+  /** @param caller whose stream it is */
+  open(caller: string, checkout: Checkout): Readable | TooMany;
   /** Ends all of them: their clients ask again. */
   close(): void;
   readonly size: number;
@@ -18,11 +21,20 @@ const reconnectMs = 1_000;
 export interface EventStreamsOptions {
   watch: FinalWatch;
   streamsMax: number;
+  streamsPerCallerMax: number;
   heartbeatMs: number;
 }
 
-export function createEventStreams({ watch, streamsMax, heartbeatMs }: EventStreamsOptions): EventStreams {
+export function createEventStreams(options: EventStreamsOptions): EventStreams {
+  const { watch, streamsMax, streamsPerCallerMax, heartbeatMs } = options;
   const open = new Set<PassThrough>();
+  const ofCaller = new Map<string, number>();
+
+  function count(caller: string, by: 1 | -1): void {
+    const now = (ofCaller.get(caller) ?? 0) + by;
+    if (now === 0) ofCaller.delete(caller);
+    else ofCaller.set(caller, now);
+  }
 
   function follow(stream: PassThrough, checkoutId: string): void {
     const gone = new AbortController();
@@ -41,11 +53,16 @@ export function createEventStreams({ watch, streamsMax, heartbeatMs }: EventStre
     get size() {
       return open.size;
     },
-    open(checkout) {
-      if (open.size >= streamsMax) return undefined;
+    open(caller, checkout) {
+      if ((ofCaller.get(caller) ?? 0) >= streamsPerCallerMax) return 'streams_of_caller';
+      if (open.size >= streamsMax) return 'streams';
       const stream = new PassThrough();
       open.add(stream);
-      stream.once('close', () => open.delete(stream));
+      count(caller, 1);
+      stream.once('close', () => {
+        open.delete(stream);
+        count(caller, -1);
+      });
       stream.write(`retry: ${reconnectMs}\n\n${frame(checkout)}`);
       if (checkout.status === 'accepted') follow(stream, checkout.checkoutId);
       else stream.end();

@@ -46,29 +46,33 @@ after(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** A billing that charges everybody, declines "poor" and refuses "refused". */
+/** What billing says to "unsure" before it charges him: it knows the payment, and gives no answer. */
+const doubts = [422, 410];
+
+/** A billing that charges everybody, declines "poor" and refuses "refused", and for a while "unsure". */
 async function startBilling(): Promise<Server> {
   const server = createServer((request, response) => {
     void json(request).then((body) => {
       asked += 1;
       const { payer, amountMinor, currency } = body as typeof order;
       const transactionId = request.headers['idempotency-key'];
-      const refused = payer === 'refused';
+      const refusal = payer === 'refused' ? 400 : payer === 'unsure' ? doubts.shift() : undefined;
       const status = payer === 'poor' ? 'declined' : 'charged';
       const reason = payer === 'poor' ? 'no funds' : null;
-      const answer = refused
-        ? { type: 'about:blank', title: 'Bad Request', status: 400, code: 'payments.bad', detail: 'no' }
-        : {
-            transactionId,
-            status,
-            payer,
-            amountMinor,
-            currency,
-            processorReference: 'r',
-            reason,
-            answeredAt: '',
-          };
-      response.writeHead(refused ? 400 : 201, { 'content-type': 'application/json' });
+      const answer =
+        refusal === undefined
+          ? {
+              transactionId,
+              status,
+              payer,
+              amountMinor,
+              currency,
+              processorReference: 'r',
+              reason,
+              answeredAt: '',
+            }
+          : { type: 'about:blank', title: 'Refused', status: refusal, code: 'payments.bad', detail: 'no' };
+      response.writeHead(refusal ?? 201, { 'content-type': 'application/json' });
       response.end(JSON.stringify(answer));
     });
   });
@@ -122,9 +126,9 @@ async function call(
   return { status: response.status, headers: response.headers, text, body: JSON.parse(text) as never };
 }
 
-async function finalOf(checkoutId: string): Promise<CheckoutView> {
+async function finalOf(checkoutId: string, service = gateway): Promise<CheckoutView> {
   for (;;) {
-    const view: CheckoutView = (await call(gateway, { route: `/v1/checkouts/${checkoutId}` })).body;
+    const view: CheckoutView = (await call(service, { route: `/v1/checkouts/${checkoutId}` })).body;
     if (view.status !== 'accepted') return view;
     await pause();
   }
@@ -146,6 +150,42 @@ describe('orders', () => {
     assert.equal((await call(gateway, { route: statusUrl })).status, 200);
     assert.deepEqual([view.status, view.reference, view.reason], ['charged', 'Rechnung №7', undefined]);
     assert.match(view.finalAt ?? '', /Z$/);
+  });
+
+  it('a-payment-that-may-be-charged-is-never-failed: 422 and 410 of billing keep the checkout open', async () => {
+    const before = asked;
+    const accepted = await call(gateway, { method: 'POST', body: { ...order, payer: 'unsure' } });
+    const view = await finalOf((accepted.body as { checkoutId: string }).checkoutId);
+    assert.deepEqual([view.status, view.reason, asked - before], ['charged', undefined, 3]);
+  });
+
+  it('a-frozen-replica does not eat an attempt: another one is asked within it', async () => {
+    const frozen = createServer(() => undefined).listen(0, '127.0.0.1');
+    await once(frozen, 'listening');
+    const own = await checkoutDatabase();
+    const urls = [frozen, billing].map((one) => `http://127.0.0.1:${(one.address() as AddressInfo).port}`);
+    const service = await startGateway('frozen', {
+      DATABASE_URL: own.url,
+      BILLING_URLS: urls.join(','),
+      CHECKOUT_TRY_TIMEOUT_MS: '100',
+    });
+    try {
+      const customerKey = randomUUID();
+      let accepted = await call(service, { method: 'POST', customerKey, body: order });
+      while (accepted.status !== 202) {
+        await pause();
+        accepted = await call(service, { method: 'POST', customerKey, body: order });
+      }
+      const view = await finalOf((accepted.body as { checkoutId: string }).checkoutId, service);
+      assert.equal(view.status, 'charged');
+      const metrics = await fetch(`http://127.0.0.1:${service.httpPort}/metrics`);
+      assert.doesNotMatch(await metrics.text(), /^thermomesh_checkout_attempts_failed_total\{/m);
+    } finally {
+      await service.stop();
+      frozen.closeAllConnections();
+      frozen.close();
+      await own.drop();
+    }
   });
 
   it('what billing declines or refuses is final with its reason, and asked for once', async () => {
@@ -200,6 +240,33 @@ describe('limits', () => {
       assert.match(refused.headers.get('retry-after') ?? '', /^[1-9]\d?$/);
       assert.equal((await call(limited, { bearer: second })).status, 200);
     } finally {
+      await limited.stop();
+    }
+  });
+
+  it('event streams of one API key are bounded, and HEAD opens none', async () => {
+    const limited = await startGateway('streams', { CHECKOUT_STREAMS_PER_CALLER_MAX: '1' });
+    // Without an outbox row nobody works on it: it stays open.
+    const id = randomUUID();
+    await database.pool.query(
+      `INSERT INTO checkouts (checkout_id, caller, customer_key, fingerprint, transaction_id, payer, amount_minor, currency, token_box)
+       SELECT $1, caller, $2, fingerprint, $3, payer, amount_minor, currency, 'x'
+         FROM checkouts WHERE payer = 'alice' ORDER BY id LIMIT 1`,
+      [id, randomUUID(), randomUUID()],
+    );
+    const url = `http://127.0.0.1:${limited.httpPort}/v1/checkouts/${id}/events`;
+    const headers = { authorization: `Bearer ${key}` };
+    const gone = new AbortController();
+    try {
+      assert.equal((await fetch(url, { method: 'HEAD', headers })).status, 404);
+      const first = await fetch(url, { headers, signal: gone.signal });
+      assert.equal(first.status, 200);
+      const second = await fetch(url, { headers });
+      const problem = (await second.json()) as { code: string };
+      assert.deepEqual([second.status, problem.code], [429, 'checkout.too_many_streams_of_key']);
+      assert.match(second.headers.get('retry-after') ?? '', /^\d+$/);
+    } finally {
+      gone.abort();
       await limited.stop();
     }
   });

@@ -10,7 +10,7 @@ import { decodeCursor, HttpError, pageOf, type HttpApp, type HttpRequest } from 
 import Type from 'typebox';
 import type { Checkout } from '../checkout.ts';
 import { acceptedOf, statusUrlOf, viewOf } from '../core/checkout.ts';
-import { lastEventId } from './event-streams.ts';
+import { lastEventId, type TooMany } from './event-streams.ts';
 import { withAnswers } from './unavailable.ts';
 
 export interface CheckoutRouteDeps {
@@ -114,18 +114,21 @@ function readRoutes(app: HttpApp, deps: CheckoutRouteDeps, { config, onRequest }
 function eventRoute(app: HttpApp, deps: CheckoutRouteDeps, { config, onRequest }: Common): void {
   app.get(
     '/v1/checkouts/:checkoutId/events',
-    { config, onRequest, schema: { params: Params, produces: ['text/event-stream'] } },
+    // Without HEAD: nobody would read its stream, and nothing would close it.
+    {
+      config,
+      onRequest,
+      exposeHeadRoute: false,
+      schema: { params: Params, produces: ['text/event-stream'] },
+    },
     async (request, reply) => {
       const { streams, retryAfterSeconds } = checkoutOf(deps);
       const found = await find(deps, request, request.params.checkoutId);
       // A client that has seen the end is told not to come back (HTML, "server-sent events": 204 ends reconnection).
       if (found.status !== 'accepted' && request.headers['last-event-id'] === lastEventId)
         return reply.code(204).send();
-      const stream = streams.open(found);
-      if (stream === undefined)
-        throw new HttpError(503, 'checkout.too_many_streams', 'too many event streams are open', {
-          retryAfterSeconds,
-        });
+      const stream = streams.open(deps.callerOf(request), found);
+      if (typeof stream === 'string') throw tooMany(stream, retryAfterSeconds);
       return reply
         .header('cache-control', 'no-store')
         .header('x-accel-buffering', 'no')
@@ -133,6 +136,18 @@ function eventRoute(app: HttpApp, deps: CheckoutRouteDeps, { config, onRequest }
         .send(stream);
     },
   );
+}
+
+function tooMany(which: TooMany, retryAfterSeconds: number): HttpError {
+  const options = { retryAfterSeconds };
+  return which === 'streams'
+    ? new HttpError(503, 'checkout.too_many_streams', 'too many event streams are open', options)
+    : new HttpError(
+        429,
+        'checkout.too_many_streams_of_key',
+        'too many event streams of this API key are open',
+        options,
+      );
 }
 
 /** @throws HttpError 400 */
