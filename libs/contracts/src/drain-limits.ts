@@ -50,3 +50,29 @@ export type DrainLimitsView = Static<typeof DrainLimitsView>;
 export function drainLimitsPath(groupPath: string): string {
   return `${groupPath}/drain-limits`;
 }
+
+/** `mesh config get --json` */
+export const ConfigDocument = Type.Object({
+  path: Type.String(),
+  published: Nullable(DrainLimitsDocument),
+  version: Nullable(Type.Integer()),
+  nodes: Type.Array(Type.Object({ name: Type.String(), drain: Nullable(DrainLimitsView) })),
+});
+export type ConfigDocument = Static<typeof ConfigDocument>;
+
+/** `mesh config set --json`; times are from before the write until the node was seen to work with it. */
+export const ConfigChangeDocument = Type.Object({
+  path: Type.String(),
+  published: DrainLimitsDocument,
+  version: Type.Integer(),
+  converged: Type.Boolean(),
+  convergedMs: Nullable(Type.Number({ description: 'of the last node; null if one did not' })),
+  nodes: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      convergedMs: Nullable(Type.Number()),
+      refused: Nullable(Type.String()),
+    }),
+  ),
+});
+export type ConfigChangeDocument = Static<typeof ConfigChangeDocument>;
