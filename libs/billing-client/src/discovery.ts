@@ -39,7 +39,7 @@ export interface FindOptions extends DiscoveryPlace {
 
 export interface BillingFinder {
   /** For `urls` of the client; through an outage the last ones known. */
-  urls(): readonly string[];
+  readonly urls: () => readonly string[];
   /** Does not wait until ZooKeeper can be reached. */
   start(): void;
   /** In bounded time. Idempotent. */
