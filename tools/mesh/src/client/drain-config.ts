@@ -9,7 +9,7 @@ import {
   type ConfigDocument,
   type DrainLimitName,
 } from '@thermomesh/contracts';
-import { MeshError } from '@thermomesh/runtime';
+import { codeOf, MeshError } from '@thermomesh/runtime';
 import { DynamicConfig, hasCode, parentOf, readableAcl, type ZooKeeper } from '@thermomesh/zookeeper';
 import { setTimeout as delay } from 'node:timers/promises';
 import { analyticsPath } from '../state/znodes.ts';
@@ -109,7 +109,16 @@ async function publish(
   // What is above it belongs to everybody in the group.
   await zk.ensurePath(parentOf(path));
   const config = new DynamicConfig(zk, { path, adminSecret, initial: {}, parse: (each) => each });
-  const written = await inWords(path, async () => config.publish(document, version));
+  const written = await inWords(path, async () => config.publish(document, version)).catch(
+    (error: unknown) => {
+      if (codeOf(error) !== 'zookeeper.bad_version') throw error;
+      throw new MeshError(
+        'zookeeper.bad_version',
+        `the published limits are not at version ${version} any more: somebody has changed them. Nothing was done; look again ("mesh config get")`,
+        { cause: error },
+      );
+    },
+  );
   // Also if somebody else made the nodes before: from now on only the operator writes.
   const acl = readableAcl(adminSecret);
   await inWords(path, async () => Promise.all([zk.setAcl(path, acl), zk.setAcl(`${path}/value`, acl)]));
