@@ -162,6 +162,25 @@ describe('a call', () => {
     await assert.rejects(maybe(), noAnswer('breaker_open'));
   });
 
+  it('goes where the replicas are at each try, and a replica that stays keeps its open breaker', async () => {
+    let urls: readonly string[] = [];
+    let asked = 0;
+    const moving = client({
+      urls: () => (++asked === 3 ? (urls = [url]) : urls),
+      ...{ breakerFailuresMax: 1, breakerOpenMs: 60_000 },
+    });
+    // Nobody is there at first: certainly nothing was sent, and it is tried again.
+    await moving.pay(randomUUID(), request, { semantics: 'at-most-once' });
+    assert.equal(asked, 3);
+    const maybe = () => moving.pay(randomUUID(), request, { semantics: 'maybe' });
+    urls = [nobodyUrl];
+    await assert.rejects(maybe(), noAnswer('unreachable'));
+    urls = [nobodyUrl, url];
+    for (let n = 0; n < 4; n++) await maybe();
+    urls = [];
+    await assert.rejects(maybe(), noAnswer('unreachable'));
+  });
+
   it('“still running” opens no breaker', async () => {
     deeds = Array.from({ length: 10 }, (): Deed => 409);
     const id = randomUUID();

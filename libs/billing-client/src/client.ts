@@ -21,8 +21,8 @@ import { send, type Call } from './http.ts';
 import { createBackoff, mayRetry, type RetryLimits, type Semantics } from './policy.ts';
 
 export interface BillingClientOptions extends Partial<RetryLimits> {
-  /** Base URLs of the replicas; tries go round them. */
-  urls: readonly string[];
+  /** Base URLs of the replicas; tries go round them. A function is asked at each try: replicas come and go. */
+  urls: readonly string[] | (() => readonly string[]);
   /** The caller's bearer token: `deriveToken(secret, subjects.service(name))`. */
   token: string;
   /** All tries and pauses together. */
@@ -103,8 +103,9 @@ export function createBillingClient(given: BillingClientOptions): BillingClient 
 
 /** One call with its tries, pauses and breakers. */
 function createRunner(options: typeof defaults & BillingClientOptions) {
-  if (options.urls.length === 0) throw new RangeError('a billing client needs a URL');
-  const replicas = options.urls.map((url) => ({ url, breaker: createBreaker(options) }));
+  const { urls } = options;
+  if (typeof urls !== 'function' && urls.length === 0) throw new RangeError('a billing client needs a URL');
+  const replicasNow = createReplicas(typeof urls === 'function' ? urls : () => urls, options);
   let turn = 0;
 
   /** One try at the next replica whose breaker lets it through. */
@@ -115,6 +116,8 @@ function createRunner(options: typeof defaults & BillingClientOptions) {
   ): Promise<DocumentOf<S>> {
     // The end of the caller's patience is no fault of a replica: its breaker does not hear of it.
     if (signal.aborted) throw new BillingNoAnswerError('timeout', { sent: true, cause: signal.reason });
+    const replicas = replicasNow();
+    if (replicas.length === 0) throw new BillingNoAnswerError('unreachable', { sent: false });
     let open: unknown;
     for (let tried = 0; tried < replicas.length; tried++) {
       const replica = replicas[turn++ % replicas.length];
@@ -152,6 +155,29 @@ function createRunner(options: typeof defaults & BillingClientOptions) {
     );
   }
   return run;
+}
+
+interface Replica {
+  url: string;
+  breaker: CircuitBreakerPolicy;
+}
+
+/** The replicas that there are now; one that stays keeps its breaker. */
+function createReplicas(
+  urls: () => readonly string[],
+  options: { breakerFailuresMax: number; breakerOpenMs: number },
+): () => readonly Replica[] {
+  let known: readonly string[] | undefined;
+  let replicas: readonly Replica[] = [];
+  return () => {
+    const now = urls();
+    if (now !== known) {
+      const before = new Map(replicas.map((replica) => [replica.url, replica]));
+      replicas = now.map((url) => before.get(url) ?? { url, breaker: createBreaker(options) });
+      known = now;
+    }
+    return replicas;
+  };
 }
 
 /** "Still running" is an answer of a healthy replica; what was refused is one too. */

@@ -2,6 +2,7 @@ export * from './check.ts';
 export * from './checkouts.ts';
 export * from './documents.ts';
 export * from './drain.ts';
+export * from './drain-limits.ts';
 export * from './equalizer.ts';
 export * from './http.ts';
 export * from './ids.ts';

@@ -63,6 +63,15 @@ describe('settings of a node', () => {
     assert.equal(readNodeConfig({ ...elected, ZOOKEEPER_HOSTS: hosts }).ZOOKEEPER_HOSTS, hosts);
   });
 
+  it('a batch that the queue cannot hold is refused, as it is when it is published', () => {
+    const bad = { ...good, DRAIN_BATCH_BYTES_MAX: '8192', DRAIN_QUEUE_BYTES_MAX: '4096' };
+    assert.throws(
+      () => readNodeConfig(bad),
+      /batchBytesMax \(8192\) must not be above DRAIN_QUEUE_BYTES_MAX/,
+    );
+    assert.throws(() => readNodeConfig({ ...good, DRAIN_BATCH_ROWS_MAX: '20001' }), /DRAIN_BATCH_ROWS_MAX/);
+  });
+
   it('a paused writer has lost its locks before its death is noticed (I2)', () => {
     assert.throws(
       () => readNodeConfig({ ...good, SQL_IDLE_IN_TRANSACTION_TIMEOUT_MS: '5000' }),

@@ -1,7 +1,9 @@
 /** The settings of an analytics node; the only reader of the environment here. */
+import { drainLimitBounds, type DrainLimits } from '@thermomesh/contracts';
 import { electionLimitFaults, type ElectionLimits } from '@thermomesh/election';
 import { crashPoints, parseCrashPlan, readConfig, secretCharsMin } from '@thermomesh/runtime';
 import Type, { type Static } from 'typebox';
+import { drainLimitFaults } from './core/drain-limits.ts';
 
 const Ms = (initial: number, description: string, minimum = 1) =>
   Type.Integer({ default: initial, minimum, description });
@@ -23,13 +25,9 @@ const Settings = Type.Object({
   HTTP_PORT: Type.Integer({ default: 8081, minimum: 0, maximum: 65535, description: '0 takes a free one' }),
   API_KEYS_FILE: Type.Optional(Type.String({ description: 'hashes of API keys (mesh api-key)' })),
   LOG_LEVEL: Type.String({ default: 'info' }),
-  DRAIN_BATCH_ROWS_MAX: Type.Integer({ default: 2000, minimum: 1, maximum: 20_000 }),
-  DRAIN_BATCH_BYTES_MAX: Type.Integer({
-    default: 1024 * 1024,
-    minimum: 1024,
-    description: 'payload bytes of one batch',
-  }),
-  DRAIN_BATCH_LINGER_MS: Ms(8, 'how long a batch waits for more rows', 0),
+  DRAIN_BATCH_ROWS_MAX: Type.Integer({ default: 2000, ...drainLimitBounds.batchRowsMax }),
+  DRAIN_BATCH_BYTES_MAX: Type.Integer({ default: 1024 * 1024, ...drainLimitBounds.batchBytesMax }),
+  DRAIN_BATCH_LINGER_MS: Type.Integer({ default: 8, ...drainLimitBounds.batchLingerMs }),
   DRAIN_QUEUE_BYTES_MAX: Type.Integer({
     default: 16 * 1024 * 1024,
     minimum: 1024,
@@ -73,7 +71,8 @@ const Settings = Type.Object({
   ZOOKEEPER_HOSTS: Type.Optional(
     Type.String({
       pattern: '^[^,/\\s]+:\\d+(,[^,/\\s]+:\\d+)*$',
-      description: 'host:port,…; with ELECTION=bully it only lists the members there',
+      description:
+        'host:port,…: published drain limits; with ELECTION=bully it only lists the members besides',
     }),
   ),
   ZOOKEEPER_PATH: Type.String({
@@ -148,6 +147,15 @@ export function electionLimitsOf(config: Raw): ElectionLimits {
   };
 }
 
+/** The limits of a batch among the settings: they hold where nothing else is published. */
+export function staticDrainLimits(config: Raw): DrainLimits {
+  return {
+    batchRowsMax: config.DRAIN_BATCH_ROWS_MAX,
+    batchBytesMax: config.DRAIN_BATCH_BYTES_MAX,
+    batchLingerMs: config.DRAIN_BATCH_LINGER_MS,
+  };
+}
+
 function relations(config: Raw): string[] {
   const faults: string[] = [];
   const below = (low: keyof Raw, high: keyof Raw) => {
@@ -161,6 +169,8 @@ function relations(config: Raw): string[] {
   below('SQL_IDLE_IN_TRANSACTION_TIMEOUT_MS', 'ZOOKEEPER_SESSION_TIMEOUT_MS');
   below('RETRY_MIN_MS', 'RETRY_MAX_MS');
   below('RELEASE_TIMEOUT_MS', 'STOP_TIMEOUT_MS');
+  const frame = { queueBytesMax: config.DRAIN_QUEUE_BYTES_MAX };
+  faults.push(...drainLimitFaults(staticDrainLimits(config), frame).map((fault) => `drain: ${fault}`));
   faults.push(...electionLimitFaults(electionLimitsOf(config)).map((fault) => `election: ${fault}`));
   // When PostgreSQL fails for everyone, one node is the first to notice: it must not yield to those that will notice next.
   if (config.YIELD_HOLD_MS <= config.FITNESS_INTERVAL_MS + config.FITNESS_TIMEOUT_MS) {

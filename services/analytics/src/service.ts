@@ -8,6 +8,7 @@ import {
   createMetrics,
   listen,
   parseCrashPlan,
+  type Health,
   type Log,
   type Metrics,
   type Service,
@@ -19,8 +20,10 @@ import { createMqttProbe } from './adapters/mqtt-probe.ts';
 import { openDrainStore } from './adapters/pg-drain-store.ts';
 import { createSqlProbe, type SqlProbe } from './adapters/pg-probe.ts';
 import { createTelemetryQueries, type TelemetryQueries } from './adapters/pg-telemetry-queries.ts';
+import type { DrainLimitsSource } from './adapters/zk-drain-limits.ts';
 import type { Config } from './config.ts';
 import { createCoordinator, type Coordinator, type CoordinatorOptions } from './coordinator.ts';
+import { createDrainLimits } from './drain-limits.ts';
 import { createElection, type ElectionParts } from './election.ts';
 import { createFitness, type Fitness } from './fitness.ts';
 import { createAnalyticsApp } from './http/app.ts';
@@ -49,8 +52,11 @@ export async function createService(config: Config, log: Log): Promise<Analytics
     statementTimeoutMs: config.SQL_STATEMENT_TIMEOUT_MS,
   });
   const queries = createTelemetryQueries(pool);
-  const { election, coordinator, attach } = composeElection(config, log, metrics, queries, () =>
-    sqlAnswers(fitness),
+  const drainLimits = createDrainLimits(config, log, metrics);
+  const { election, coordinator, attach } = composeElection(
+    { config, log, queries, drainLimits },
+    metrics,
+    () => sqlAnswers(fitness),
   );
   const probe = composeSqlProbe(config);
   const gateway = createMqttProbe(config.mqtt, config.NODE_ID, config.MESH_SECRET);
@@ -68,18 +74,13 @@ export async function createService(config: Config, log: Log): Promise<Analytics
   });
   const app = await createAnalyticsApp(
     { log, health, metrics, gatekeeper },
-    { queries, describeElection: () => describe(election) },
+    {
+      queries,
+      describeElection: () => describe(election),
+      describeDrainLimits: () => drainLimits.view(),
+    },
   );
-  health.add('election', () =>
-    election.snapshot().coordinator === null ? 'no coordinator is known' : undefined,
-  );
-  health.add(
-    'fitness',
-    () =>
-      Object.entries(fitness.reasons())
-        .map(([part, why]) => `${part}: ${why}`)
-        .join('; ') || undefined,
-  );
+  addHealth(health, election, fitness);
 
   let httpPort = 0;
   let stopped: Promise<void> | undefined;
@@ -88,7 +89,7 @@ export async function createService(config: Config, log: Log): Promise<Analytics
     fitness.stop();
     probe.close();
     gateway.close();
-    await election.stop();
+    await Promise.all([election.stop(), drainLimits.stop()]);
     coordinator.close();
     await app.close();
     await pool.close();
@@ -101,11 +102,26 @@ export async function createService(config: Config, log: Log): Promise<Analytics
       attach(app.server);
       httpPort = Number(new URL(await listen(app, config.HTTP_HOST, config.HTTP_PORT)).port);
       log.info({ event: 'analytics.listening', httpPort, node: config.NODE_ID });
+      drainLimits.start();
       await election.start();
       fitness.start();
     },
     stop: () => (stopped ??= stop()),
   };
+}
+
+/** Ready: a coordinator is known, and this node could be it. */
+function addHealth(health: Health, election: Election, fitness: Fitness): void {
+  health.add('election', () =>
+    election.snapshot().coordinator === null ? 'no coordinator is known' : undefined,
+  );
+  health.add(
+    'fitness',
+    () =>
+      Object.entries(fitness.reasons())
+        .map(([part, why]) => `${part}: ${why}`)
+        .join('; ') || undefined,
+  );
 }
 
 function composeSqlProbe(config: Config): SqlProbe {
@@ -117,19 +133,21 @@ function composeSqlProbe(config: Config): SqlProbe {
   });
 }
 
+/** What the coordinator's work needs of the node. */
+interface Surroundings {
+  config: Config;
+  log: Log;
+  queries: TelemetryQueries;
+  drainLimits: DrainLimitsSource;
+}
+
 /** The node's election, and the coordinator's work as its host. */
-function composeElection(
-  config: Config,
-  log: Log,
-  metrics: Metrics,
-  queries: TelemetryQueries,
-  sqlAnswers: () => boolean,
-): Parts {
-  const coordinator = composeCoordinator(config, log, createDrainMetrics(metrics), queries, {
+function composeElection(around: Surroundings, metrics: Metrics, sqlAnswers: () => boolean): Parts {
+  const coordinator = composeCoordinator(around, createDrainMetrics(metrics), {
     onDeposed: (by) => parts.election.deposed(by),
     sqlAnswers,
   });
-  const parts = createElection(config, log, metrics, coordinator);
+  const parts = createElection(around.config, around.log, metrics, coordinator);
   return { ...parts, coordinator };
 }
 
@@ -140,10 +158,8 @@ interface Parts extends ElectionParts {
 }
 
 function composeCoordinator(
-  config: Config,
-  log: Log,
+  { config, log, queries, drainLimits }: Surroundings,
   metrics: DrainMetrics,
-  queries: TelemetryQueries,
   standing: Pick<CoordinatorOptions, 'onDeposed' | 'sqlAnswers'>,
 ): Coordinator {
   const { NODE_ID: nodeId, MESH_SECRET: secret, mqtt: address } = config;
@@ -169,11 +185,14 @@ function composeCoordinator(
       intervalMs: config.DRAIN_BATCHES_PRUNE_INTERVAL_MS,
     },
     retry: { minMs: config.RETRY_MIN_MS, maxMs: config.RETRY_MAX_MS },
-    limits: () => ({
-      rowsMax: config.DRAIN_BATCH_ROWS_MAX,
-      bytesMax: config.DRAIN_BATCH_BYTES_MAX,
-      lingerMs: config.DRAIN_BATCH_LINGER_MS,
-    }),
+    limits: () => {
+      const {
+        batchRowsMax: rowsMax,
+        batchBytesMax: bytesMax,
+        batchLingerMs: lingerMs,
+      } = drainLimits.view().limits;
+      return { rowsMax, bytesMax, lingerMs };
+    },
     openStore: () => openDrainStore(session),
     openSource: (epoch) =>
       openDrainSource({

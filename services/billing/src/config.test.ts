@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { readBillingConfig } from './config.ts';
+import { announcedHost, readBillingConfig } from './config.ts';
 
 const good = {
   MESH_SECRET: 'm'.repeat(32),
@@ -12,6 +12,16 @@ const good = {
 
 it('the defaults agree with one another', () => {
   assert.equal(readBillingConfig(good).REPLICA, 'billing-1');
+});
+
+it('an address that nobody can call is not announced', () => {
+  const everywhere = { ...good, HTTP_HOST: '0.0.0.0' };
+  assert.equal(announcedHost(readBillingConfig(everywhere)), undefined);
+  const listed = { ...everywhere, ZOOKEEPER_HOSTS: '127.0.0.1:2181' };
+  assert.throws(() => readBillingConfig(listed), /ANNOUNCED_HOST/);
+  const config = readBillingConfig({ ...listed, ANNOUNCED_HOST: 'billing-1' });
+  assert.equal(announcedHost(config), 'billing-1');
+  assert.equal(announcedHost(readBillingConfig(good)), '127.0.0.1');
 });
 
 it('all faults are reported at once', () => {

@@ -26,6 +26,28 @@ const Settings = Type.Object({
   }),
   HTTP_HOST: Type.String({ default: '127.0.0.1' }),
   HTTP_PORT: Type.Integer({ default: 8085, minimum: 0, maximum: 65535, description: '0 takes a free one' }),
+  ZOOKEEPER_HOSTS: Type.Optional(
+    Type.String({
+      pattern: '^[^,/\\s]+:\\d+(,[^,/\\s]+:\\d+)*$',
+      description: 'host:port,…: this replica lists itself there',
+    }),
+  ),
+  SERVICES_PATH: Type.String({
+    default: '/thermomesh/services',
+    pattern: '^(/[A-Za-z0-9_.-]+)+$',
+    description: 'below this node of ZooKeeper services list themselves',
+  }),
+  ZOOKEEPER_SESSION_TIMEOUT_MS: Ms(
+    4_000,
+    'a replica that died is listed so long; the server grants 2 to 20 of its ticks',
+    200,
+  ),
+  ANNOUNCED_HOST: Type.Optional(
+    Type.String({
+      pattern: '^[A-Za-z0-9:.-]+$',
+      description: 'name or address at which callers reach this replica; HTTP_HOST if left out',
+    }),
+  ),
   LOG_LEVEL: Type.String({ default: 'info' }),
   BODY_BYTES_MAX: Type.Integer({ default: 16 * 1024, minimum: 1024, description: 'of one request' }),
   ANSWER_WAIT_MS: Ms(5_000, 'a call waits at most so long for the answer, then 409 with Retry-After'),
@@ -102,6 +124,11 @@ export function readMigrateConfig(env: NodeJS.ProcessEnv = process.env): { DATAB
   return readConfig(Type.Pick(Settings, ['DATABASE_URL']), env);
 }
 
+/** Where callers reach this replica; undefined if nobody has said it. */
+export function announcedHost({ ANNOUNCED_HOST: announced, HTTP_HOST: host }: Config): string | undefined {
+  return announced ?? (['0.0.0.0', '::'].includes(host) ? undefined : host);
+}
+
 function relations(config: Config): string[] {
   const faults: string[] = [];
   // A holder that only waits for the processor must not be taken for dead: each send renews the lease.
@@ -115,6 +142,11 @@ function relations(config: Config): string[] {
     faults.push('ANSWER_POLL_MS must be below ANSWER_WAIT_MS');
   if (config.GATHER_WAITING_MAX < config.GATHER_OPERATIONS_MAX)
     faults.push('GATHER_WAITING_MAX must not be below GATHER_OPERATIONS_MAX');
+  // Nobody can call "every address of this machine".
+  if (config.ZOOKEEPER_HOSTS !== undefined && announcedHost(config) === undefined)
+    faults.push(
+      `HTTP_HOST ${config.HTTP_HOST} cannot be announced: ANNOUNCED_HOST must say where callers reach this`,
+    );
   // What is under way at a stop is finished first.
   if (config.PROCESSOR_TIMEOUT_MS >= config.STOP_TIMEOUT_MS)
     faults.push('PROCESSOR_TIMEOUT_MS must be below STOP_TIMEOUT_MS');

@@ -1,4 +1,5 @@
 /** A replica put together: the store, the processor, the sweeper and the HTTP surface. Tests use the same composition. */
+import { announceBilling, type Announcement } from '@thermomesh/billing-client/discovery';
 import {
   createCallerGatekeeper,
   createCrashHook,
@@ -10,12 +11,12 @@ import {
   type Log,
   type Service,
 } from '@thermomesh/runtime';
-import { createPool } from '@thermomesh/sql';
+import { createPool, type SqlPool } from '@thermomesh/sql';
 import { createAnswerWatch } from './answer-watch.ts';
 import { createProcessorClient, type ProcessorClient } from './adapters/http-processor.ts';
 import { createOperationStore, type OperationStore } from './adapters/pg-operations.ts';
 import { createPaymentQueries } from './adapters/pg-payment-queries.ts';
-import type { Config } from './config.ts';
+import { announcedHost, type Config } from './config.ts';
 import { createSecrets } from './core/secrets.ts';
 import { createBillingApp } from './http/app.ts';
 import { createBillingMetrics, type BillingMetrics } from './metrics.ts';
@@ -33,13 +34,7 @@ export async function createService(config: Config, log: Log): Promise<BillingSe
   const registry = createMetrics();
   const metrics = createBillingMetrics(registry);
   const health = createHealth();
-  const pool = createPool({
-    url: config.DATABASE_URL,
-    applicationName: `thermomesh-${config.REPLICA}`,
-    connectionsMax: config.SQL_CONNECTIONS_MAX,
-    connectTimeoutMs: config.SQL_CONNECT_TIMEOUT_MS,
-    statementTimeoutMs: config.SQL_STATEMENT_TIMEOUT_MS,
-  });
+  const pool = openPool(config);
   const store = createOperationStore(pool, {
     holder: config.REPLICA,
     leaseMs: config.LEASE_MS,
@@ -77,12 +72,16 @@ export async function createService(config: Config, log: Log): Promise<BillingSe
     },
   );
   let httpPort = 0;
+  let announcement: Announcement | undefined;
   let stopped: Promise<void> | undefined;
   async function stop(): Promise<void> {
     health.close();
+    // Callers hear of it while what is under way is finished.
+    const withdrawn = announcement?.withdraw();
     await sweeper.stop();
     // Answers under way first: closing the app breaks their connections.
     await payments.settle();
+    await withdrawn;
     await app.close();
     await payments.settle();
     processor.close();
@@ -95,10 +94,34 @@ export async function createService(config: Config, log: Log): Promise<BillingSe
     async start() {
       sweeper.start();
       httpPort = Number(new URL(await listen(app, config.HTTP_HOST, config.HTTP_PORT)).port);
+      announcement = announce(config, log, httpPort);
       log.info({ event: 'billing.listening', httpPort, replica: config.REPLICA });
     },
     stop: () => (stopped ??= stop()),
   };
+}
+
+function openPool(config: Config): SqlPool {
+  return createPool({
+    url: config.DATABASE_URL,
+    applicationName: `thermomesh-${config.REPLICA}`,
+    connectionsMax: config.SQL_CONNECTIONS_MAX,
+    connectTimeoutMs: config.SQL_CONNECT_TIMEOUT_MS,
+    statementTimeoutMs: config.SQL_STATEMENT_TIMEOUT_MS,
+  });
+}
+
+/** Undefined without ZooKeeper: callers know the address from their settings then. */
+function announce(config: Config, log: Log, port: number): Announcement | undefined {
+  const { ZOOKEEPER_HOSTS: hosts, REPLICA: replica, MESH_SECRET: secret } = config;
+  const address = announcedHost(config);
+  if (hosts === undefined || address === undefined) return undefined;
+  return announceBilling({
+    ...{ hosts, replica, address, port, secret },
+    path: config.SERVICES_PATH,
+    sessionTimeoutMs: config.ZOOKEEPER_SESSION_TIMEOUT_MS,
+    onFault: (err) => log.warn({ event: 'billing.announcement_failed', err }),
+  });
 }
 
 /** The worker's surroundings: store, processor, secrets, limits. */

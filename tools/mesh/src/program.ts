@@ -1,6 +1,7 @@
 /** The command line: every subcommand with its help. */
 import { Command } from 'commander';
 import { addBench } from './commands/bench.ts';
+import { addConfig } from './commands/config.ts';
 import { addDown } from './commands/down.ts';
 import { addApiKey, addDeviceToken } from './commands/keys.ts';
 import { addChaos } from './commands/chaos.ts';
@@ -37,6 +38,7 @@ export function createProgram(config: () => MeshConfig): Command {
   addChaos(program, config);
   addPayments(program, config);
   addDemo(program, config);
+  addConfig(program, config);
   addZk(program, config);
   addVerify(program, config);
   addBench(program, config);

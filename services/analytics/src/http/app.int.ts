@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import type { DrainLimitsView } from '@thermomesh/contracts';
 import {
   createGatekeeper,
   createHealth,
@@ -17,6 +18,10 @@ import { createAnalyticsApp } from './app.ts';
 
 const secret = 'a secret of at least thirty-two characters';
 const headers = { authorization: `Bearer ${deriveToken(secret, subjects.operator)}` };
+const drainLimits: DrainLimitsView = {
+  limits: { batchRowsMax: 500, batchBytesMax: 4096, batchLingerMs: 3 },
+  ...{ source: 'zookeeper', version: 2, fresh: true, refused: null },
+};
 let database: TestDatabase;
 let pool: SqlPool;
 let app: HttpApp;
@@ -57,6 +62,7 @@ before(async () => {
     },
     {
       queries: createTelemetryQueries(pool),
+      describeDrainLimits: () => drainLimits,
       describeElection: () => ({
         nodeId: 1,
         role: 'follower',
@@ -101,6 +107,7 @@ describe('the HTTP surface of a node', () => {
       fit: true,
       peers: [],
     });
+    assert.deepEqual(await get('/v1/drain-limits'), drainLimits);
     const accounts = await get<{ stored: number; logs: unknown[] }>('/v1/accounts');
     assert.equal(accounts.stored, 6);
     assert.equal(accounts.logs.length, 2);

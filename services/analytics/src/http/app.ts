@@ -1,5 +1,5 @@
 /** The HTTP surface of a node: every node answers, coordinator or not. */
-import type { CoordinatorDocument } from '@thermomesh/contracts';
+import type { CoordinatorDocument, DrainLimitsView } from '@thermomesh/contracts';
 import { createHttpApp, type HttpApp, type HttpOptions } from '@thermomesh/runtime';
 import type { TelemetryQueries } from '../adapters/pg-telemetry-queries.ts';
 import { coordinatorRoutes } from './routes/coordinator.ts';
@@ -9,6 +9,7 @@ import { rejectedRoutes } from './routes/rejected.ts';
 export interface RouteDeps {
   queries: TelemetryQueries;
   describeElection: () => CoordinatorDocument;
+  describeDrainLimits: () => DrainLimitsView;
 }
 
 export async function createAnalyticsApp(

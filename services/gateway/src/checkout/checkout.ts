@@ -1,5 +1,6 @@
 /** The checkout put together: orders, outbox, relay, queue, billing. It can be down while the rest of the gateway is up. */
 import { createBillingClient } from '@thermomesh/billing-client';
+import { findBilling, type BillingFinder } from '@thermomesh/billing-client/discovery';
 import {
   codeOf,
   createCrashHook,
@@ -13,7 +14,7 @@ import {
 import { createPool, type SqlPool } from '@thermomesh/sql';
 import type { BullQueue } from './adapters/bull-queue.ts';
 import { createCheckoutStore } from './adapters/pg-checkout-store.ts';
-import { createFinalWatch } from './core/final-watch.ts';
+import { createFinalWatch, type FinalWatch } from './core/final-watch.ts';
 import { createOrders, type Orders } from './core/orders.ts';
 import type { CheckoutStore, Unavailable } from './core/ports.ts';
 import { createRelay } from './core/relay.ts';
@@ -66,18 +67,17 @@ export function createCheckout(config: CheckoutConfig, deps: CheckoutDeps): Chec
     streams: () => streams.size,
     outbox: () => store.outbox(),
   });
-  const watch = createFinalWatch(store, config.CHECKOUT_WATCH_INTERVAL_MS, (error) =>
-    metrics.watchFailed.inc({ code: codeOf(error) ?? 'unknown' }),
-  );
+  const watch = openWatch(config, store, metrics);
   const streams = createEventStreams({
     watch,
     streamsMax: config.CHECKOUT_STREAMS_MAX,
     streamsPerCallerMax: config.CHECKOUT_STREAMS_PER_CALLER_MAX,
     heartbeatMs: config.CHECKOUT_HEARTBEAT_MS,
   });
+  const finder = openFinder(config, log, deps.secret);
   const settling: SettleDeps = {
     store,
-    billing: openBilling(config, deps.secret),
+    billing: openBilling(config, deps.secret, finder),
     secrets,
     crash,
     log,
@@ -110,6 +110,7 @@ export function createCheckout(config: CheckoutConfig, deps: CheckoutDeps): Chec
     unavailable,
     retryAfterSeconds: config.CHECKOUT_RETRY_AFTER_SECONDS,
     start() {
+      finder?.start();
       queue.start();
       relay.start();
     },
@@ -119,11 +120,17 @@ export function createCheckout(config: CheckoutConfig, deps: CheckoutDeps): Chec
       await relay.stop();
       await queue.stop(deadlineMs);
     },
-    close: () => pool.close(),
+    close: async () => void (await Promise.all([pool.close(), finder?.stop()])),
   };
 }
 
 const stoppingFault: Unavailable = { code: 'checkout.stopping', detail: 'this gateway is stopping' };
+
+function openWatch(config: CheckoutConfig, store: CheckoutStore, metrics: CheckoutMetrics): FinalWatch {
+  return createFinalWatch(store, config.CHECKOUT_WATCH_INTERVAL_MS, (error) =>
+    metrics.watchFailed.inc({ code: codeOf(error) ?? 'unknown' }),
+  );
+}
 
 function openPool(config: CheckoutConfig): SqlPool {
   return createPool({
@@ -135,9 +142,29 @@ function openPool(config: CheckoutConfig): SqlPool {
   });
 }
 
-function openBilling(config: CheckoutConfig, secret: string): SettleDeps['billing'] {
+/** Undefined without ZooKeeper: the static replicas are all there are. */
+function openFinder(config: CheckoutConfig, log: Log, secret: string): BillingFinder | undefined {
+  const {
+    ZOOKEEPER_HOSTS: hosts,
+    SERVICES_PATH: path,
+    ZOOKEEPER_SESSION_TIMEOUT_MS: sessionTimeoutMs,
+  } = config;
+  if (hosts === undefined) return undefined;
+  return findBilling({
+    ...{ hosts, path, sessionTimeoutMs, secret },
+    staticUrls: config.BILLING_URLS.split(','),
+    onChanged: (urls) => log.info({ event: 'checkout.billing_found', urls }),
+    onFault: (err) => log.warn({ event: 'checkout.discovery_failed', err }),
+  });
+}
+
+function openBilling(
+  config: CheckoutConfig,
+  secret: string,
+  finder: BillingFinder | undefined,
+): SettleDeps['billing'] {
   return createBillingClient({
-    urls: config.BILLING_URLS.split(','),
+    urls: finder?.urls ?? config.BILLING_URLS.split(','),
     token: deriveToken(secret, subjects.service('gateway')),
     deadlineMs: config.CHECKOUT_CALL_TIMEOUT_MS,
     tryTimeoutMs: config.CHECKOUT_TRY_TIMEOUT_MS,

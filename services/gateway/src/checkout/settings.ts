@@ -20,9 +20,21 @@ export const checkoutSettings = {
   BILLING_URLS: Type.Optional(
     Type.String({
       pattern: '^https?://[^,\\s]+(,https?://[^,\\s]+)*$',
-      description: 'replicas of billing, comma separated',
+      description: 'replicas of billing, comma separated; with ZOOKEEPER_HOSTS while none is listed there',
     }),
   ),
+  ZOOKEEPER_HOSTS: Type.Optional(
+    Type.String({
+      pattern: '^[^,/\\s]+:\\d+(,[^,/\\s]+:\\d+)*$',
+      description: 'host:port,…: replicas of billing are found there; BILLING_URLS hold while none is listed',
+    }),
+  ),
+  SERVICES_PATH: Type.String({
+    default: '/thermomesh/services',
+    pattern: '^(/[A-Za-z0-9_.-]+)+$',
+    description: 'below this node of ZooKeeper services list themselves',
+  }),
+  ZOOKEEPER_SESSION_TIMEOUT_MS: Ms(4_000, 'of the session that follows the list', 200),
   CHECKOUT_SECRET: Type.Optional(
     Type.String({
       minLength: secretCharsMin,
@@ -66,7 +78,7 @@ const CheckoutSettings = Type.Object(checkoutSettings);
 export type CheckoutSettings = Static<typeof CheckoutSettings>;
 
 /** The settings of a checkout that is on. */
-export type CheckoutConfig = Required<CheckoutSettings>;
+export type CheckoutConfig = CheckoutSettings & Required<Pick<CheckoutSettings, (typeof switches)[number]>>;
 
 /** The settings if the checkout is on; undefined if it is off. */
 export function checkoutConfigOf(config: CheckoutSettings): CheckoutConfig | undefined {

@@ -85,7 +85,8 @@ async function temporary(base: MeshConfig): Promise<DemoServers> {
     ...{ config, layout, ports, name: 'demo', notice: quiet, extraEnv: {} },
     ...{ fleetDevices: 0, proxied: false, payments: true },
   };
-  const { specs } = planPayments(options, () => postgres.server.url).billing;
+  const servers = { databaseUrl: () => postgres.server.url, zookeeperHosts: () => null };
+  const { specs } = planPayments(options, servers).billing;
   const before = async () => runMigrations(options, 'billing', postgres.server.url);
   const supervisor = createSupervisor([{ specs, before }], {
     onEvent: quiet,

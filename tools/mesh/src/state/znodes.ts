@@ -5,6 +5,11 @@ export function analyticsPath(mesh: string): string {
   return `/thermomesh/${mesh}/analytics`;
 }
 
+/** Services list themselves below it. */
+export function servicesPath(mesh: string): string {
+  return `/thermomesh/${mesh}/services`;
+}
+
 /** Kafka's root in a ZooKeeper that is not the mesh's own. */
 export function kafkaPath(mesh: string): string {
   return `/thermomesh/${mesh}/kafka`;

@@ -12,7 +12,7 @@ import { planPayments } from './payments-plan.ts';
 const home = mkdtempSync(path.join(os.tmpdir(), 'thermomesh-plan-'));
 after(() => rmSync(home, { recursive: true, force: true }));
 
-function planWith(redis: number, redisUrl?: string) {
+function planWith(redis: number, redisUrl?: string, zookeeperHosts: string | null = null) {
   const layout = layoutOf(home, 'plan');
   ensureSecret(layout);
   ensurePaymentSecrets(layout);
@@ -20,7 +20,13 @@ function planWith(redis: number, redisUrl?: string) {
   const payments = { redis, processor: 1, billing: [2, 3] };
   const ports = { mqtt: 4, http: 5, postgres: 6, nodes: [], payments };
   const common = { fleetDevices: 0, proxied: false, payments: true, extraEnv: {}, notice: () => undefined };
-  return planPayments({ name: 'plan', config, layout, ports, ...common }, () => 'postgresql://h/d');
+  return planPayments(
+    { name: 'plan', config, layout, ports, ...common },
+    {
+      databaseUrl: () => 'postgresql://h/d',
+      zookeeperHosts: () => zookeeperHosts,
+    },
+  );
 }
 
 describe('the payment part of the plan', () => {
@@ -50,5 +56,14 @@ describe('the payment part of the plan', () => {
     assert.deepEqual(plan.redis.specs, []);
     assert.equal(plan.redisUrl(), 'redis://:p@elsewhere:6379/3');
     assert.equal(plan.checkoutEnv()['REDIS_URL'], 'redis://:p@elsewhere:6379/3');
+  });
+
+  it('the gateway looks for billing in ZooKeeper if there is one, and keeps the static addresses', () => {
+    const redisUrl = 'redis://elsewhere:6379/3';
+    assert.equal('ZOOKEEPER_HOSTS' in planWith(1, redisUrl).checkoutEnv(), false);
+    const environment = planWith(1, redisUrl, 'zk:2181').checkoutEnv();
+    assert.equal(environment['ZOOKEEPER_HOSTS'], 'zk:2181');
+    assert.equal(environment['SERVICES_PATH'], '/thermomesh/plan/services');
+    assert.equal(environment['BILLING_URLS'], 'http://127.0.0.1:2,http://127.0.0.1:3');
   });
 });

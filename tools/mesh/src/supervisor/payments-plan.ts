@@ -2,6 +2,7 @@
 import { MeshError } from '@thermomesh/runtime';
 import { startRedis } from '@thermomesh/servers';
 import { ensureSecretFile } from '../state/secrets.ts';
+import { servicesPath } from '../state/znodes.ts';
 import { host, launchService, runMigrations, type PlanOptions } from './launching.ts';
 import type { ProcessSpec } from './spec.ts';
 import type { Stage } from './supervisor.ts';
@@ -39,8 +40,15 @@ export interface PaymentsPlan {
   checkoutEnv(): Record<string, string>;
 }
 
-/** @param databaseUrl known when PostgreSQL is up */
-export function planPayments(options: PlanOptions, databaseUrl: () => string): PaymentsPlan {
+/** What payments stand on; known when they start. */
+export interface PaymentServers {
+  databaseUrl: () => string;
+  /** Null: the addresses of billing are static. */
+  zookeeperHosts: () => string | null;
+}
+
+export function planPayments(options: PlanOptions, servers: PaymentServers): PaymentsPlan {
+  const { databaseUrl } = servers;
   const { config, layout, ports } = options;
   if (ports.payments === undefined)
     throw new MeshError('mesh.start_failed', 'no ports were chosen for payments');
@@ -63,7 +71,7 @@ export function planPayments(options: PlanOptions, databaseUrl: () => string): P
       },
       specs: [
         processorSpec(options, processor, processorUrl),
-        ...billing.map((port, index) => billingSpec(options, index + 1, port, processorUrl, databaseUrl)),
+        ...billing.map((port, index) => billingSpec(options, index + 1, port, processorUrl, servers)),
       ],
     },
     redisUrl: () => (state === 'up' ? wanted : null),
@@ -77,9 +85,15 @@ export function planPayments(options: PlanOptions, databaseUrl: () => string): P
             CHECKOUT_SECRET_FILE: layout.checkoutSecretFile,
             // A Redis that several meshes share keeps their queues apart.
             CHECKOUT_QUEUE: `checkouts-${options.name}`,
+            ...discoveryEnv(options, servers),
             ...checkoutSettings,
           },
   };
+}
+
+function discoveryEnv({ name }: PlanOptions, { zookeeperHosts }: PaymentServers): Record<string, string> {
+  const hosts = zookeeperHosts();
+  return hosts === null ? {} : { ZOOKEEPER_HOSTS: hosts, SERVICES_PATH: servicesPath(name) };
 }
 
 function redisSpec(
@@ -140,7 +154,7 @@ function billingSpec(
   replica: number,
   port: number,
   processorUrl: string,
-  databaseUrl: () => string,
+  servers: PaymentServers,
 ): ProcessSpec {
   const { layout } = options;
   const name = `billing-${replica}`;
@@ -151,7 +165,8 @@ function billingSpec(
     BILLING_SECRET_FILE: layout.billingSecretFile,
     PROCESSOR_SECRET_FILE: layout.processorSecretFile,
     PROCESSOR_URL: processorUrl,
-    DATABASE_URL: databaseUrl(),
+    DATABASE_URL: servers.databaseUrl(),
+    ...discoveryEnv(options, servers),
     HTTP_HOST: host,
     HTTP_PORT: String(port),
     ...billingSettings,

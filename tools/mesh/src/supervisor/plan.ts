@@ -51,10 +51,11 @@ export function planMesh(options: PlanOptions): MeshPlan {
   let databaseUrl = config.databaseUrl ?? null;
   const ownDatabase = config.databaseUrl === undefined;
   const own = ownDatabase ? [postgresSpec(options, (url) => (databaseUrl = url))] : [];
-  const payments = options.payments ? planPayments(options, () => databaseUrl ?? '') : undefined;
   const { coordination: sizes } = options;
   const coordination = sizes === undefined ? undefined : planCoordination(options, sizes);
   const zookeeperHosts = () => coordination?.zookeeperHosts() ?? null;
+  const servers = { databaseUrl: () => databaseUrl ?? '', zookeeperHosts };
+  const payments = options.payments ? planPayments(options, servers) : undefined;
   const stages: Stage[] = [
     ...(coordination?.stages ?? []),
     ...(payments === undefined ? [] : [payments.redis]),

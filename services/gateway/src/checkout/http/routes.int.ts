@@ -8,10 +8,11 @@ import os from 'node:os';
 import path from 'node:path';
 import { json } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
+import { announceBilling } from '@thermomesh/billing-client/discovery';
 import type { CheckoutPage, CheckoutView } from '@thermomesh/contracts';
 import { createApiKey, createLog, type ApiScope } from '@thermomesh/runtime';
-import { testDatabase, testRedis, type TestRedis } from '@thermomesh/servers';
-import { testEnvironment } from '../../adapters/testing/gateway.ts';
+import { sharedZooKeeper, testDatabase, testRedis, type TestRedis } from '@thermomesh/servers';
+import { testEnvironment, testSecret } from '../../adapters/testing/gateway.ts';
 import { readGatewayConfig } from '../../config.ts';
 import { createService, type GatewayService } from '../../service.ts';
 import { checkoutDatabase, type CheckoutDatabase } from '../testing.ts';
@@ -126,6 +127,17 @@ async function call(
   return { status: response.status, headers: response.headers, text, body: JSON.parse(text) as never };
 }
 
+/** Its queue may not be open yet. */
+async function order202(service: GatewayService): Promise<{ checkoutId: string }> {
+  const customerKey = randomUUID();
+  for (;;) {
+    const { status, body } = await call(service, { method: 'POST', customerKey, body: order });
+    if (status === 202) return body;
+    assert.equal(status, 503);
+    await pause();
+  }
+}
+
 async function finalOf(checkoutId: string, service = gateway): Promise<CheckoutView> {
   for (;;) {
     const view: CheckoutView = (await call(service, { route: `/v1/checkouts/${checkoutId}` })).body;
@@ -223,6 +235,42 @@ describe('orders', () => {
   it('unknown ids are 404, ids that are none are 400', async () => {
     assert.equal((await call(gateway, { route: `/v1/checkouts/${randomUUID()}` })).status, 404);
     assert.equal((await call(gateway, { route: '/v1/checkouts/%00' })).status, 400);
+  });
+});
+
+describe('replicas of billing', () => {
+  it('an order is charged at a replica that listed itself, though none of the static ones is there', async () => {
+    const zookeeper = await sharedZooKeeper();
+    const place = {
+      ...{ hosts: zookeeper.hosts, path: `${zookeeper.root}/services` },
+      ...{ sessionTimeoutMs: 4_000, secret: testSecret },
+    };
+    // The main gateway shares the outbox and may take orders too: only this one is told of the second billing.
+    const listed = await startBilling();
+    let heard = 0;
+    listed.on('request', () => (heard += 1));
+    const { port } = listed.address() as AddressInfo;
+    const onFault = (error: unknown) => assert.fail(String(error));
+    const replica = announceBilling({ ...place, onFault, replica: 'billing-1', address: '127.0.0.1', port });
+    const finding = await startGateway('finding', {
+      BILLING_URLS: 'http://127.0.0.1:1',
+      ZOOKEEPER_HOSTS: place.hosts,
+      SERVICES_PATH: place.path,
+    });
+    try {
+      const deadline = performance.now() + 20_000;
+      while (heard === 0) {
+        assert.ok(performance.now() < deadline, 'the listed replica is never asked');
+        const { checkoutId } = await order202(finding);
+        assert.equal((await finalOf(checkoutId)).status, 'charged');
+      }
+    } finally {
+      await finding.stop();
+      await replica.withdraw();
+      await zookeeper.release();
+      listed.closeAllConnections();
+      listed.close();
+    }
   });
 });
 

@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict';
+import { setTimeout as delay } from 'node:timers/promises';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { testZooKeeper, type TestEnsemble } from '@thermomesh/servers';
+import { ServiceDiscovery, ZooKeeper } from '@thermomesh/zookeeper';
+import { announceBilling, findBilling, type Announcement, type BillingFinder } from './discovery.ts';
+
+const secret = 'the mesh secret, at least thirty-two characters';
+const staticUrls = ['http://127.0.0.1:1', 'http://127.0.0.1:2'];
+const sessionTimeoutMs = 1_000;
+const waitMs = 15_000;
+
+let server: TestEnsemble;
+let places = 0;
+let path: string;
+let cleanUps: (() => Promise<void>)[] = [];
+let changes: string[] = [];
+
+before(async () => {
+  server = await testZooKeeper({ tickTimeMs: 100 });
+});
+afterEach(async () => {
+  for (const cleanUp of cleanUps.reverse()) await cleanUp();
+  [cleanUps, changes] = [[], []];
+});
+after(async () => server.remove());
+
+const place = () => ({
+  ...{ hosts: server.hosts, path, sessionTimeoutMs, secret },
+  onFault: (error: unknown) => void changes.push(String(error)),
+});
+
+function newPlace(): void {
+  places += 1;
+  path = `/thermomesh/test-${places}/services`;
+}
+
+function announce(replica: string, port: number, more: { secret?: string } = {}): Announcement {
+  const announcement = announceBilling({ ...place(), replica, address: '127.0.0.1', port, ...more });
+  cleanUps.push(async () => announcement.withdraw());
+  return announcement;
+}
+
+function find(more: { hosts?: string } = {}): BillingFinder {
+  const onChanged = (urls: readonly string[]) => void changes.push(urls.join());
+  const finder = findBilling({ ...place(), staticUrls, onChanged, ...more });
+  cleanUps.push(async () => finder.stop());
+  finder.start();
+  return finder;
+}
+
+async function until(what: string, holds: () => boolean): Promise<void> {
+  const deadline = performance.now() + waitMs;
+  while (!holds()) {
+    assert.ok(performance.now() < deadline, `waited ${waitMs} ms for: ${what}`);
+    await delay(10);
+  }
+}
+const untilUrls = async (finder: BillingFinder, ...urls: string[]) =>
+  until(urls.join(), () => finder.urls().join() === urls.join());
+const at = (port: number) => `http://127.0.0.1:${port}`;
+
+describe('replicas of billing', () => {
+  it('are found as they come and go; while nobody is listed the static ones hold', async () => {
+    newPlace();
+    const finder = find();
+    assert.deepEqual(finder.urls(), staticUrls);
+    const one = announce('billing-1', 7001);
+    await untilUrls(finder, at(7001));
+    announce('billing-2', 7002);
+    await untilUrls(finder, at(7001), at(7002));
+    await one.withdraw();
+    await untilUrls(finder, at(7002));
+    await cleanUps.pop()?.();
+    await untilUrls(finder, ...staticUrls);
+  });
+
+  it('an-announcement-without-the-secret-of-the-mesh-gets-no-payments', async () => {
+    newPlace();
+    const finder = find();
+    announce('rogue', 6666, { secret: 'another secret of at least thirty-two characters' });
+    announce('billing-1', 7001);
+    await untilUrls(finder, at(7001));
+    // A proof that was copied is worth nothing at another address, and neither is none.
+    const zk = new ZooKeeper({ hosts: server.hosts, sessionTimeoutMs });
+    zk.start();
+    cleanUps.push(async () => zk.close());
+    const look = new ServiceDiscovery(zk, { path, service: 'billing' }).start();
+    await look.ready();
+    const [copied] = look.instances(({ id }) => id === 'billing-1');
+    assert.ok(copied !== undefined);
+    for (const [id, metadata] of [
+      ['billing-0', copied.metadata],
+      ['billing-00', {}],
+    ] as const) {
+      const self = { id, instance: { address: '127.0.0.1', port: 6667, metadata } };
+      const rogue = new ServiceDiscovery(zk, { path, service: 'billing', self }).start();
+      await until('the rogue is listed', () => rogue.announced);
+    }
+    announce('billing-2', 7002);
+    await untilUrls(finder, at(7001), at(7002));
+    assert.deepEqual(
+      changes.filter((line) => line.includes('666')),
+      [],
+    );
+  });
+
+  it('an-outage-keeps-the-last-list-and-the-replicas-are-listed-again-after-it', async () => {
+    newPlace();
+    const finder = find();
+    const replicas = [announce('billing-1', 7001), announce('billing-2', 7002)];
+    await untilUrls(finder, at(7001), at(7002));
+    await server.members[0]!.kill();
+    await until('the outage', () => replicas.every(({ announced }) => !announced));
+    assert.deepEqual(finder.urls(), [at(7001), at(7002)]);
+    await server.members[0]!.restart();
+    await until('listed again', () => replicas.every(({ announced }) => announced));
+    await untilUrls(finder, at(7001), at(7002));
+    announce('billing-3', 7003);
+    await untilUrls(finder, at(7001), at(7002), at(7003));
+  });
+
+  it('without-ZooKeeper-the-static-ones-hold-and-stopping-does-not-wait', async () => {
+    newPlace();
+    const finder = find({ hosts: '127.0.0.1:1' });
+    assert.deepEqual(finder.urls(), staticUrls);
+    await finder.stop();
+    assert.deepEqual(finder.urls(), staticUrls);
+  });
+});
