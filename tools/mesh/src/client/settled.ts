@@ -3,8 +3,8 @@ import { readNodes, readStatus, type Mesh } from './mesh.ts';
 import { until } from './until.ts';
 
 /**
- * Everybody is ready, sees everybody, and follows the same one, which is the highest node under Bully: nothing is left to change. A hand-over to a node that has come
- * back is waited for, so that it counts for what caused it and not for what happens next.
+ * Everybody is ready, sees everybody, and follows the same one, which is the highest node under Bully: nothing is left to change. A
+ * hand-over to a node that has come back is waited for, so that it counts for what caused it and not for what happens next.
  * @returns who coordinates then
  * @throws MeshError `mesh.timeout`
  */

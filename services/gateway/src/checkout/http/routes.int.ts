@@ -91,7 +91,7 @@ async function startGateway(name: string, more: Record<string, string>): Promise
     BILLING_URLS: `http://127.0.0.1:${(billing.address() as AddressInfo).port}`,
     CHECKOUT_SECRET: 'the checkout’s secret, at least thirty-two characters',
     CHECKOUT_QUEUE: name,
-    CHECKOUT_REDIS_CHECK_MS: '100',
+    CHECKOUT_REDIS_CHECK_MS: '500',
     CHECKOUT_RELAY_INTERVAL_MS: '100',
     ...more,
   });
