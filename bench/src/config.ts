@@ -32,7 +32,7 @@ in a temporary folder, and ends them.
   ingest            readings, from publish to commit
   billing           payments, beside one database transaction a request
 
-  --quick           ingest: about a minute; without it about 20 minutes, with backlogs to 1,000,000 and 120 kills
+  --quick           ingest: under a minute and a half; without it about 20 minutes, with backlogs to 1,000,000 and 120 kills
                     billing: about a minute; without it about 8
   --json            print one JSON document on stdout (BenchDocument), for machines
   --strict          exit code 1 if a target is missed; else only if an arm could not be measured
