@@ -1,7 +1,7 @@
 /// <reference path="./jute.d.ts" />
 /**
  * The library's own types say nothing of what has to be mended in it. This is that part of its inside which `connection.ts` uses;
- * the dependency is pinned to 1.1.3, and `connection.int.ts` goes red if another version differs.
+ * the dependency is pinned to 1.1.3: read its source again before another version is taken.
  */
 import zookeeper, {
   type ACL,
