@@ -188,22 +188,22 @@ export type Parsed<T> = { record: T } | { faults: string[] };
 
 /** Reads a task. Never throws: a poison record has faults. */
 export function parseTask(bytes: Uint8Array | null): Parsed<TaskRecord> {
-  return parse<TaskRecord>(TaskRecord, bytes);
+  return parseJson<TaskRecord>(TaskRecord, bytes);
 }
 
 /** Reads a result. Never throws: a poison record has faults. */
 export function parseResult(bytes: Uint8Array | null): Parsed<ResultRecord> {
-  return parse<ResultRecord>(ResultRecord, bytes);
+  return parseJson<ResultRecord>(ResultRecord, bytes);
 }
 
 /** Reads the metadata of a job. Never throws. */
 export function parseJobMetadata(bytes: Uint8Array | null): Parsed<JobMetadata> {
-  return parse<JobMetadata>(JobMetadata, bytes);
+  return parseJson<JobMetadata>(JobMetadata, bytes);
 }
 
 /** Reads the progress of a partition. Never throws. */
 export function parsePartitionProgress(bytes: Uint8Array | null): Parsed<PartitionProgress> {
-  return parse<PartitionProgress>(PartitionProgress, bytes);
+  return parseJson<PartitionProgress>(PartitionProgress, bytes);
 }
 
 /** `reason`, cut to what a record may carry. */
@@ -217,7 +217,8 @@ function encode(record: TaskRecord | ResultRecord, what: string): Buffer {
   return bytes;
 }
 
-function parse<T>(schema: Type.TSchema, bytes: Uint8Array | null): Parsed<T> {
+/** Reads a document of at most {@link recordBytesMax} bytes. Never throws: a bad one has faults. */
+export function parseJson<T>(schema: Type.TSchema, bytes: Uint8Array | null): Parsed<T> {
   if (bytes === null) return { faults: ['/ has no value'] };
   if (bytes.byteLength > recordBytesMax) return { faults: [`/ has more than ${recordBytesMax} bytes`] };
   let value: unknown;
