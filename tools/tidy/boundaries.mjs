@@ -24,6 +24,7 @@ export const layerOf = {
   'libs/zookeeper': 'adapter',
   'libs/zookeeper-election': 'adapter',
   'libs/kafka': 'adapter',
+  'libs/image-libraries': 'adapter',
   'services/gateway': 'program',
   'services/analytics': 'program',
   'services/billing': 'program',
