@@ -6,7 +6,7 @@ import { JobMetadata, JobParameters, parseJson, type Parsed } from '@thermomesh/
 import type { JobPhase } from '@thermomesh/mapreduce';
 import Type, { type Static } from 'typebox';
 
-/** What the accepting node writes, once the upload is whole in the blob store. */
+/** What the accepting node writes (`parameters` are those of `request.ts`), once the upload is whole in the blob store. */
 export const Submission = Type.Object({
   id: Type.String({ pattern: '^[0-9a-f-]{36}$' }),
   /** The id of the API key: who may see the job. */
