@@ -39,7 +39,9 @@ export type ProcessStatus = Static<typeof ProcessStatus>;
 /** An analytics node as it has listed itself in ZooKeeper; `leads` is the epoch that it coordinates under. */
 export const GroupMember = Type.Object({
   node: Type.Integer(),
-  url: Nullable(Type.String()),
+  url: Nullable(Type.String({ description: 'its address' })),
+  version: Nullable(Type.String({ description: 'of its program; null of one that does not say it' })),
+  flavour: Nullable(Type.String({ description: 'its kind, and how it elects: analytics/bully' })),
   fit: Type.Boolean(),
   leads: Nullable(Type.Integer()),
 });
@@ -306,6 +308,24 @@ export const ZkEventDocument = Type.Object({
   children: Nullable(Type.Array(Type.String())),
 });
 export type ZkEventDocument = Static<typeof ZkEventDocument>;
+
+/** `mesh zk members --json`: who has listed itself, as ZooKeeper has it now; a dead process goes when its session ends. */
+export const ZkMembersDocument = Type.Object({
+  members: Type.Array(
+    Type.Object({
+      group: Type.String({ description: 'analytics, or the name of a service' }),
+      id: Type.String(),
+      address: Nullable(Type.String()),
+      version: Nullable(Type.String()),
+      flavour: Nullable(Type.String()),
+      fit: Nullable(Type.Boolean({ description: 'null where nobody asks for it' })),
+      leads: Nullable(Type.Integer({ description: 'the epoch that it coordinates under' })),
+      session: Type.String({ description: 'whose end is the end of its listing' }),
+      joinedAt: Type.String({ description: 'ISO 8601, by the clock of the server' }),
+    }),
+  ),
+});
+export type ZkMembersDocument = Static<typeof ZkMembersDocument>;
 
 /** `mesh zk kafka --json`: what Kafka keeps in ZooKeeper. With `--watch` one such line for each change. */
 export const ZkKafkaDocument = Type.Object({

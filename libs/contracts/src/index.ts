@@ -6,6 +6,7 @@ export * from './drain-limits.ts';
 export * from './equalizer.ts';
 export * from './http.ts';
 export * from './ids.ts';
+export * from './image-jobs.ts';
 export * from './invariants.ts';
 export * from './payments.ts';
 export * from './reading.ts';
