@@ -29,7 +29,7 @@ export const imageJobPhases = [
 /** A job as its caller sees it. */
 export const ImageJob = Type.Object({
   id: Type.String(),
-  phase: Type.Union(imageJobPhases.map((phase) => Type.Literal(phase))),
+  phase: Type.Enum(imageJobPhases),
   /** Chunks of the present phase that are in, and how many there are; null in phases without chunks. */
   progress: Type.Union([
     Type.Object({ done: Type.Integer({ minimum: 0 }), chunks: Type.Integer({ minimum: 0 }) }),
