@@ -101,6 +101,22 @@ describe('a call', () => {
     await assert.rejects(nowhere.read('j1'), { code: 'equalizer.no_answer', retriable: true });
   });
 
+  it('that its caller has broken off is not repeated, while it is on its way and while it waits for its turn', async () => {
+    let asked = 0;
+    const silent = await serve(() => {
+      asked += 1;
+    });
+    for (const url of [silent, await nobody()]) {
+      const enough = new AbortController();
+      setTimeout(() => enough.abort(), 100);
+      const file = path.join(folder, 'in.png');
+      await assert.rejects(client([url]).submit({ file, fields: {}, signal: enough.signal }), {
+        name: 'AbortError',
+      });
+    }
+    assert.equal(asked, 1);
+  });
+
   it('answered with something else is an error of its own; no address at all too', async () => {
     const url = await serve((_request, response) => answer(response, 200, { id: 7 }));
     await assert.rejects(client([url]).read('j1'), { code: 'equalizer.misunderstood' });

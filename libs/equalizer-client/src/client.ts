@@ -38,6 +38,8 @@ export interface Submission {
   fileName?: string;
   /** The same key is the same job. Made up if left out. */
   key?: string;
+  /** Ends the waiting at once and the repeating; a try that is under way ends with the process or by itself. */
+  signal?: AbortSignal;
 }
 
 export interface EqualizerClient {
@@ -86,6 +88,7 @@ class Client implements EqualizerClient {
     fields,
     fileName = path.basename(file),
     key = randomUUID(),
+    signal,
   }: Submission): Promise<ImageJob> {
     const image = await openAsBlob(file);
     return this.#repeated(async (url) => {
@@ -94,8 +97,10 @@ class Client implements EqualizerClient {
       for (const [name, value] of Object.entries(fields)) body.append(name, value);
       body.append('file', image, fileName);
       const headers = { 'idempotency-key': key };
-      return this.#job(url, { method: 'POST', route: imageJobRoutes.jobs, headers, body }, 'transfer');
-    });
+      const upload = { method: 'POST', route: imageJobRoutes.jobs, headers, body } as const;
+      // Not aborted half-way: fetch would leave a rejection behind that nobody can catch (undici, the body of a form).
+      return this.#job(url, upload, 'transfer');
+    }, signal);
   }
 
   async read(id: string): Promise<ImageJob> {
@@ -118,10 +123,13 @@ class Client implements EqualizerClient {
     let lastId: string | undefined;
     for (;;) {
       signal?.throwIfAborted();
-      const { url, events } = await this.#repeated(async (address) => ({
-        url: address,
-        events: await this.#open(id, address, lastId, signal),
-      }));
+      const { url, events } = await this.#repeated(
+        async (address) => ({
+          url: address,
+          events: await this.#open(id, address, lastId, signal),
+        }),
+        signal,
+      );
       try {
         for await (const event of events) {
           const job: unknown = JSON.parse(event.data);
@@ -185,8 +193,8 @@ class Client implements EqualizerClient {
     return accepted(await call({ url, apiKey, call: what }, signal));
   }
 
-  /** One address after the other until one answers, or the deadline. @throws the last error */
-  async #repeated<T>(work: (url: string) => Promise<T>): Promise<T> {
+  /** One address after the other until one answers, or the deadline. @throws the last error; the reason of `signal` */
+  async #repeated<T>(work: (url: string) => Promise<T>, signal?: AbortSignal): Promise<T> {
     const { urls, deadlineMs } = this.#options;
     const deadline = Date.now() + deadlineMs;
     const policy = retry(
@@ -198,14 +206,31 @@ class Client implements EqualizerClient {
         ),
       },
     );
-    return policy.execute(async () => {
+    const repeating = policy.execute(async () => {
       try {
         return await work(urls[this.#turn % urls.length] ?? '');
       } catch (error) {
+        signal?.throwIfAborted();
         if (error instanceof EqualizerNoAnswerError) this.#turn += 1;
         throw error;
       }
-    });
+    }, signal);
+    return signal === undefined ? repeating : orAborted(repeating, signal);
+  }
+}
+
+/** Whichever comes first: what comes of it, or the caller's having had enough. @throws the reason of `signal` */
+async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = () => reject(signal.reason as Error);
+  // Nobody waits for the other one any more.
+  for (const each of [work, aborted]) each.catch(() => undefined);
+  if (signal.aborted) onAbort();
+  else signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
   }
 }
 
