@@ -54,13 +54,18 @@ const allGone = (pids: number[]) =>
 
 describe('the mesh command', () => {
   it('up --detach, load, chaos, verify, down; a second mesh runs beside it', async () => {
-    const first = await mesh(StatusDocument, 'up', '--detach', '--name', 'first');
+    let first = await mesh(StatusDocument, 'up', '--detach', '--name', 'first');
     const second = await mesh(StatusDocument, 'up', '--detach', '--name', 'second', '--nodes', '2', ...lean);
     assert.ok(first.ready && second.ready);
+    // "up" waits for what is late only so long.
+    first = await until({ what: 'the equalizer nodes', timeoutMs: waitMs }, async () => {
+      const status = await mesh(StatusDocument, 'status', '--name', 'first');
+      return status.ready && status.equalizerCoordinator !== null && status;
+    });
     assert.deepEqual(
       [first.processes.length, second.processes.length],
-      [13, 4],
-      'the first one runs Redis, card processor, two replicas of billing, ZooKeeper and Kafka too',
+      [18, 4],
+      'the first one runs Redis, card processor, two replicas of billing, ZooKeeper, Kafka and five equalizers too',
     );
     assert.ok(first.redisUrl !== null && second.redisUrl === null);
     assert.ok(first.zookeeperHosts !== null && first.kafkaBrokers !== null);

@@ -81,20 +81,6 @@ export async function openRig(size: 1 | 3 = 1): Promise<Rig> {
   await zk.whenConnected({ timeoutMs: waitMs });
   const zkRoot = '/e2e/equalizer';
   const running = new Set<EqualizerNode>();
-  const common = {
-    MESH_SECRET: secret,
-    ZOOKEEPER_HOSTS: servers.zookeeper.hosts,
-    ZOOKEEPER_PATH: zkRoot,
-    SERVICES_PATH: '/e2e/services',
-    SESSION_TIMEOUT_MS: String(sessionTimeoutMs),
-    KAFKA_BROKERS: servers.brokers,
-    TASK_PARTITIONS: '4',
-    BLOB_DIR: blobDir,
-    HTTP_PORT: '0',
-    CHUNK_PIXELS: String(chunkPixels),
-    WORKER_THREADS: '1',
-    MALLOC_ARENA_MAX: '2',
-  };
   const queue = async () => {
     const election = new LeaderElection(zk, { path: `${zkRoot}/coordinator`, id: 'onlooker' });
     return (await zk.retry(async () => election.standings(), { timeoutMs: waitMs })).map(({ id }) => id);
@@ -104,7 +90,7 @@ export async function openRig(size: 1 | 3 = 1): Promise<Rig> {
     async start(id, env = {}) {
       const name = `equalizer-${id}`;
       const node = await startNode(name, path.join(folder, `${name}.log`), {
-        ...common,
+        ...environmentOf(servers, zkRoot, blobDir),
         NODE_ID: String(id),
         ...env,
       });
@@ -146,6 +132,24 @@ export async function openRig(size: 1 | 3 = 1): Promise<Rig> {
     },
   };
   return rig;
+}
+
+/** What all nodes are told. */
+function environmentOf(servers: TestKafka, zkRoot: string, blobDir: string): Record<string, string> {
+  return {
+    MESH_SECRET: secret,
+    ZOOKEEPER_HOSTS: servers.zookeeper.hosts,
+    ZOOKEEPER_PATH: zkRoot,
+    SERVICES_PATH: '/e2e/services',
+    SESSION_TIMEOUT_MS: String(sessionTimeoutMs),
+    KAFKA_BROKERS: servers.brokers,
+    TASK_PARTITIONS: '4',
+    BLOB_DIR: blobDir,
+    HTTP_PORT: '0',
+    CHUNK_PIXELS: String(chunkPixels),
+    WORKER_THREADS: '1',
+    MALLOC_ARENA_MAX: '2',
+  };
 }
 
 async function startNode(name: string, logFile: string, env: Record<string, string>): Promise<EqualizerNode> {

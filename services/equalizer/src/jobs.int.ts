@@ -6,10 +6,7 @@ import type { JobParameters } from '@thermomesh/contracts';
 import { planEqualization, type Definition, type Mode } from '@thermomesh/equalization';
 import { deriveToken, subjects } from '@thermomesh/runtime';
 import { testKafka, type TestKafka } from '@thermomesh/servers';
-import { DynamicConfig, LeaderElection, type Lease } from '@thermomesh/zookeeper';
-import { fencedWrites } from './adapters/fenced-writes.ts';
-import { createJobStore } from './adapters/zookeeper-job-store.ts';
-import { createProgressStore } from './adapters/zookeeper-progress.ts';
+import { DynamicConfig } from '@thermomesh/zookeeper';
 import { nodesOf } from './core/jobs.ts';
 import { decode, type SpoolShape } from './image/index.ts';
 import { equalizeHere } from './image/testing/here.ts';
@@ -62,67 +59,6 @@ async function sameAsAlone(
   );
   assert.ok(wanted.equals(spoolPixels(at('got.spool'), got)), 'differs from one process doing it alone');
 }
-
-describe('the fence', () => {
-  const submission = {
-    ...{ id: '11111111-2222-3333-4444-555555555555', caller: 'key:ann', input: 'jobs/a/input' },
-    ...{ parameters: {}, fileName: 'a.png', submittedAtMs: 1 },
-  };
-  before(async () => {
-    mesh = await openTestMesh(servers, log);
-  });
-  after(async () => mesh.remove());
-
-  /** The seat of whoever is next, and the writes of one that never hears of its end: it is asleep. */
-  async function seat(id: string) {
-    const elected = Promise.withResolvers<Lease>();
-    const listener = { elected: elected.resolve };
-    const election = new LeaderElection(mesh.zk, { path: `${mesh.root}/coordinator`, id, listener }).start();
-    const lease = await elected.promise;
-    const asleep: Lease = {
-      ...{ epoch: lease.epoch, path: lease.path, held: true, ended: new Promise(() => undefined) },
-      ...{ signal: new AbortController().signal, assertHeld: () => undefined },
-      ...{ onHeld: () => () => undefined, release: async () => undefined },
-    };
-    const options = { zk: mesh.zk, root: mesh.root, onUnreadable: () => assert.fail() };
-    const store = createJobStore({ ...options, writes: fencedWrites(mesh.zk, asleep) });
-    const progress = createProgressStore({ ...options, writes: fencedWrites(mesh.zk, asleep) });
-    return { election, store, progress };
-  }
-
-  it('a coordinator or leader whose seat is gone writes nothing, whatever it believes (I4)', async () => {
-    const former = await seat('a');
-    await former.store.store({ submission, metadata: null });
-    const saved = { offset: 3, coordinatorEpoch: 1, handled: [], begun: null };
-    await former.progress.save(0, saved);
-    await former.election.close();
-    const present = await seat('b');
-    const deposed = { code: 'equalizer.deposed' };
-    await assert.rejects(
-      former.store.store({ submission: { ...submission, caller: 'x' }, metadata: null }),
-      deposed,
-    );
-    await assert.rejects(former.store.remove(submission.id), deposed);
-    await assert.rejects(
-      former.store.saveProgress(submission.id, { phase: 'x', done: 0, chunks: 0 }),
-      deposed,
-    );
-    await assert.rejects(former.progress.save(0, { ...saved, offset: 1 }), deposed);
-    const [job] = await present.store.readAll();
-    assert.deepEqual(job?.document.submission, submission);
-    assert.equal((await present.progress.read(0))?.offset, 3);
-    await present.election.close();
-  });
-
-  it('progress of a job that is forgotten is not written: nobody would remove it', async () => {
-    const present = await seat('c');
-    await present.store.saveProgress(submission.id, { phase: 'mapping', done: 0, chunks: 2 });
-    await present.store.remove(submission.id);
-    await present.store.saveProgress(submission.id, { phase: 'mapping', done: 1, chunks: 2 });
-    assert.deepEqual((await mesh.zk.getChildren(nodesOf(mesh.root).progressOfJobs)).names, []);
-    await present.election.close();
-  });
-});
 
 describe('three nodes', () => {
   let image: Buffer;

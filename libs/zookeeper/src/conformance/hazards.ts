@@ -23,6 +23,9 @@ export interface Servers {
 /** Far more writes than the older server's own ones (ends of sessions) can make up for. */
 const writesAhead = 200;
 const timeoutMs = 60_000;
+const acquireTimeoutMs = 15_000;
+/** Far more than an acquisition makes. */
+const cutsMax = 25;
 let places = 0;
 const freshPath = () => `/hazards/h${(places += 1)}`;
 
@@ -47,7 +50,7 @@ export function hazards(name: string, servers: () => Servers): void {
         await first.release();
         await zk.sync(path);
       });
-      const lease = await new Lock(zk, path).start().acquire({ timeoutMs: 15_000 });
+      const lease = await new Lock(zk, path).start().acquire({ timeoutMs: acquireTimeoutMs });
       end();
       assert.deepEqual([lease.held, vanished], [true, 1]);
     });
@@ -84,9 +87,10 @@ export function hazards(name: string, servers: () => Servers): void {
       const { zk, link } = await connectThroughLink();
       const turns = new Lock(other, path).start();
       let cuts = 0;
-      for (let isCut = true; isCut;) {
+      for (let isCut = true; isCut; cuts += 1) {
+        assert.ok(cuts < cutsMax, `an acquisition makes no more than ${cutsMax} calls`);
         isCut = false;
-        const holder = await turns.acquire();
+        const holder = await turns.acquire({ timeoutMs: acquireTimeoutMs });
         const end = interpose(zk, async (_call, index) => {
           if (index !== cuts) return;
           isCut = true;
@@ -95,7 +99,7 @@ export function hazards(name: string, servers: () => Servers): void {
           await link.set(passing);
         });
         const lock = new Lock(zk, path).start();
-        const acquiring = lock.acquire({ timeoutMs });
+        const acquiring = lock.acquire({ timeoutMs: acquireTimeoutMs });
         await until(async () => (await namesIn(other, path)).length === 2, 'the ticket');
         await holder.release();
         const lease = await acquiring;
@@ -104,7 +108,6 @@ export function hazards(name: string, servers: () => Servers): void {
         await until(() => lease.held, 'the confirmation');
         assert.equal((await statOf(other, lease.path))?.czxid, lease.epoch);
         await lock.close();
-        cuts += 1;
       }
       t.diagnostic(`${cuts - 1} cuts`);
       assert.ok(cuts > 5);

@@ -1,5 +1,4 @@
 /** Images of many kinds, each with what is asked of it: what a mesh is loaded with while it is hurt. */
-import type { Sharp } from 'sharp';
 import type { SpoolShape } from '../image/index.ts';
 import { dimPhotograph, imageOf } from '../image/testing/samples.ts';
 
@@ -12,13 +11,15 @@ export interface SampleKind {
   fields: Readonly<Record<string, string>>;
 }
 
+type Image = ReturnType<typeof imageOf>;
+
 const writers = {
-  png: (image: Sharp) => image.png({ compressionLevel: 1 }),
-  jpg: (image: Sharp) => image.jpeg({ quality: 90 }),
+  png: (image: Image) => image.png({ compressionLevel: 1 }),
+  jpg: (image: Image) => image.jpeg({ quality: 90 }),
   /** Uncompressed tiles in a BigTIFF. */
-  tiled: (image: Sharp) => image.tiff({ tile: true, compression: 'none', bigtiff: true }),
-  strips: (image: Sharp) => image.tiff({ compression: 'lzw' }),
-  webp: (image: Sharp) => image.webp({ lossless: true, effort: 0 }),
+  tiled: (image: Image) => image.tiff({ tile: true, compression: 'none', bigtiff: true }),
+  strips: (image: Image) => image.tiff({ compression: 'lzw' }),
+  webp: (image: Image) => image.webp({ lossless: true, effort: 0 }),
 };
 const endings = { png: 'png', jpg: 'jpg', tiled: 'tif', strips: 'tif', webp: 'webp' } as const;
 

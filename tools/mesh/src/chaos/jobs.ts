@@ -22,10 +22,11 @@ export async function startJobs(
   { load, target }: ChaosOptions,
   timeline: Timeline,
 ): Promise<JobLoad | undefined> {
-  const perSecond =
-    load?.jobsPerSecond ?? (load !== undefined && concerned.has(target) ? perSecondDefault : 0);
+  const unasked = load !== undefined && concerned.has(target) ? perSecondDefault : 0;
+  const perSecond = load?.jobs?.perSecond ?? unasked;
   if (perSecond === 0 || equalizerUrls(mesh).length === 0) return undefined;
   return startJobLoad({
+    ...load?.jobs,
     config: mesh.config,
     place: jobPlaceOf(mesh),
     name: 'chaos',

@@ -8,7 +8,7 @@ import { readStatus, type Mesh } from '../client/mesh.ts';
 import { until } from '../client/until.ts';
 import { openPool, verifyMesh } from '../verdict/verify.ts';
 import { blowSignals, checkBlow, describeBlow, pauseMsOf, type Blow, type BlowSignal } from './blow.ts';
-import type { JobLoad } from '../equalize/load.ts';
+import type { JobLoad, JobLoadSize } from '../equalize/load.ts';
 import type { CutBlow } from './cut.ts';
 import { judgeJobPromises, startJobs } from './jobs.ts';
 import { playCut } from './play-cut.ts';
@@ -39,10 +39,10 @@ export interface ChaosOptions {
   /** How long the mesh may take to be whole again. */
   recoveryTimeoutMs: number;
   /**
-   * Readings that a generator sends meanwhile, and image jobs where the target concerns the equalizer or `jobsPerSecond` says so;
+   * Readings that a generator sends meanwhile, and image jobs where the target concerns the equalizer or `jobs` says how many;
    * undefined: none.
    */
-  load: { devices: number; rate: number; jobsPerSecond?: number | undefined } | undefined;
+  load: { devices: number; rate: number; jobs?: JobLoadSize } | undefined;
   drainTimeoutMs: number;
   onProgress: (line: string) => void;
 }
@@ -83,7 +83,7 @@ export async function runChaos(mesh: Mesh, options: ChaosOptions): Promise<Chaos
     jobs = await startJobs(mesh, options, timeline);
     if (jobs !== undefined) options.onProgress('image jobs, undisturbed');
     await jobs?.undisturbed;
-    await playSteps(mesh, steps, options, load !== undefined, timeline, rounds);
+    await playSteps(mesh, steps, options, { load, jobs }, timeline, rounds);
   } catch (error) {
     if (load !== undefined && rounds.length === 0) await rethrowIfLoadFailed(load, error);
     failure = messageOf(error);
@@ -141,6 +141,12 @@ function describeSeries({ target, node, cut, seed }: ChaosOptions): string {
 const measured = (rounds: Round[], what: 'failoverMs' | 'handOverMs') =>
   rounds.map((round) => round[what]).filter((value) => value !== null);
 
+/** What runs meanwhile. */
+interface Traffic {
+  load: RunningLoad | undefined;
+  jobs: JobLoad | undefined;
+}
+
 type Judged = Pick<
   ChaosDocument,
   'drainMs' | 'load' | 'jobs' | 'lost' | 'duplicated' | 'corrupted' | 'invariants'
@@ -150,7 +156,7 @@ type Judged = Pick<
 async function judgeSeries(
   mesh: Mesh,
   options: ChaosOptions,
-  { load, jobs }: { load: RunningLoad | undefined; jobs: JobLoad | undefined },
+  { load, jobs }: Traffic,
   cutShort: string | undefined,
 ): Promise<{ ok: boolean; failure: string | undefined; ledgers: string[]; fields: Judged }> {
   let failure = cutShort;
@@ -198,11 +204,11 @@ async function playSteps(
   mesh: Mesh,
   steps: Step[],
   options: ChaosOptions,
-  loaded: boolean,
+  { load, jobs }: Traffic,
   timeline: Timeline,
   rounds: Round[],
 ): Promise<void> {
-  const traffic = loaded || (mesh.run()?.processes ?? []).some(({ role }) => role === 'fleet');
+  const traffic = load !== undefined || (mesh.run()?.processes ?? []).some(({ role }) => role === 'fleet');
   const { recoveryTimeoutMs, onProgress } = options;
   const roundOptions: RoundOptions = { traffic, recoveryTimeoutMs, note: timeline.note };
   const pool = openPool(mesh);
@@ -218,6 +224,7 @@ async function playSteps(
         blow.kind === 'links'
           ? await playCut(mesh, pool, blow, roundOptions)
           : await playSignal(mesh, pool, blow, roundOptions);
+      await jobs?.moving(recoveryTimeoutMs);
       rounds.push(round);
       timeline.note('round.over', { round: index + 1, ...round });
       onProgress(`${head}: ${describeRound(round)}`);

@@ -129,7 +129,11 @@ export function addChaos(program: Command, config: () => MeshConfig): void {
         everyMs: flags.every,
         load:
           flags.load === true
-            ? { devices: flags.devices, rate: flags.rate, jobsPerSecond: flags.jobs }
+            ? {
+                devices: flags.devices,
+                rate: flags.rate,
+                ...(flags.jobs === undefined ? {} : { jobs: { perSecond: flags.jobs } }),
+              }
             : undefined,
         recoveryTimeoutMs: flags.recoverySeconds * 1000,
         drainTimeoutMs: flags.drainSeconds * 1000,

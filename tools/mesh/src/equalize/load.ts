@@ -6,16 +6,14 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { JobsDocument } from '@thermomesh/contracts';
 import { MeshError, messageOf } from '@thermomesh/runtime';
+import { until } from '../client/until.ts';
 import type { MeshConfig } from '../config.ts';
 import { judgeJobs, type JobSeen } from './judge.ts';
 import { clientOf, type JobPlace } from './place.ts';
 import { makeSamples, type Sample } from './programs.ts';
 
-export interface JobLoadOptions {
-  config: MeshConfig;
-  place: JobPlace;
-  /** Of the run: part of every upload's name, so that jobs can be told apart. */
-  name: string;
+/** How much; what is left out has a default. */
+export interface JobLoadSize {
   /** About how long a side of an image is, in pixels. */
   sidePixels?: number;
   /** Jobs that are begun per second. */
@@ -24,6 +22,13 @@ export interface JobLoadOptions {
   openMax?: number;
   /** How often each kind is run before anything is hurt. */
   undisturbedRounds?: number;
+}
+
+export interface JobLoadOptions extends JobLoadSize {
+  config: MeshConfig;
+  place: JobPlace;
+  /** Of the run: part of every upload's name, so that jobs can be told apart. */
+  name: string;
   /** Told of what happens to each job. */
   note?: (event: string, detail: Record<string, unknown>) => void;
 }
@@ -31,6 +36,8 @@ export interface JobLoadOptions {
 export interface JobLoad {
   /** Settles when every kind has been run undisturbed: from now on the mesh may be hurt. @throws MeshError `jobs.not_undisturbed` */
   undisturbed: Promise<void>;
+  /** Settles when a job that is begun from now on is over: work moves again. @throws MeshError `mesh.timeout` */
+  moving(timeoutMs: number): Promise<void>;
   /**
    * Begins no more, waits for those that are open, and judges.
    * @param timeoutMs what is not over by then is unfinished: accepted work never just hangs (I5)
@@ -65,6 +72,8 @@ class Load implements JobLoad {
   readonly #over = new AbortController();
   readonly #finishing = new AbortController();
   #begun = 0;
+  /** The latest job that is over. */
+  #lastOver = 0;
   #sending: Promise<void> = Promise.resolve();
 
   constructor(options: JobLoadOptions, folder: string, samples: readonly Sample[]) {
@@ -74,6 +83,14 @@ class Load implements JobLoad {
     this.undisturbed = this.#runUndisturbed();
     // Whoever starts a load waits for this or finishes it.
     this.undisturbed.catch(() => undefined);
+  }
+
+  async moving(timeoutMs: number): Promise<void> {
+    const begun = this.#begun;
+    await until(
+      { what: 'an image job from its upload to its end', timeoutMs },
+      async () => this.#lastOver > begun,
+    );
   }
 
   async finish(timeoutMs: number): Promise<{ ok: boolean; document: JobsDocument }> {
@@ -130,6 +147,7 @@ class Load implements JobLoad {
     if (when === 'warm') Object.assign(seen, { acceptMs: null, jobMs: null });
     note('job.over', { number, ...seen, fault: seen.fault ?? null });
     this.#seen.push(seen);
+    this.#lastOver = Math.max(this.#lastOver, number);
   }
 
   async #follow(sample: Sample, number: number, seen: JobSeen): Promise<void> {

@@ -16,6 +16,8 @@ const settings = {
   JOBS_OPEN_MAX: '2000',
   JOBS_PER_CALLER_MAX: '2000',
   JOB_RETENTION_MS: '300000',
+  // A job shall wait less than 2 s for the partitions of a node that has died; the ticks of the mesh's own ZooKeeper grant it.
+  SESSION_TIMEOUT_MS: '1500',
   // Below the supervisor's own patience.
   STOP_TIMEOUT_MS: '10000',
   // Memory that is freed goes back: glibc keeps an arena for every thread otherwise.

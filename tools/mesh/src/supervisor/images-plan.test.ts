@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { after, describe, it } from 'node:test';
+import { readMeshConfig } from '../config.ts';
+import { layoutOf } from '../state/layout.ts';
+import { planImages, type ImageServers } from './images-plan.ts';
+
+const home = mkdtempSync(path.join(os.tmpdir(), 'thermomesh-plan-'));
+after(() => rmSync(home, { recursive: true, force: true }));
+
+function plan(servers: Partial<ImageServers>, images = [7001, 7002, 7003]) {
+  const options = {
+    ...{ name: 'second', layout: layoutOf(home, 'second'), equalizers: 2 },
+    config: { ...readMeshConfig({}), home },
+    ports: { mqtt: 1, http: 2, postgres: 3, nodes: [], images },
+    ...{ fleetDevices: 0, proxied: false, payments: false, extraEnv: {}, notice: () => undefined },
+  };
+  return planImages(options, {
+    zookeeperHosts: () => 'zk:2181',
+    kafkaBrokers: () => 'kafka:9092',
+    up: Promise.resolve(true),
+    ...servers,
+  });
+}
+
+describe('the plan of the image part', () => {
+  it('ports-that-an-earlier-larger-start-has-left-make-no-nodes', () => {
+    const { stage } = plan({});
+    assert.deepEqual(
+      stage.specs.map(({ name, url }) => [name, url]),
+      [
+        ['equalizer-1', 'http://127.0.0.1:7001'],
+        ['equalizer-2', 'http://127.0.0.1:7002'],
+      ],
+    );
+    assert.throws(() => plan({}, []), { code: 'mesh.start_failed' });
+  });
+
+  it('without-ZooKeeper-or-Kafka-the-part-is-off-and-says-why-and-nobody-waits-for-it', async () => {
+    const { stage } = plan({ up: Promise.resolve(false) });
+    assert.equal(stage.part, 'images');
+    assert.equal(stage.late, true);
+    await assert.rejects(async () => stage.before?.(), /needs ZooKeeper and Kafka/);
+  });
+
+  it('the-gateway-knows-the-planned-addresses-and-where-nodes-list-themselves', () => {
+    const urls = 'http://127.0.0.1:7001,http://127.0.0.1:7002';
+    assert.deepEqual(plan({}).gatewayEnv(), {
+      EQUALIZER_URLS: urls,
+      ZOOKEEPER_HOSTS: 'zk:2181',
+      SERVICES_PATH: '/thermomesh/second/services',
+    });
+    assert.deepEqual(plan({ zookeeperHosts: () => null }).gatewayEnv(), { EQUALIZER_URLS: urls });
+  });
+});
