@@ -20,7 +20,11 @@ const release = 'bookworm';
 const mirror = 'http://deb.debian.org/debian';
 const pullTimeoutMs = 600_000;
 /** Bundles of trusted authorities, by distribution. */
-const authorities = ['/etc/ssl/certs/ca-certificates.crt', '/etc/pki/tls/certs/ca-bundle.crt', '/etc/ssl/cert.pem'];
+const authorities = [
+  '/etc/ssl/certs/ca-certificates.crt',
+  '/etc/pki/tls/certs/ca-bundle.crt',
+  '/etc/ssl/cert.pem',
+];
 
 /**
  * Makes sure that every pinned image is there: pulled if that works, else made here.
@@ -29,7 +33,11 @@ const authorities = ['/etc/ssl/certs/ca-certificates.crt', '/etc/pki/tls/certs/c
  * @param {string[]} names of `images`
  * @returns {Promise<{ pulled: string[], made: string[] }>}
  */
-export async function ensureBaseImages(engine, say, names = ['node', 'postgres', 'redis', 'java', 'zookeeper', 'maven']) {
+export async function ensureBaseImages(
+  engine,
+  say,
+  names = ['node', 'postgres', 'redis', 'java', 'zookeeper', 'maven'],
+) {
   const env = { ...process.env, ...engine.env, DOCKER_BUILDKIT: '1' };
   const missing = [];
   for (const name of names) if (!(await exists(images[name], env))) missing.push(name);
@@ -45,7 +53,10 @@ export async function ensureBaseImages(engine, say, names = ['node', 'postgres',
 }
 
 async function exists(image, env) {
-  return run('docker', ['image', 'inspect', image], { env }).then(() => true, () => false);
+  return run('docker', ['image', 'inspect', image], { env }).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function pull(image, env, say) {
@@ -53,7 +64,9 @@ async function pull(image, env, say) {
   return run('docker', ['pull', '-q', image], { env, timeout: pullTimeoutMs }).then(
     () => true,
     (error) => {
-      say(`${image} cannot be pulled (${(error.stderr ?? error.message).trim().split('\n')[0]}): a stand-in is made of Debian's packages`);
+      say(
+        `${image} cannot be pulled (${(error.stderr ?? error.message).trim().split('\n')[0]}): a stand-in is made of Debian's packages`,
+      );
       return false;
     },
   );
@@ -67,7 +80,17 @@ async function make(names, env, say) {
     for (const name of names) {
       say(`making ${images[name]}`);
       // What is installed into the images comes from Debian's mirror, by the machine's own network.
-      const words = ['build', '--quiet', '--network', 'host', '--target', name, '--tag', images[name], context];
+      const words = [
+        'build',
+        '--quiet',
+        '--network',
+        'host',
+        '--target',
+        name,
+        '--tag',
+        images[name],
+        context,
+      ];
       await run('docker', words, { env, maxBuffer: 64 * 1024 * 1024 });
     }
   } finally {
@@ -83,28 +106,45 @@ async function bootstrap(folder, env, say) {
     env: { ...process.env, ...more },
     maxBuffer: 64 * 1024 * 1024,
   });
-  const tar = spawn('tar', ['-C', folder, '--exclude=./var/cache/apt/archives/*.deb', '--exclude=./usr/share/doc/*', '-c', '.'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+  const tar = spawn(
+    'tar',
+    ['-C', folder, '--exclude=./var/cache/apt/archives/*.deb', '--exclude=./usr/share/doc/*', '-c', '.'],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
+  const load = spawn('docker', ['import', '-', debootstrapImage], {
+    env,
+    stdio: [tar.stdout, 'ignore', 'inherit'],
   });
-  const load = spawn('docker', ['import', '-', debootstrapImage], { env, stdio: [tar.stdout, 'ignore', 'inherit'] });
   const [code] = await once(load, 'exit');
   if (code !== 0) throw new Error(`docker import failed (${code})`);
   await rm(folder, { recursive: true, force: true });
 }
 
 async function findDebootstrap(say) {
-  const installed = await run('debootstrap', ['--version']).then(() => true, () => false);
+  const installed = await run('debootstrap', ['--version']).then(
+    () => true,
+    () => false,
+  );
   if (installed) return { command: 'debootstrap', words: [], more: {} };
   const folder = await unpackFrom(release, 'debootstrap', ['debootstrap'], say);
   const place = path.join(folder, 'usr/share/debootstrap');
-  return { command: 'sh', words: [path.join(folder, 'usr/sbin/debootstrap')], more: { DEBOOTSTRAP_DIR: place } };
+  return {
+    command: 'sh',
+    words: [path.join(folder, 'usr/sbin/debootstrap')],
+    more: { DEBOOTSTRAP_DIR: place },
+  };
 }
 
 /** Everything that the Dockerfile copies. */
 async function fill(context, names, say) {
   await cp(path.join(import.meta.dirname, 'base-images'), context, { recursive: true });
   const bundle = authorities.find(existsSync);
-  await writeFile(path.join(context, 'ca-certificates.crt'), bundle === undefined ? '' : await readFile(bundle));
+  await writeFile(
+    path.join(context, 'ca-certificates.crt'),
+    bundle === undefined ? '' : await readFile(bundle),
+  );
   await cp(path.join(root, 'node_modules/node/bin/node'), path.join(context, 'node'));
   await cp(await npmFolder(), path.join(context, 'npm'), { recursive: true, dereference: true });
   if (names.includes('postgres')) {

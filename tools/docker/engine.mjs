@@ -63,7 +63,9 @@ export async function findEngine(say) {
   try {
     return await startEngine(say);
   } catch (error) {
-    return { absent: `no container engine runs here, and Debian's could not be started: ${firstLine(error)}` };
+    return {
+      absent: `no container engine runs here, and Debian's could not be started: ${firstLine(error)}`,
+    };
   }
 }
 
@@ -78,7 +80,10 @@ async function answering(env) {
 
 async function startEngine(say) {
   const programs = await findDockerd(say);
-  const folder = path.join('/run', `thermomesh-docker-${createHash('sha256').update(root).digest('hex').slice(0, 8)}`);
+  const folder = path.join(
+    '/run',
+    `thermomesh-docker-${createHash('sha256').update(root).digest('hex').slice(0, 8)}`,
+  );
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   mkdirSync(dataRoot, { recursive: true, mode: 0o710 });
   const env = { ...programs.env, DOCKER_HOST: `unix://${folder}/docker.sock` };
@@ -92,7 +97,11 @@ async function startEngine(say) {
     ...['--log-opt', 'max-size=16m'],
   ];
   const log = openSync(logFile, 'a', 0o600);
-  const child = spawn(programs.dockerd, words, { env: { ...whole, ...programs.daemonEnv }, stdio: ['ignore', log, log], detached: true });
+  const child = spawn(programs.dockerd, words, {
+    env: { ...whole, ...programs.daemonEnv },
+    stdio: ['ignore', log, log],
+    detached: true,
+  });
   const ended = new Promise((resolve) => child.once('exit', resolve).once('error', resolve));
   const stop = async () => {
     if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
@@ -123,9 +132,16 @@ function lastError(logFile) {
 
 /** Debian's packages, unpacked into a folder: nothing of the system is touched, and client and engine fit one another. */
 async function findDockerd(say) {
-  const folder = await unpackDebian({ toolsDir, name: 'docker-engine', packages: enginePackages, onNotice: say });
+  const folder = await unpackDebian({
+    toolsDir,
+    name: 'docker-engine',
+    packages: enginePackages,
+    onNotice: say,
+  });
   const inside = (names) => names.map((name) => path.join(folder, name)).filter(existsSync);
-  const PATH = [...inside(['usr/sbin', 'usr/bin', 'sbin', 'bin']), process.env.PATH ?? ''].join(path.delimiter);
+  const PATH = [...inside(['usr/sbin', 'usr/bin', 'sbin', 'bin']), process.env.PATH ?? ''].join(
+    path.delimiter,
+  );
   const libraries = libraryPath(folder);
   const extensions = libraries.split(path.delimiter).map((library) => path.join(library, 'xtables'));
   return {
@@ -170,7 +186,10 @@ export async function unpackFrom(release, name, packages, say) {
     for (const part of ['lists/partial', 'cache/archives/partial', 'deb'])
       mkdirSync(path.join(work, part), { recursive: true });
     const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
-    writeFileSync(path.join(work, 'sources.list'), `deb [signed-by=${keyring}] http://deb.debian.org/debian ${release} main\n`);
+    writeFileSync(
+      path.join(work, 'sources.list'),
+      `deb [signed-by=${keyring}] http://deb.debian.org/debian ${release} main\n`,
+    );
     const settings = {
       'Dir::Etc::sourcelist': path.join(work, 'sources.list'),
       'Dir::Etc::sourceparts': '-',

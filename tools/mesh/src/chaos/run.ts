@@ -27,6 +27,8 @@ export interface ChaosOptions {
   signal: BlowSignal | undefined;
   /** Of STOP, how long; of `random`, how long at most; undefined: 3 s. */
   pauseMs: number | undefined;
+  /** Of a container: it is cut off these networks instead. */
+  networks?: readonly string[] | undefined;
   cut?: CutBlow | undefined;
   steps?: Step[] | undefined;
   /** Of `random`. */
@@ -76,6 +78,7 @@ export async function runChaos(mesh: Mesh, options: ChaosOptions): Promise<Chaos
     timeline.note('series.cut_short', { reason: failure });
     options.onProgress(failure);
   }
+  await mesh.host.bringLogs(timeline.since);
   const ended = await judgeSeries(mesh, options, load, failure);
   const rules = mergeRules(rounds.flatMap((round) => round.rules));
   const complete = ended.failure === undefined && rounds.length === steps.length;
@@ -114,6 +117,8 @@ function stepsOf(mesh: Mesh, options: ChaosOptions): Step[] {
       }));
     }
     default:
+      if (options.networks !== undefined)
+        return all({ kind: 'signal', target, node, signal: 'STOP', pauseMs, networks: options.networks });
       return all({ kind: 'signal', target, node, signal: signal ?? 'KILL', pauseMs });
   }
 }

@@ -9,7 +9,10 @@ const SecretsSettings = Type.Object({
 });
 
 /** Of the one-shot container that makes the secrets. @throws MeshError `config.invalid` */
-export function readSecretsConfig(env: NodeJS.ProcessEnv = process.env): { secretsDir: string; keysDir: string } {
+export function readSecretsConfig(env: NodeJS.ProcessEnv = process.env): {
+  secretsDir: string;
+  keysDir: string;
+} {
   const { SECRETS_DIR, KEYS_DIR } = readConfig(SecretsSettings, env);
   return { secretsDir: path.resolve(SECRETS_DIR), keysDir: path.resolve(KEYS_DIR) };
 }
@@ -24,7 +27,9 @@ const Settings = Type.Object({
     default: false,
     description: 'this process runs in a container of the mesh: parts are reached by their names there',
   }),
-  COMPOSE_SECRETS_DIR: Type.Optional(Type.String({ description: 'the secrets, where the volume is mounted' })),
+  COMPOSE_SECRETS_DIR: Type.Optional(
+    Type.String({ description: 'the secrets, where the volume is mounted' }),
+  ),
   COMPOSE_KEYS_DIR: Type.Optional(Type.String({ description: 'the API keys, where the volume is mounted' })),
 });
 

@@ -3,7 +3,7 @@
  * it; docker-compose.yml gives each container the groups of its secrets.
  */
 import { randomBytes } from 'node:crypto';
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { main } from '@thermomesh/runtime';
 import { readSecretsConfig } from './config.ts';
@@ -36,8 +36,10 @@ await main(async () => {
     made.push(name);
   }
   mkdirSync(keysDir, { recursive: true });
-  chmodSync(keysDir, 0o700);
   // Keys are made by the mesh command, which is no root either.
-  chownSync(keysDir, serviceUser, serviceUser);
+  if (statSync(keysDir).uid !== serviceUser) {
+    chmodSync(keysDir, 0o700);
+    chownSync(keysDir, serviceUser, serviceUser);
+  }
   console.log(JSON.stringify({ event: 'secrets.ready', made }));
 });
