@@ -56,9 +56,7 @@ export async function playSignal(
   if (blow.signal === 'STOP') {
     // PostgreSQL serves each connection by a process of its own.
     const how = { family: blow.target === 'postgres', timeoutMs };
-    const pause = async () => delay(blow.pauseMs);
-    if (blow.networks !== undefined) await mesh.host.whileCutOff(victim, blow.networks, pause);
-    else await mesh.host.whileFrozen(victim, how, pause);
+    await mesh.host.whileFrozen(victim, how, async () => delay(blow.pauseMs));
     options.note('signal.sent', { signal: 'SIGCONT', victim: victim.name, pid: victim.identity.pid });
   } else {
     if (!(await mesh.host.signal(victim, signal))) {

@@ -2,14 +2,24 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ChaosDocument, InvariantVerdict } from '@thermomesh/contracts';
 import { messageOf } from '@thermomesh/runtime';
+import type { SqlPool } from '@thermomesh/sql';
 import { untilDrained } from '../client/drained.ts';
 import { judgeLoad, startLoad, type LoadVerdict, type RunningLoad } from '../client/load.ts';
 import { readStatus, type Mesh } from '../client/mesh.ts';
 import { until } from '../client/until.ts';
 import { openPool, verifyMesh } from '../verdict/verify.ts';
-import { blowSignals, checkBlow, describeBlow, pauseMsOf, type Blow, type BlowSignal } from './blow.ts';
+import {
+  blowSignals,
+  checkBlow,
+  describeBlow,
+  pauseMsOf,
+  type Blow,
+  type BlowSignal,
+  type SignalBlow,
+} from './blow.ts';
 import type { CutBlow } from './cut.ts';
 import { playCut } from './play-cut.ts';
+import { playDisconnect } from './play-disconnect.ts';
 import { randomBlows, targetsOf } from './random.ts';
 import { playSignal, type Round, type RoundOptions } from './rounds.ts';
 import { mergeRules } from './rules.ts';
@@ -205,7 +215,7 @@ async function playSteps(
       const round =
         blow.kind === 'links'
           ? await playCut(mesh, pool, blow, roundOptions)
-          : await playSignal(mesh, pool, blow, roundOptions);
+          : await playBlow(mesh, pool, blow, roundOptions);
       rounds.push(round);
       timeline.note('round.over', { round: index + 1, ...round });
       onProgress(`${head}: ${describeRound(round)}`);
@@ -215,6 +225,13 @@ async function playSteps(
   } finally {
     await pool.close();
   }
+}
+
+async function playBlow(mesh: Mesh, pool: SqlPool, blow: SignalBlow, options: RoundOptions): Promise<Round> {
+  const { networks } = blow;
+  return networks === undefined
+    ? playSignal(mesh, pool, blow, options)
+    : playDisconnect(mesh, pool, { ...blow, networks }, options);
 }
 
 function describeRound({ victim, failoverMs, handOverMs, rules }: Round): string {
