@@ -28,6 +28,7 @@ const waitSeconds = 120;
 /** Versions of the images, beside those that somebody uses here. */
 const current = `${project}-new`;
 const previous = `${project}-old`;
+const previousFolder = path.join(home, 'previous');
 /** In the order of an upgrade: what others stand on first, the gateway last. */
 const migrations = ['migrate-analytics', 'migrate-billing', 'migrate-gateway'];
 const rolled = [
@@ -88,7 +89,9 @@ async function test() {
   await stage('images of this version', async () => build(root, current));
   const from = await stage('images of the previous commit', buildPrevious);
   const first = from === undefined ? current : previous;
-  await stage(`up (${from === undefined ? 'this version' : 'the previous commit'})`, async () => up(first));
+  await stage(`up (${from === undefined ? 'this version' : 'the previous commit'})`, async () =>
+    up(first, from === undefined ? root : previousFolder),
+  );
   await stage('every container is locked in', hardening);
   await stage('a load, with nothing lost', async () =>
     judged(await mesh('load', '--devices', '20', '--rate', '200', '--seconds', '5')),
@@ -154,18 +157,23 @@ async function stage(what, work) {
 }
 
 async function compose(version, ...words) {
+  return composeIn(root, version, ...words);
+}
+
+/** @param folder of the repository that the Compose file is taken from */
+async function composeIn(folder, version, ...words) {
   const [command, ...first] = engine.compose;
+  const place = ['--project-name', project, '--project-directory', folder];
   const all = [
     ...first,
-    '--project-name',
-    project,
-    '--project-directory',
-    root,
+    ...place,
     '--file',
-    path.join(root, 'docker-compose.yml'),
+    path.join(folder, 'docker-compose.yml'),
+    '--ansi',
+    'never',
     ...words,
   ];
-  return run(command, all, { env: environment(version), cwd: root, maxBuffer: outputBytesMax });
+  return run(command, all, { env: environment(version), cwd: folder, maxBuffer: outputBytesMax });
 }
 
 /** A command of the mesh tool; its JSON document, whatever it exits with. */
@@ -189,20 +197,7 @@ function judged({ sent, acked, lost, duplicated, corrupted, rejected }) {
 }
 
 async function build(folder, version) {
-  const [command, ...first] = engine.compose;
-  const words = [
-    ...first,
-    '--project-name',
-    project,
-    '--project-directory',
-    folder,
-    '--file',
-    path.join(folder, 'docker-compose.yml'),
-    'build',
-    '--quiet',
-    ...built,
-  ];
-  await run(command, words, { env: environment(version), cwd: folder, maxBuffer: outputBytesMax });
+  await composeIn(folder, version, 'build', '--quiet', ...built);
 }
 
 /** @returns its commit, or undefined if there is none that knows containers */
@@ -219,17 +214,16 @@ async function buildPrevious() {
     say('  the previous commit is not here or knows no containers: the upgrade is NOT tested');
     return undefined;
   }
-  const folder = path.join(home, 'previous');
   await run('bash', [
     '-c',
-    `mkdir -p '${folder}' && git -C '${root}' archive ${commit} | tar -x -C '${folder}'`,
+    `mkdir -p '${previousFolder}' && git -C '${root}' archive ${commit} | tar -x -C '${previousFolder}'`,
   ]);
-  await build(folder, previous);
+  await build(previousFolder, previous);
   return commit.slice(0, 10);
 }
 
-async function up(version) {
-  await compose(version, 'up', '--detach', '--no-build', '--quiet-pull');
+async function up(version, folder) {
+  await composeIn(folder, version, 'up', '--detach', '--no-build', '--quiet-pull');
   await untilReady();
 }
 
