@@ -11,13 +11,12 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { findJavaServers } from '../../libs/servers/src/index.ts';
 import { images } from './images.mjs';
-import { unpackFrom } from './engine.mjs';
+import { debianMirror, unpackFrom } from './engine.mjs';
 
 const run = promisify(execFile);
 const root = path.resolve(import.meta.dirname, '../..');
 const debootstrapImage = 'thermomesh/debootstrap:bookworm';
 const release = 'bookworm';
-const mirror = 'http://deb.debian.org/debian';
 const pullTimeoutMs = 600_000;
 /** Bundles of trusted authorities, by distribution. */
 const authorities = [
@@ -102,7 +101,7 @@ async function make(names, env, say) {
 async function bootstrap(folder, env, say) {
   say(`bootstrapping Debian ${release} (once; about a minute)`);
   const { command, words, more } = await findDebootstrap(say);
-  await run(command, [...words, '--variant=minbase', '--include=ca-certificates', release, folder, mirror], {
+  await run(command, [...words, '--variant=minbase', '--include=ca-certificates', release, folder, await debianMirror()], {
     env: { ...process.env, ...more },
     maxBuffer: 64 * 1024 * 1024,
   });

@@ -186,10 +186,8 @@ export async function unpackFrom(release, name, packages, say) {
     for (const part of ['lists/partial', 'cache/archives/partial', 'deb'])
       mkdirSync(path.join(work, part), { recursive: true });
     const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
-    writeFileSync(
-      path.join(work, 'sources.list'),
-      `deb [signed-by=${keyring}] http://deb.debian.org/debian ${release} main\n`,
-    );
+    const source = `deb [signed-by=${keyring}] ${await debianMirror()} ${release} main\n`;
+    writeFileSync(path.join(work, 'sources.list'), source);
     const settings = {
       'Dir::Etc::sourcelist': path.join(work, 'sources.list'),
       'Dir::Etc::sourceparts': '-',
@@ -212,6 +210,21 @@ export async function unpackFrom(release, name, packages, say) {
     await rm(building, { recursive: true, force: true });
   }
   return folder;
+}
+
+/** Where this machine has its packages from, whatever the mirror is. */
+export async function debianMirror() {
+  const words = ['indextargets', '--format', '$(ORIGIN) $(REPO_URI)', 'Created-By: Packages'];
+  const list = async () => (await run('apt-get', words)).stdout.split('\n').filter((line) => line.startsWith('Debian '));
+  let known = await list();
+  // A system that has no lists yet names nothing.
+  if (known.length === 0) {
+    await run('apt-get', ['update'], { timeout: commandTimeoutMs });
+    known = await list();
+  }
+  const mirror = known.map((line) => line.split(' ')[1]).find((address) => !address.includes('security'));
+  if (mirror === undefined) throw new Error('no sources of Debian are set up on this machine');
+  return mirror;
 }
 
 function firstLine(error) {
