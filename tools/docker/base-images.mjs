@@ -101,10 +101,14 @@ async function make(names, env, say) {
 async function bootstrap(folder, env, say) {
   say(`bootstrapping Debian ${release} (once; about a minute)`);
   const { command, words, more } = await findDebootstrap(say);
-  await run(command, [...words, '--variant=minbase', '--include=ca-certificates', release, folder, await debianMirror()], {
-    env: { ...process.env, ...more },
-    maxBuffer: 64 * 1024 * 1024,
-  });
+  await run(
+    command,
+    [...words, '--variant=minbase', '--include=ca-certificates', release, folder, await debianMirror()],
+    {
+      env: { ...process.env, ...more },
+      maxBuffer: 64 * 1024 * 1024,
+    },
+  );
   const tar = spawn(
     'tar',
     ['-C', folder, '--exclude=./var/cache/apt/archives/*.deb', '--exclude=./usr/share/doc/*', '-c', '.'],

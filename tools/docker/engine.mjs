@@ -6,7 +6,15 @@
  */
 import { execFile, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { mkdtemp, rename, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -27,6 +35,7 @@ const enginePackages = [
 ];
 /** The first release that has Compose version 2; its package runs on the one before. */
 const composeRelease = 'trixie';
+const settingsDir = '/etc/docker';
 const startTimeoutMs = 60_000;
 const stopTimeoutMs = 60_000;
 const commandTimeoutMs = 300_000;
@@ -89,6 +98,7 @@ async function startEngine(say) {
   const env = { ...programs.env, DOCKER_HOST: `unix://${folder}/docker.sock` };
   const whole = { ...process.env, ...env };
   const logFile = path.join(dataRoot, 'dockerd.log');
+  const hadSettings = existsSync(settingsDir);
   const words = [
     ...['--data-root', path.join(dataRoot, 'data'), '--exec-root', path.join(folder, 'exec')],
     ...['--pidfile', path.join(folder, 'dockerd.pid'), '--host', env.DOCKER_HOST],
@@ -108,6 +118,8 @@ async function startEngine(say) {
     await Promise.race([ended, delay(stopTimeoutMs, undefined, { ref: false })]);
     if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
     await rm(folder, { recursive: true, force: true });
+    // The engine keeps a key there, whatever folders it is given.
+    if (!hadSettings) await rm(settingsDir, { recursive: true, force: true });
   };
   try {
     const deadline = Date.now() + startTimeoutMs;
@@ -138,6 +150,11 @@ async function findDockerd(say) {
     packages: enginePackages,
     onNotice: say,
   });
+  // An installed package has these by its alternatives; the engine's own name service needs them inside containers.
+  for (const name of ['iptables', 'ip6tables']) {
+    const link = path.join(folder, 'usr/sbin', name);
+    if (!existsSync(link)) symlinkSync('xtables-nft-multi', link);
+  }
   const inside = (names) => names.map((name) => path.join(folder, name)).filter(existsSync);
   const PATH = [...inside(['usr/sbin', 'usr/bin', 'sbin', 'bin']), process.env.PATH ?? ''].join(
     path.delimiter,
@@ -215,7 +232,8 @@ export async function unpackFrom(release, name, packages, say) {
 /** Where this machine has its packages from, whatever the mirror is. */
 export async function debianMirror() {
   const words = ['indextargets', '--format', '$(ORIGIN) $(REPO_URI)', 'Created-By: Packages'];
-  const list = async () => (await run('apt-get', words)).stdout.split('\n').filter((line) => line.startsWith('Debian '));
+  const list = async () =>
+    (await run('apt-get', words)).stdout.split('\n').filter((line) => line.startsWith('Debian '));
   let known = await list();
   // A system that has no lists yet names nothing.
   if (known.length === 0) {

@@ -53,54 +53,12 @@ interface Answer {
   body: Buffer;
 }
 
+/** One request to the engine; statuses from 300 up are errors unless allowed. */
+type Call = (method: string, path: string, allowed?: readonly number[], body?: unknown) => Promise<Answer>;
+
 /** @param dockerHost as in DOCKER_HOST: `unix://…`, `npipe://…` or `tcp://host:port` */
 export function createEngineApi(dockerHost: string): EngineApi {
-  const place = placeOf(dockerHost);
-  const ask = async (method: string, path: string, body?: unknown): Promise<Answer> =>
-    new Promise((resolve, reject) => {
-      const request = http.request(
-        {
-          ...place,
-          method,
-          path,
-          agent: false,
-          timeout: answerTimeoutMs,
-          headers: body === undefined ? {} : { 'content-type': 'application/json' },
-        },
-        (response) => {
-          const chunks: Buffer[] = [];
-          response.on('data', (chunk: Buffer) => chunks.push(chunk));
-          response.once('error', reject);
-          response.once('end', () =>
-            resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks) }),
-          );
-        },
-      );
-      request.once('timeout', () => request.destroy(new Error('no answer in time')));
-      request.once('error', reject);
-      request.end(body === undefined ? undefined : JSON.stringify(body));
-    });
-  const call = async (method: string, path: string, allowed: readonly number[] = [], body?: unknown) => {
-    let answer: Answer;
-    try {
-      answer = await ask(method, path, body);
-    } catch (error) {
-      const how = 'is Docker running? DOCKER_HOST names an engine elsewhere';
-      throw new MeshError(
-        'compose.no_engine',
-        `no answer from the container engine at ${dockerHost}: ${how}`,
-        {
-          cause: error,
-          retriable: true,
-        },
-      );
-    }
-    if (answer.status >= 300 && !allowed.includes(answer.status)) {
-      const said = answer.body.toString().trim().slice(0, 500);
-      throw new MeshError('compose.engine_refused', `${method} ${path}: ${answer.status} ${said}`);
-    }
-    return answer;
-  };
+  const call = callerOf(dockerHost);
   const json = <T>({ body }: Answer): T => JSON.parse(body.toString()) as T;
   const api: EngineApi = {
     async containers(project) {
@@ -120,18 +78,25 @@ export function createEngineApi(dockerHost: string): EngineApi {
       const answer = await call('POST', `/containers/${id}/kill?signal=${signal}`, [notFound, notRunning]);
       return answer.status < 300;
     },
-    stop: async (id, graceSeconds) =>
-      void (await call('POST', `/containers/${id}/stop?t=${graceSeconds}`, [notModified])),
-    start: async (id) => void (await call('POST', `/containers/${id}/start`, [notModified])),
-    pause: async (id) => void (await call('POST', `/containers/${id}/pause`)),
-    unpause: async (id) => void (await call('POST', `/containers/${id}/unpause`, [notRunning])),
-    disconnect: async (network, id) =>
-      void (await call('POST', `/networks/${network}/disconnect`, [], { Container: id, Force: true })),
-    connect: async (network, id, aliases) =>
-      void (await call('POST', `/networks/${network}/connect`, [], {
-        Container: id,
-        EndpointConfig: { Aliases: aliases },
-      })),
+    async stop(id, graceSeconds) {
+      await call('POST', `/containers/${id}/stop?t=${graceSeconds}`, [notModified]);
+    },
+    async start(id) {
+      await call('POST', `/containers/${id}/start`, [notModified]);
+    },
+    async pause(id) {
+      await call('POST', `/containers/${id}/pause`);
+    },
+    async unpause(id) {
+      await call('POST', `/containers/${id}/unpause`, [notRunning]);
+    },
+    async disconnect(network, id) {
+      await call('POST', `/networks/${network}/disconnect`, [], { Container: id, Force: true });
+    },
+    async connect(network, id, aliases) {
+      const body = { Container: id, EndpointConfig: { Aliases: aliases } };
+      await call('POST', `/networks/${network}/connect`, [], body);
+    },
     async logs(id, sinceSeconds) {
       const query = `stdout=true&stderr=true&since=${Math.floor(sinceSeconds)}`;
       return framesOf((await call('GET', `/containers/${id}/logs?${query}`)).body);
@@ -142,6 +107,48 @@ export function createEngineApi(dockerHost: string): EngineApi {
     },
   };
   return api;
+}
+
+function callerOf(dockerHost: string): Call {
+  const place = placeOf(dockerHost);
+  return async (method, path, allowed = [], body = undefined) => {
+    const answer = await ask({ ...place, method, path }, body).catch((error: unknown) => {
+      const how = 'is Docker running? DOCKER_HOST names an engine elsewhere';
+      throw new MeshError(
+        'compose.no_engine',
+        `no answer from the container engine at ${dockerHost}: ${how}`,
+        {
+          cause: error,
+          retriable: true,
+        },
+      );
+    });
+    if (answer.status >= 300 && !allowed.includes(answer.status)) {
+      const said = answer.body.toString().trim().slice(0, 500);
+      throw new MeshError('compose.engine_refused', `${method} ${path}: ${answer.status} ${said}`);
+    }
+    return answer;
+  };
+}
+
+async function ask(options: http.RequestOptions, body: unknown): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const headers = body === undefined ? {} : { 'content-type': 'application/json' };
+    const request = http.request(
+      { ...options, agent: false, timeout: answerTimeoutMs, headers },
+      (response) => {
+        const chunks: Buffer[] = [];
+        response.on('data', (chunk: Buffer) => chunks.push(chunk));
+        response.once('error', reject);
+        response.once('end', () =>
+          resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks) }),
+        );
+      },
+    );
+    request.once('timeout', () => request.destroy(new Error('no answer in time')));
+    request.once('error', reject);
+    request.end(body === undefined ? undefined : JSON.stringify(body));
+  });
 }
 
 function placeOf(dockerHost: string): http.RequestOptions {

@@ -13,87 +13,30 @@ const stopGraceSeconds = 15;
 
 export interface ComposeHost extends ProcessHost {
   /** As the engine last told it; undefined if it cannot be asked. */
-  containers(): readonly Container[] | undefined;
+  containers: () => readonly Container[] | undefined;
   /** Asks the engine. */
-  refresh(): Promise<void>;
+  refresh: () => Promise<void>;
 }
 
 /** @param engine undefined inside a container that does not hold the engine's socket: nothing can be hurt then */
 export function composeHost(project: string, layout: Layout, engine: EngineApi | undefined): ComposeHost {
   let known: readonly Container[] | undefined;
+  const containers = () => known;
   const refresh = async () => {
     known = await engine?.containers(project);
   };
-  const needed = (): EngineApi => {
-    if (engine === undefined)
-      throw new MeshError('usage', 'without the engine nothing can be hurt: use the profile "chaos"');
-    return engine;
-  };
-  const containerOf = async (name: string): Promise<Container | undefined> => {
-    const container = known?.find((each) => serviceOf(each) === name);
-    return container === undefined ? undefined : engine?.inspect(container.Id);
-  };
-  const sameLife = async ({ name, identity }: HostedProcess): Promise<Container | undefined> => {
-    const container = await containerOf(name);
-    return container?.State.Running === true && container.State.StartedAt === identity.startTime
-      ? container
-      : undefined;
-  };
-  const mustLive = async (process: HostedProcess): Promise<Container> => {
-    const container = await sameLife(process);
-    if (container === undefined)
-      throw new MeshError('chaos.missed', `${process.name} ended before it could be hit`);
-    return container;
-  };
+  const find = finderOf(containers, engine);
   return {
-    containers: () => known,
+    containers,
     refresh,
     supervised: async () => true,
-    async living(record) {
+    async living({ name }) {
       if (engine === undefined) return { pid: 0, startTime: '' };
-      const container = await containerOf(record.name);
-      const state = container?.State;
+      const state = (await find.byName(name))?.State;
       return state?.Running === true ? { pid: state.Pid, startTime: state.StartedAt } : undefined;
     },
-    isAlive: async (process) => (await sameLife(process)) !== undefined,
-    async signal(process, signal) {
-      const container = await sameLife(process);
-      if (container === undefined) return false;
-      if (signal === 'SIGKILL') {
-        if (!(await needed().kill(container.Id, 'KILL'))) return false;
-        const what = { what: `${process.name} to end`, timeoutMs: endTimeoutMs };
-        await until(what, async () => (await sameLife(process)) === undefined);
-      } else await needed().stop(container.Id, stopGraceSeconds);
-      // The engine takes a kill by its API for somebody's wish and leaves the container dead: what a supervisor does is done here.
-      await needed().start(container.Id);
-      await refresh();
-      return true;
-    },
-    async whileFrozen(process, _, work) {
-      const { Id } = await mustLive(process);
-      await needed().pause(Id);
-      try {
-        return await work();
-      } finally {
-        await needed().unpause(Id);
-      }
-    },
-    async whileCutOff(process, networks, work) {
-      const container = await mustLive(process);
-      const chosen = attachments(container, project, networks);
-      if (chosen.length === 0)
-        throw new MeshError('usage', `${process.name} is on none of the networks ${networks.join(', ')}`);
-      const cut: typeof chosen = [];
-      try {
-        for (const attachment of chosen) {
-          await needed().disconnect(attachment.network, container.Id);
-          cut.push(attachment);
-        }
-        return await work();
-      } finally {
-        for (const { network, aliases } of cut) await needed().connect(network, container.Id, aliases);
-      }
-    },
+    isAlive: async (process) => (await find.sameLife(process)) !== undefined,
+    ...blowsOf(project, find, refresh),
     networks: composeNetworks,
     readiness({ name, url, ready }) {
       if (engine === undefined) return url === null ? ready : undefined;
@@ -106,8 +49,92 @@ export function composeHost(project: string, layout: Layout, engine: EngineApi |
       mkdirSync(layout.logsDir, { recursive: true });
       await refresh();
       for (const container of known ?? []) {
-        const text = await needed().logs(container.Id, Date.parse(since) / 1000 - 1);
+        const text = await find.engine().logs(container.Id, Date.parse(since) / 1000 - 1);
         writeFileSync(layout.logFile(serviceOf(container)), text);
+      }
+    },
+  };
+}
+
+interface Finder {
+  /** @throws MeshError `usage` if there is none to speak to */
+  engine(): EngineApi;
+  byName(name: string): Promise<Container | undefined>;
+  /** Undefined if that life of it is over. */
+  sameLife(process: HostedProcess): Promise<Container | undefined>;
+}
+
+function finderOf(containers: () => readonly Container[] | undefined, engine: EngineApi | undefined): Finder {
+  const byName = async (name: string) => {
+    const container = containers()?.find((each) => serviceOf(each) === name);
+    return container === undefined ? undefined : engine?.inspect(container.Id);
+  };
+  return {
+    engine() {
+      if (engine === undefined)
+        throw new MeshError('usage', 'without the engine nothing can be hurt: use the profile "chaos"');
+      return engine;
+    },
+    byName,
+    async sameLife({ name, identity }) {
+      const container = await byName(name);
+      const same = container?.State.Running === true && container.State.StartedAt === identity.startTime;
+      return same ? container : undefined;
+    },
+  };
+}
+
+function blowsOf(
+  project: string,
+  find: Finder,
+  refresh: () => Promise<void>,
+): Pick<ProcessHost, 'signal' | 'whileFrozen' | 'whileCutOff'> {
+  const mustLive = async (process: HostedProcess): Promise<Container> => {
+    const container = await find.sameLife(process);
+    if (container === undefined)
+      throw new MeshError('chaos.missed', `${process.name} ended before it could be hit`);
+    return container;
+  };
+  return {
+    async signal(process, signal) {
+      const container = await find.sameLife(process);
+      if (container === undefined) return false;
+      const engine = find.engine();
+      if (signal === 'SIGKILL') {
+        if (!(await engine.kill(container.Id, 'KILL'))) return false;
+        const what = { what: `${process.name} to end`, timeoutMs: endTimeoutMs };
+        await until(what, async () => (await find.sameLife(process)) === undefined);
+      } else await engine.stop(container.Id, stopGraceSeconds);
+      // The engine takes a kill by its API for somebody's wish and leaves the container dead: what a supervisor does is done here.
+      await engine.start(container.Id);
+      await refresh();
+      return true;
+    },
+    async whileFrozen(process, _, work) {
+      const { Id } = await mustLive(process);
+      const engine = find.engine();
+      await engine.pause(Id);
+      try {
+        return await work();
+      } finally {
+        await engine.unpause(Id);
+      }
+    },
+    async whileCutOff(process, networks, work) {
+      const container = await mustLive(process);
+      const engine = find.engine();
+      const chosen = attachments(container, project, networks);
+      if (chosen.length === 0)
+        throw new MeshError('usage', `${process.name} is on none of the networks ${networks.join(', ')}`);
+      const cut: typeof chosen = [];
+      try {
+        for (const attachment of chosen) {
+          await engine.disconnect(attachment.network, container.Id);
+          cut.push(attachment);
+        }
+        return await work();
+      } finally {
+        for (const { network, aliases } of cut) await engine.connect(network, container.Id, aliases);
       }
     },
   };
