@@ -57,11 +57,15 @@ say(engine.text);
 const ports = {};
 for (const name of ['MQTT', 'HTTP', 'POSTGRES', ...[1, 2, 3, 4, 5].map((id) => `NODE_${id}`)])
   ports[`${name}_PORT`] = String(await freeLastingPort());
+const cpus = String(Math.min(2, os.availableParallelism()));
 const environment = (version) => ({
   ...process.env,
   ...engine.env,
   ...ports,
   DOCKER_BUILDKIT: '1',
+  // The engine refuses limits above what there is.
+  GATEWAY_CPUS: cpus,
+  POSTGRES_CPUS: cpus,
   MESH_HOME: home,
   THERMOMESH_VERSION: version,
   // Our own engine has no way out of its networks: packages come over the machine's.
