@@ -7,7 +7,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -67,6 +67,8 @@ const environment = (version) => ({
   GATEWAY_CPUS: cpus,
   POSTGRES_CPUS: cpus,
   MESH_HOME: home,
+  ...socketOf({ ...process.env, ...engine.env }.DOCKER_HOST),
+  ...{ CHAOS_TIMES: '1', LOAD_DEVICES: '20', LOAD_RATE: '200', LOAD_SECONDS: '5' },
   THERMOMESH_VERSION: version,
   // Our own engine has no way out of its networks: packages come over the machine's.
   ...(engine.own ? { BUILD_NETWORK: 'host' } : {}),
@@ -142,6 +144,14 @@ async function test() {
     );
     assert.equal(document.ok, true);
   });
+  await stage('the profile "chaos": the same from a container', async () => {
+    const { stdout } = await compose(current, '--profile', 'chaos', 'run', '--rm', '--no-deps', 'chaos');
+    assert.match(stdout, /PASSED: coordinator, 1 round/);
+  });
+  await stage('the profile "load": readings from a container', async () => {
+    const { stdout } = await compose(current, '--profile', 'load', 'run', '--rm', '--no-deps', 'load');
+    assert.match(stdout, /lost 0, duplicated 0, corrupted 0/);
+  });
   await stage('the verdict, at rest', async () => {
     await compose(current, 'stop', 'fleet');
     const { ok, invariants } = await mesh('verify');
@@ -149,6 +159,13 @@ async function test() {
       say(`  ${kept ? 'kept  ' : 'BROKEN'} ${id}: ${detail}`);
     assert.equal(ok, true);
   });
+}
+
+/** Where the profile "chaos" finds the engine, and as whom. */
+function socketOf(dockerHost = 'unix:///var/run/docker.sock') {
+  if (!dockerHost.startsWith('unix://')) return {};
+  const socket = dockerHost.slice('unix://'.length);
+  return { DOCKER_SOCKET: socket, DOCKER_GROUP: String(statSync(socket).gid) };
 }
 
 /** Runs one part of the test and says how long it took. */

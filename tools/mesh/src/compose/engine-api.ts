@@ -1,6 +1,6 @@
 /** The part of the container engine's HTTP API that the mesh needs (Docker Engine API 1.41 and later). */
 import http from 'node:http';
-import { MeshError } from '@thermomesh/runtime';
+import { MeshError, messageOf } from '@thermomesh/runtime';
 import { framesOf, filesOfTar } from './formats.ts';
 
 /** A container as the engine describes it; only what is read here. */
@@ -113,10 +113,14 @@ function callerOf(dockerHost: string): Call {
   const place = placeOf(dockerHost);
   return async (method, path, allowed = [], body = undefined) => {
     const answer = await ask({ ...place, method, path }, body).catch((error: unknown) => {
-      const how = 'is Docker running? DOCKER_HOST names an engine elsewhere';
+      const code = (error as NodeJS.ErrnoException).code ?? messageOf(error);
+      const how =
+        code === 'EACCES'
+          ? 'this user may not speak to it (a container needs DOCKER_GROUP)'
+          : 'is Docker running? DOCKER_HOST names an engine elsewhere';
       throw new MeshError(
         'compose.no_engine',
-        `no answer from the container engine at ${dockerHost}: ${how}`,
+        `no answer from the container engine at ${dockerHost} (${code}): ${how}`,
         {
           cause: error,
           retriable: true,
