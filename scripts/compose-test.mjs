@@ -42,7 +42,7 @@ const rolled = [
   'node-5',
   'gateway',
 ];
-const built = ['secrets', 'gateway', 'node-1', 'billing-1', 'card-processor', 'kafka-1'];
+const built = ['secrets', 'gateway', 'node-1', 'billing-1', 'card-processor', 'equalizer-1', 'kafka-1'];
 
 const startedAt = Date.now();
 const say = (line) => console.log(`${((Date.now() - startedAt) / 1000).toFixed(1).padStart(6)} s  ${line}`);

@@ -32,6 +32,12 @@ export const composeServices: readonly ComposeService[] = [
     port: 8081,
     host: `node-${id}.mesh`,
   })),
+  ...numbered(5).map((id): ComposeService => ({
+    name: `equalizer-${id}`,
+    role: 'equalizer',
+    port: 8086,
+    host: `equalizer-${id}.mesh`,
+  })),
   { name: 'fleet', role: 'fleet', port: 0 },
 ];
 

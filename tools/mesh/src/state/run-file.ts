@@ -15,6 +15,7 @@ export type ProcessRole =
   | 'billing'
   | 'gateway'
   | 'analytics'
+  | 'equalizer'
   | 'fleet';
 
 export type ElectionStrategy = 'bully' | 'zookeeper';
