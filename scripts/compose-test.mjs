@@ -55,7 +55,13 @@ if ('absent' in engine) {
 say(engine.text);
 
 const ports = {};
-for (const name of ['MQTT', 'HTTP', 'POSTGRES', ...[1, 2, 3, 4, 5].map((id) => `NODE_${id}`)])
+for (const name of [
+  'MQTT',
+  'HTTP',
+  'POSTGRES',
+  ...[1, 2, 3, 4, 5].map((id) => `NODE_${id}`),
+  ...[1, 2, 3].map((id) => `ZOOKEEPER_${id}`),
+])
   ports[`${name}_PORT`] = String(await freeLastingPort());
 const cpus = String(Math.min(2, os.availableParallelism()));
 const environment = (version) => ({

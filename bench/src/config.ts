@@ -3,6 +3,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { MeshError, messageOf } from '@thermomesh/runtime';
 import * as billing from './billing/plan.ts';
+import * as equalizer from './equalizer/plan.ts';
 import * as ingest from './ingest/plan.ts';
 
 export const repository = path.resolve(import.meta.dirname, '../..');
@@ -22,18 +23,21 @@ export type IngestOptions = CommonOptions & {
   plan: ingest.IngestPlan;
 };
 export type BillingOptions = CommonOptions & { what: 'billing'; plan: billing.BillingPlan };
-export type BenchOptions = IngestOptions | BillingOptions;
+export type EqualizerOptions = CommonOptions & { what: 'equalizer'; plan: equalizer.EqualizerPlan };
+export type BenchOptions = IngestOptions | BillingOptions | EqualizerOptions;
 
-export const usage = `Usage: npm run bench -- ingest|billing [--quick] [--json] [--strict] [--only PART,…] [--profile FOLDER]
+export const usage = `Usage: npm run bench -- ingest|billing|equalizer [--quick] [--json] [--strict] [--only PART,…] [--profile FOLDER]
 
 Measures a path on this machine, every arm in the same run, in interleaved rounds. It starts servers of its own on free ports and
 in a temporary folder, and ends them.
 
   ingest            readings, from publish to commit
   billing           payments, beside one database transaction a request
+  equalizer         images, beside vips hist_equal, Pillow and one process without brokers
 
   --quick           ingest: under a minute and a half; without it about 20 minutes, with backlogs to 1,000,000 and 120 kills
                     billing: about a minute; without it about 8
+                    equalizer: about two minutes; without it about 12
   --json            print one JSON document on stdout (BenchDocument), for machines
   --strict          exit code 1 if a target is missed; else only if an arm could not be measured
   --only PART,…     ingest: of ${ingest.sections.join(', ')}
@@ -46,8 +50,8 @@ export function readOptions(words: readonly string[]): BenchOptions {
   const { values, positionals } = parse(words);
   if (values.help === true) throw new MeshError('help', usage);
   const [what] = positionals;
-  if (positionals.length !== 1 || (what !== 'ingest' && what !== 'billing'))
-    throw new MeshError('usage', `say what to measure: ingest or billing\n${usage}`);
+  if (positionals.length !== 1 || (what !== 'ingest' && what !== 'billing' && what !== 'equalizer'))
+    throw new MeshError('usage', `say what to measure: ingest, billing or equalizer\n${usage}`);
   const quick = values.quick === true;
   const common = {
     name: values.name ?? 'bench',
@@ -57,7 +61,9 @@ export function readOptions(words: readonly string[]): BenchOptions {
   };
   if (what === 'ingest')
     return { ...common, what, only: partsOf(values.only), plan: quick ? ingest.quickPlan : ingest.fullPlan };
-  if (values.only !== undefined) throw new MeshError('usage', `billing has no parts\n${usage}`);
+  if (values.only !== undefined) throw new MeshError('usage', `${what} has no parts\n${usage}`);
+  if (what === 'equalizer')
+    return { ...common, what, plan: quick ? equalizer.quickPlan : equalizer.fullPlan };
   return { ...common, what, plan: quick ? billing.quickPlan : billing.fullPlan };
 }
 

@@ -2,8 +2,9 @@
 import { MeshError, messageOf } from '@thermomesh/runtime';
 import { readOptions, type BenchOptions } from './config.ts';
 import { runBilling } from './billing/run.ts';
+import { runEqualizer } from './equalizer/run.ts';
 import { runIngest } from './ingest/run.ts';
-import { createScope } from './parts/scope.ts';
+import { createScope, type Scope } from './parts/scope.ts';
 import { renderDocument } from './view.ts';
 
 const exitFailed = 1;
@@ -23,10 +24,7 @@ for (const [signal, number] of Object.entries(signalNumbers)) {
 }
 try {
   const surroundings = { scope, say: (line: string) => console.error(line) };
-  const document =
-    options.what === 'billing'
-      ? await runBilling({ ...options, ...surroundings })
-      : await runIngest({ ...options, ...surroundings });
+  const document = await measure(options, surroundings);
   console.log(options.json ? JSON.stringify(document, undefined, 2) : renderDocument(document));
   if (options.strict && document.targets.some(({ ok }) => !ok)) process.exitCode = exitFailed;
 } catch (error) {
@@ -36,6 +34,17 @@ try {
   process.exitCode = exitFailed;
 } finally {
   await scope.end();
+}
+
+async function measure(wanted: BenchOptions, surroundings: { scope: Scope; say: (line: string) => void }) {
+  switch (wanted.what) {
+    case 'ingest':
+      return runIngest({ ...wanted, ...surroundings });
+    case 'billing':
+      return runBilling({ ...wanted, ...surroundings });
+    case 'equalizer':
+      return runEqualizer({ ...wanted, ...surroundings });
+  }
 }
 
 function optionsOrExit(): BenchOptions {

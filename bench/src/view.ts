@@ -1,17 +1,18 @@
 /** The document as tables, for people. */
 import type { BillingDocument } from './billing/run.ts';
+import type { EqualizerDocument } from './equalizer/run.ts';
 import type { IngestDocument } from './ingest/run.ts';
 import type { Arm, Target } from './ingest/arms.ts';
+import type { Machine } from './parts/machine.ts';
 import type { Range } from './core/statistics.ts';
 
 /** Everything, ready to print. */
-export function renderDocument(document: IngestDocument | BillingDocument): string {
+export function renderDocument(document: IngestDocument | BillingDocument | EqualizerDocument): string {
   const { machine } = document;
-  const settings = Object.entries(machine.postgresqlSettings).map(([name, value]) => `${name}=${value}`);
   return [
     `${document.bench}${document.quick ? ', quick' : ''}: ${document.seconds} s, ${document.startedAt}`,
     `machine: ${machine.cores} × ${machine.model}, ${machine.memoryGiB} GiB, ${machine.kernel}, Node ${machine.node}`,
-    `PostgreSQL ${machine.postgresql} (${settings.join(', ')}); fdatasync of 4 KiB: ${machine.fdatasyncMs} ms`,
+    `${postgresText(machine)}fdatasync of 4 KiB: ${machine.fdatasyncMs} ms`,
     '',
     table(
       ['arm', 'durable', 'result (median [min–max], n)', 'CPU µs a message', 'others'],
@@ -20,6 +21,11 @@ export function renderDocument(document: IngestDocument | BillingDocument): stri
     '',
     table(['target', 'value', 'target', ''], document.targets.map(targetRow)),
   ].join('\n');
+}
+
+function postgresText({ postgresql, postgresqlSettings = {} }: Machine): string {
+  const settings = Object.entries(postgresqlSettings).map(([name, value]) => `${name}=${value}`);
+  return postgresql === undefined ? '' : `PostgreSQL ${postgresql} (${settings.join(', ')}); `;
 }
 
 const units: Record<string, string> = {
@@ -33,6 +39,11 @@ const units: Record<string, string> = {
   answerP99Ms: 'ms p99',
   ackP50Ms: 'ms ack p50',
   ackP99Ms: 'ms ack p99',
+  wallSeconds: 's',
+  megapixelsPerSecond: 'Mpx/s',
+  uploadSeconds: 's upload',
+  downloadSeconds: 's download',
+  peakMiB: 'MiB at most',
   ratio: '× the other arm',
 };
 

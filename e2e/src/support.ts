@@ -8,6 +8,9 @@ import mqtt, { type MqttClient } from 'mqtt';
 
 export const waitMs = 60_000;
 
+/** How the analytics nodes elect: the promises are the same. */
+export type Election = NonNullable<StartMeshOptions['election']>;
+
 /** Runs `test` against a mesh of its own, which ends afterwards whatever happens. */
 export async function withMesh(
   options: StartMeshOptions,

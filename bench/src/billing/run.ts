@@ -54,7 +54,7 @@ export async function runBilling({
   const started = new Date();
   const world = await createWorld({ scope, profileDir, say });
   onFolder?.(world.folder);
-  const machine = await describeMachine(world.pool, world.folder);
+  const machine = await describeMachine(world.folder, world.pool);
   const processor = await startProcessor(world);
   const contenders = await startContenders(world, processor, plan);
   await processor.delay(plan.processor[0]!.delayMs);

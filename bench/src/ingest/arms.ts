@@ -47,3 +47,8 @@ export function atLeast(name: string, value: number, target: number): Target {
 export function below(name: string, value: number, target: number): Target {
   return { name, value: round(value, 3), target, ok: value < target };
 }
+
+/** The value may reach the target and not exceed it. */
+export function atMost(name: string, value: number, target: number): Target {
+  return { name, value: round(value, 3), target, ok: value <= target };
+}

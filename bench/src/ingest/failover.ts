@@ -1,5 +1,6 @@
 /** From the end of a coordinator to its successor's first commit, while the fleet publishes. */
 import { setTimeout as delay } from 'node:timers/promises';
+import { testZooKeeper } from '@thermomesh/servers';
 import { percentile } from '../core/statistics.ts';
 import { startGenerator, type Generator } from '../parts/generator.ts';
 import { until } from '../parts/until.ts';
@@ -21,7 +22,7 @@ interface Nodes {
 }
 
 export async function measureFailover(world: World, plan: IngestPlan): Promise<Findings> {
-  const { kills, freezes, leaseFreezes, leaseMs, rate } = plan.failover;
+  const { kills, freezes, sessionKills, rate } = plan.failover;
   const gateway = await startGateway(world, 'gateway-failover');
   const [b1] = plan.shapes;
   const generator = await startGenerator(world, {
@@ -43,26 +44,36 @@ export async function measureFailover(world: World, plan: IngestPlan): Promise<F
       'our settings: nothing breaks; silence and the lease tell',
     ),
   ];
-  if (leaseFreezes > 0) {
-    const slow = await startNodes({ world, generator }, gateway, plan, {
-      PEER_TIMEOUT_MS: String(leaseMs),
-      LEASE_MS: String(leaseMs),
-    });
-    const waited = await repeat(leaseFreezes, `freeze, lease ${leaseMs} ms`, world, async () =>
-      replaceAfter(slow, 'SIGSTOP'),
-    );
-    await slow.stop();
-    const what =
-      `the same nodes with PEER_TIMEOUT_MS and LEASE_MS ${leaseMs}, the coordinator frozen: what a ZooKeeper session of ${leaseMs} ms ` +
-      'makes of any death, because its expiry alone tells (no ZooKeeper ran)';
-    arms.push(armOf(`failover that waits for a session of ${leaseMs} ms`, waited, what));
-  }
+  if (sessionKills > 0) arms.push(await measureSession({ world, generator }, gateway, plan));
   await generator.pause();
   await generator.callee.stop();
   return {
     arms: arms.filter(({ n }) => n !== 0),
     targets: [below(`failover after kill -9, p99 of ${killed.length}, ms`, p99Of(killed), p99TargetMs)],
   };
+}
+
+/** The same nodes elected by a real ZooKeeper, which hears of a death when a session ends, and not before. */
+async function measureSession(
+  around: Pick<Nodes, 'world' | 'generator'>,
+  gateway: Gateway,
+  plan: IngestPlan,
+): Promise<Arm> {
+  const { sessionKills, sessionMs } = plan.failover;
+  const zookeeper = await testZooKeeper();
+  try {
+    const nodes = await startNodes(around, gateway, plan, {
+      ELECTION: 'zookeeper',
+      ZOOKEEPER_HOSTS: zookeeper.hosts,
+      ZOOKEEPER_SESSION_TIMEOUT_MS: String(sessionMs),
+    });
+    const name = `failover after kill -9, ELECTION=zookeeper, session ${sessionMs} ms`;
+    const values = await repeat(sessionKills, name, around.world, async () => replaceAfter(nodes, 'SIGKILL'));
+    await nodes.stop();
+    return armOf(name, values, 'the same nodes on one ZooKeeper server: the end of the session tells');
+  } finally {
+    await zookeeper.remove();
+  }
 }
 
 async function repeat(

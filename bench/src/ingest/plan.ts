@@ -29,16 +29,16 @@ export interface IngestPlan {
     nodes: number;
     kills: number;
     freezes: number;
-    /** Freezes that are noticed only when a lease of `leaseMs` has run out. */
-    leaseFreezes: number;
-    leaseMs: number;
+    /** Deaths of a coordinator that ZooKeeper has elected: its session of `sessionMs` has to end first. */
+    sessionKills: number;
+    sessionMs: number;
     rate: number;
   };
 }
 
 const b1: Shape = { name: 'b1', burst: 1, devices: 1000 };
 const b20: Shape = { name: 'b20', burst: 20, devices: 200 };
-const failover = { nodes: 5, leaseMs: 4000, rate: 1000 };
+const failover = { nodes: 5, sessionMs: 4000, rate: 1000 };
 
 export const quickPlan: IngestPlan = {
   quick: true,
@@ -56,7 +56,7 @@ export const quickPlan: IngestPlan = {
     ],
     live: { readings: 100_000, rate: 5000, rounds: 1 },
   },
-  failover: { ...failover, kills: 3, freezes: 1, leaseFreezes: 1 },
+  failover: { ...failover, kills: 3, freezes: 1, sessionKills: 1 },
 };
 
 export const fullPlan: IngestPlan = {
@@ -76,7 +76,7 @@ export const fullPlan: IngestPlan = {
     ],
     live: { readings: 200_000, rate: 5000, rounds: 5 },
   },
-  failover: { ...failover, kills: 120, freezes: 10, leaseFreezes: 10 },
+  failover: { ...failover, kills: 120, freezes: 10, sessionKills: 10 },
 };
 
 /** For the integration test: every arm runs, none long enough to say anything. */
@@ -98,5 +98,5 @@ export const smallestPlan: IngestPlan = {
     ],
     live: { readings: 400, rate: 200, rounds: 1 },
   },
-  failover: { nodes: 2, kills: 1, freezes: 0, leaseFreezes: 0, leaseMs: 4000, rate: 200 },
+  failover: { nodes: 2, kills: 1, freezes: 0, sessionKills: 0, sessionMs: 4000, rate: 200 },
 };

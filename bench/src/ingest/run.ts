@@ -41,7 +41,7 @@ export async function runIngest(options: IngestOptions): Promise<IngestDocument>
   const started = new Date();
   const world = await createWorld({ scope, profileDir: options.profileDir, say });
   options.onFolder?.(world.folder);
-  const machine = await describeMachine(world.pool, world.folder);
+  const machine = await describeMachine(world.folder, world.pool);
   const found: Findings[] = [];
   if (only.includes('publish')) found.push(await measurePublish(world, plan));
   if (only.some((part) => part === 'end-to-end' || part === 'latency' || part === 'drain')) {

@@ -11,9 +11,10 @@ export interface Machine {
   memoryGiB: number;
   kernel: string;
   node: string;
-  postgresql: string;
+  /** Where one takes part. */
+  postgresql?: string;
   /** Settings that decide what a COMMIT promises and costs. */
-  postgresqlSettings: Record<string, string>;
+  postgresqlSettings?: Record<string, string>;
   /** Median of one write and fdatasync of 4 KiB in the folder that holds all data. */
   fdatasyncMs: number;
 }
@@ -21,21 +22,28 @@ export interface Machine {
 const settings = ['fsync', 'synchronous_commit', 'full_page_writes', 'shared_buffers', 'max_wal_size'];
 const syncs = 40;
 
-export async function describeMachine(pool: SqlPool, folder: string): Promise<Machine> {
-  const rows = await pool.query<{ name: string; value: string }>(
-    'SELECT name, current_setting(name) AS value FROM pg_settings WHERE name = ANY($1)',
-    [settings],
-  );
-  const [version] = await pool.query<{ server_version: string }>('SHOW server_version');
+/** @param pool of the PostgreSQL that takes part, if one does */
+export async function describeMachine(folder: string, pool?: SqlPool): Promise<Machine> {
   return {
     cores: os.availableParallelism(),
     model: os.cpus()[0]?.model ?? 'unknown',
     memoryGiB: Math.round(os.totalmem() / 2 ** 30),
     kernel: `${os.type()} ${os.release()}`,
     node: process.version,
+    ...(pool === undefined ? {} : await describePostgres(pool)),
+    fdatasyncMs: measureSync(path.join(folder, 'sync')),
+  };
+}
+
+async function describePostgres(pool: SqlPool) {
+  const rows = await pool.query<{ name: string; value: string }>(
+    'SELECT name, current_setting(name) AS value FROM pg_settings WHERE name = ANY($1)',
+    [settings],
+  );
+  const [version] = await pool.query<{ server_version: string }>('SHOW server_version');
+  return {
     postgresql: version?.server_version ?? 'unknown',
     postgresqlSettings: Object.fromEntries(rows.map(({ name, value }) => [name, value])),
-    fdatasyncMs: measureSync(path.join(folder, 'sync')),
   };
 }
 

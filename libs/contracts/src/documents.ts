@@ -1,5 +1,6 @@
 /** What `mesh … --json` prints: a public contract; fields are added, never renamed. */
 import Type, { type Static } from 'typebox';
+import { ImageJob } from './image-jobs.ts';
 
 const Nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 const Count = Type.Integer({ minimum: 0 });
@@ -39,7 +40,9 @@ export type ProcessStatus = Static<typeof ProcessStatus>;
 /** An analytics node as it has listed itself in ZooKeeper; `leads` is the epoch that it coordinates under. */
 export const GroupMember = Type.Object({
   node: Type.Integer(),
-  url: Nullable(Type.String()),
+  url: Nullable(Type.String({ description: 'its address' })),
+  version: Nullable(Type.String({ description: 'of its program; null of one that does not say it' })),
+  flavour: Nullable(Type.String({ description: 'its kind, and how it elects: analytics/bully' })),
   fit: Type.Boolean(),
   leads: Nullable(Type.Integer()),
 });
@@ -95,39 +98,58 @@ export type LoadDocument = Static<typeof LoadDocument>;
 export const VerifyDocument = Type.Object({ ok: Type.Boolean(), invariants: Type.Array(InvariantVerdict) });
 export type VerifyDocument = Static<typeof VerifyDocument>;
 
-/** `mesh chaos --json` */
 /** A rule of the series itself, beside the invariants; `id` names the rule. */
 export const RuleVerdict = Type.Object({ id: Type.String(), ok: Type.Boolean(), detail: Type.String() });
 export type RuleVerdict = Static<typeof RuleVerdict>;
 
+/** So many durations, and their percentiles in milliseconds. */
+const Durations = Type.Object({
+  n: Count,
+  p50: Nullable(Type.Number()),
+  p99: Nullable(Type.Number()),
+  max: Nullable(Type.Number()),
+});
+
+/** Image jobs that ran while a mesh was hurt, judged from outside. */
+export const JobsDocument = Type.Object({
+  accepted: Type.Integer({ minimum: 0, description: 'answered with 201' }),
+  finished: Type.Integer({ minimum: 0, description: 'accepted, and the result is there' }),
+  failed: Type.Integer({ minimum: 0, description: 'accepted, and failed, cancelled, gone or not over' }),
+  identical: Type.Boolean({ description: 'every result is, byte by byte, what one process alone makes' }),
+  /** From the 201 to the final event, before the first blow. */
+  undisturbedMs: Type.Optional(Nullable(Durations)),
+  /** The same from the first blow on, each less the median of its kind before. */
+  addedMs: Type.Optional(Nullable(Durations)),
+  /** From the first byte of the upload to the 201, from the first blow on. */
+  acceptMs: Type.Optional(Nullable(Durations)),
+  findings: Type.Optional(
+    Type.Array(
+      Type.Object({
+        kind: Type.Enum(['not_accepted', 'failed', 'unfinished', 'no_result', 'differs']),
+        job: Nullable(Type.String({ description: 'null of one that was never accepted' })),
+        detail: Type.String(),
+      }),
+      { description: 'the first of them' },
+    ),
+  ),
+});
+export type JobsDocument = Static<typeof JobsDocument>;
+
+/** `mesh chaos --json` */
 export const ChaosDocument = Type.Object({
   ok: Type.Boolean(),
   target: Type.String(),
   rounds: Count,
-  failoverMs: Nullable(
-    Type.Object({
-      n: Count,
-      p50: Nullable(Type.Number()),
-      p99: Nullable(Type.Number()),
-      max: Nullable(Type.Number()),
-    }),
-  ),
+  failoverMs: Nullable(Durations),
   drainMs: Nullable(Type.Number()),
   load: Nullable(LoadDocument),
-  jobs: Nullable(Type.Object({ accepted: Count, finished: Count, failed: Count, identical: Type.Boolean() })),
+  jobs: Nullable(JobsDocument),
   lost: Count,
   duplicated: Count,
   corrupted: Count,
   staleWritesRefused: Count,
   /** Orderly ends of a coordinator: the pause between the last batch of the old and the first of the new epoch. */
-  handOverMs: Nullable(
-    Type.Object({
-      n: Count,
-      p50: Nullable(Type.Number()),
-      p99: Nullable(Type.Number()),
-      max: Nullable(Type.Number()),
-    }),
-  ),
+  handOverMs: Nullable(Durations),
   /** Of cuts and orderly ends: exactly one side drains, how many epochs it cost, nothing redelivered. */
   rules: Type.Array(RuleVerdict),
   /** Of a random series. */
@@ -137,6 +159,21 @@ export const ChaosDocument = Type.Object({
   invariants: Type.Array(InvariantVerdict),
 });
 export type ChaosDocument = Static<typeof ChaosDocument>;
+
+/** `mesh equalize --json`; `mesh equalize --jobs --json` prints `ImageJobs`. */
+export const EqualizeDocument = Type.Object({
+  job: ImageJob,
+  /** Where the result was saved. */
+  out: Type.String(),
+  bytes: Count,
+  /** Before, after and both histograms. */
+  picture: Nullable(Type.String()),
+  uploadMs: Type.Number(),
+  /** From the 201 to the final event. */
+  jobMs: Type.Number(),
+  downloadMs: Type.Number(),
+});
+export type EqualizeDocument = Static<typeof EqualizeDocument>;
 
 /** Something that a payment run found wrong with one order. */
 export const PaymentFinding = Type.Object({
@@ -306,6 +343,24 @@ export const ZkEventDocument = Type.Object({
   children: Nullable(Type.Array(Type.String())),
 });
 export type ZkEventDocument = Static<typeof ZkEventDocument>;
+
+/** `mesh zk members --json`: who has listed itself, as ZooKeeper has it now; a dead process goes when its session ends. */
+export const ZkMembersDocument = Type.Object({
+  members: Type.Array(
+    Type.Object({
+      group: Type.String({ description: 'analytics, or the name of a service' }),
+      id: Type.String(),
+      address: Nullable(Type.String()),
+      version: Nullable(Type.String()),
+      flavour: Nullable(Type.String()),
+      fit: Nullable(Type.Boolean({ description: 'null where nobody asks for it' })),
+      leads: Nullable(Type.Integer({ description: 'the epoch that it coordinates under' })),
+      session: Type.String({ description: 'whose end is the end of its listing' }),
+      joinedAt: Type.String({ description: 'ISO 8601, by the clock of the server' }),
+    }),
+  ),
+});
+export type ZkMembersDocument = Static<typeof ZkMembersDocument>;
 
 /** `mesh zk kafka --json`: what Kafka keeps in ZooKeeper. With `--watch` one such line for each change. */
 export const ZkKafkaDocument = Type.Object({

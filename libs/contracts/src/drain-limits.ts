@@ -36,7 +36,7 @@ export const DrainLimitsView = Type.Object({
     batchLingerMs: Type.Integer(),
   }),
   source: Type.Union([Type.Literal('static'), Type.Literal('zookeeper')], {
-    description: 'static: nobody has published others, or this node has no ZooKeeper',
+    description: 'static: this node has no ZooKeeper, or no document that it may trust',
   }),
   version: Nullable(Type.Integer({ minimum: 0, description: 'of the document; null for static ones' })),
   fresh: Type.Boolean({ description: 'false while a newer document could not be seen' }),
@@ -45,6 +45,9 @@ export const DrainLimitsView = Type.Object({
   ),
 });
 export type DrainLimitsView = Static<typeof DrainLimitsView>;
+
+/** The user that the mesh's operator is to ZooKeeper; the password is the operator's token. Only this one writes the document. */
+export const operatorUser = 'operator';
 
 /** The node of the document, below the one where the analytics nodes keep everything. */
 export function drainLimitsPath(groupPath: string): string {

@@ -34,6 +34,16 @@ export const crashPoints = [
   'checkout.before-enqueue',
   /** Checkout: billing has given its final answer, nothing of it is stored. */
   'checkout.after-billing',
+  /** Equalizer, coordinator: the job's phase is durable, nothing of it has been begun. */
+  'equalizer.after-store',
+  /** Equalizer, coordinator: a task of a stored plan is about to leave, the brokers have not seen it. */
+  'equalizer.before-produce',
+  /** Equalizer, leader: a chunk is being counted or mapped, its task is not answered. */
+  'equalizer.mid-chunk',
+  /** Equalizer, leader: the brokers have the answer, the partition's progress does not count it. */
+  'equalizer.after-answer',
+  /** Equalizer, coordinator: the image is written, the job is not stored as finished. */
+  'equalizer.before-stitched',
 ] as const;
 export type CrashPoint = (typeof crashPoints)[number];
 

@@ -85,4 +85,43 @@ describe('a server that is killed and started again', () => {
   });
 });
 
+describe('the first of the queue that is cut off', () => {
+  it('is told that it may not be first any more before its session is over, not by its end', async () => {
+    const target = { host: '127.0.0.1', port: Number(server.hosts.split(':')[1]) };
+    const link = await openLink({ name: 'first', port: 0, target });
+    const own = { path: '/cut-off', sessionTimeoutMs };
+    const [first, other] = [`127.0.0.1:${link.port}`, server.hosts].map((hosts, index) =>
+      createZooKeeperLeaderSource({ ...own, nodeId: index + 1, hosts }),
+    );
+    assert.ok(first && other);
+    const log: string[] = [];
+    const ignored = {
+      onFirst: () => undefined,
+      onGroup: () => undefined,
+      onGivenBack: () => undefined,
+      onReachable: () => undefined,
+      onFault: (error: unknown) => log.push(String(error)),
+    };
+    try {
+      await other.start(ignored);
+      other.say({ fit: true, leads: null });
+      await first.start({
+        ...ignored,
+        onFirst: (isFirst) => log.push(isFirst ? 'first' : 'not first'),
+        // Nothing is known of the others any more: said at the end of the session.
+        onGroup: (others) => log.push(others[2] === undefined ? 'alone' : 'together'),
+      });
+      first.stand(true);
+      while (!log.includes('first') || !log.includes('together')) await tick();
+      log.length = 0;
+      await link.set({ ...passing, state: 'cut' });
+      while (!log.includes('alone') || !log.includes('not first')) await tick();
+      assert.ok(log.indexOf('not first') < log.indexOf('alone'), log.join());
+    } finally {
+      await Promise.all([first.stop(), other.stop()]);
+      await link.close();
+    }
+  });
+});
+
 const tick = () => new Promise((resolve) => setTimeout(resolve, 5));

@@ -6,6 +6,8 @@ const AboutMember = Type.Object({
   /** Where its HTTP is. */
   url: Type.Optional(Type.String()),
   version: Type.Optional(Type.String()),
+  /** Of what kind it is, and how it elects: `analytics/bully`, say. */
+  flavour: Type.Optional(Type.String()),
 });
 export type AboutMember = Static<typeof AboutMember>;
 

@@ -28,6 +28,7 @@ export { assign, type Assignment } from './recipes/assignment.ts';
 export { randomly, roundRobin, sticky, type Balance } from './recipes/balance.ts';
 export { DynamicConfig, type ConfigOptions, type ConfigState } from './recipes/dynamic-config.ts';
 export { GroupMembership, type GroupOptions, type Member } from './recipes/group-membership.ts';
+export { parseMemberMetadata, type MemberMetadata } from './recipes/member-metadata.ts';
 export {
   PartitionLeadership,
   type PartitionListener,

@@ -85,6 +85,11 @@ const Settings = Type.Object({
     "a dead coordinator's place is free then; the server grants 2 to 20 of its ticks",
     200,
   ),
+  RENDEZVOUS_TIMEOUT_MS: Ms(
+    3_000,
+    'with ZooKeeper: a node that starts waits at most so long until all nodes are there; 0: not at all',
+    0,
+  ),
   SETTLE_MS: Ms(500, 'after a start: links and gossip come before the first claim'),
   ELECTION_TIMEOUT_MS: Ms(300, 'how long a higher node may take to answer ELECTION'),
   COORDINATOR_TIMEOUT_MS: Ms(1_500, 'how long the winner may take to announce itself'),

@@ -1,15 +1,23 @@
 /** Where the limits of a batch come from: the settings of this node, and over them what is published in ZooKeeper. */
-import { drainLimitNames, type DrainLimits } from '@thermomesh/contracts';
-import type { Log, Metrics } from '@thermomesh/runtime';
+import { drainLimitNames, operatorUser, type DrainLimits } from '@thermomesh/contracts';
+import { deriveToken, subjects, type Log, type Metrics } from '@thermomesh/runtime';
+import type { ZooKeeper } from '@thermomesh/zookeeper';
 import { followDrainLimits, type DrainLimitsSource } from './adapters/zk-drain-limits.ts';
 import { staticDrainLimits, type Config } from './config.ts';
+import { connect } from './adapters/zk-client.ts';
 
 /** Of static limits: a published document is at 0 or above. */
 const noVersion = -1;
 
-export function createDrainLimits(config: Config, log: Log, metrics: Metrics): DrainLimitsSource {
+/** @param zk undefined: the settings of this node hold for ever */
+export function createDrainLimits(
+  config: Config,
+  log: Log,
+  metrics: Metrics,
+  zk: ZooKeeper | undefined,
+): DrainLimitsSource {
   const refused = metrics.counter('drain_limits_refused_total', 'Published drain limits that were refused');
-  const source = open(config, log, () => refused.inc());
+  const source = open(config, log, zk, () => refused.inc());
   const limit = metrics.gauge('drain_limit', 'What a batch is cut by: the unit is in the name', ['name']);
   Object.assign(limit, {
     collect() {
@@ -21,14 +29,15 @@ export function createDrainLimits(config: Config, log: Log, metrics: Metrics): D
   return source;
 }
 
-function open(config: Config, log: Log, onRefused: () => void): DrainLimitsSource {
+function open(config: Config, log: Log, zk: ZooKeeper | undefined, onRefused: () => void): DrainLimitsSource {
   const initial = staticDrainLimits(config);
-  const { ZOOKEEPER_HOSTS: hosts } = config;
-  if (hosts === undefined) return fixed(initial);
+  const adminSecret = `${operatorUser}:${deriveToken(config.MESH_SECRET, subjects.operator)}`;
+  if (zk === undefined) return fixed(initial);
   return followDrainLimits({
-    hosts,
+    zk,
     path: config.ZOOKEEPER_PATH,
-    sessionTimeoutMs: config.ZOOKEEPER_SESSION_TIMEOUT_MS,
+    adminSecret,
+    asAdmin: () => connect(config, log, [{ scheme: 'digest', secret: adminSecret }]),
     initial,
     frame: { queueBytesMax: config.DRAIN_QUEUE_BYTES_MAX },
     onChanged: ({ limits, source, version }) =>

@@ -13,6 +13,7 @@ import {
   joinElectionGroup,
   type LeaderSourceOptions,
 } from '@thermomesh/zookeeper-election';
+import manifest from '../package.json' with { type: 'json' };
 import { electionLimitsOf, type Config } from './config.ts';
 
 /** A node's election, and what its strategy needs of the HTTP server. */
@@ -67,7 +68,7 @@ function groupOf(config: Config): LeaderSourceOptions {
     hosts: config.ZOOKEEPER_HOSTS ?? '',
     path: config.ZOOKEEPER_PATH,
     sessionTimeoutMs: config.ZOOKEEPER_SESSION_TIMEOUT_MS,
-    about: { url: config.ownUrl },
+    about: { url: config.ownUrl, version: manifest.version, flavour: `analytics/${config.ELECTION}` },
   };
 }
 

@@ -8,6 +8,7 @@ import {
   createMetrics,
   listen,
   parseCrashPlan,
+  type Gatekeeper,
   type Health,
   type Log,
   type Metrics,
@@ -20,10 +21,9 @@ import { createMqttProbe } from './adapters/mqtt-probe.ts';
 import { openDrainStore } from './adapters/pg-drain-store.ts';
 import { createSqlProbe, type SqlProbe } from './adapters/pg-probe.ts';
 import { createTelemetryQueries, type TelemetryQueries } from './adapters/pg-telemetry-queries.ts';
-import type { DrainLimitsSource } from './adapters/zk-drain-limits.ts';
 import type { Config } from './config.ts';
+import { createCoordination, type Coordination } from './coordination.ts';
 import { createCoordinator, type Coordinator, type CoordinatorOptions } from './coordinator.ts';
-import { createDrainLimits } from './drain-limits.ts';
 import { createElection, type ElectionParts } from './election.ts';
 import { createFitness, type Fitness } from './fitness.ts';
 import { createAnalyticsApp } from './http/app.ts';
@@ -42,9 +42,7 @@ export interface AnalyticsService extends Service {
 export async function createService(config: Config, log: Log): Promise<AnalyticsService> {
   const metrics = createMetrics();
   const health = createHealth();
-  const gatekeeper = createGatekeeper(config.MESH_SECRET, config.API_KEYS_FILE, (lines) =>
-    log.error({ event: 'api_keys.damaged', file: config.API_KEYS_FILE, lines }),
-  );
+  const gatekeeper = composeGatekeeper(config, log);
   const pool = createPool({
     url: config.DATABASE_URL,
     applicationName: `thermomesh-analytics-${config.NODE_ID}`,
@@ -52,7 +50,8 @@ export async function createService(config: Config, log: Log): Promise<Analytics
     statementTimeoutMs: config.SQL_STATEMENT_TIMEOUT_MS,
   });
   const queries = createTelemetryQueries(pool);
-  const drainLimits = createDrainLimits(config, log, metrics);
+  const coordination = createCoordination(config, log, metrics);
+  const { drainLimits } = coordination;
   const { election, coordinator, attach } = composeElection(
     { config, log, queries, drainLimits },
     metrics,
@@ -89,7 +88,7 @@ export async function createService(config: Config, log: Log): Promise<Analytics
     fitness.stop();
     probe.close();
     gateway.close();
-    await Promise.all([election.stop(), drainLimits.stop()]);
+    await Promise.all([election.stop(), coordination.stop()]);
     coordinator.close();
     await app.close();
     await pool.close();
@@ -102,7 +101,10 @@ export async function createService(config: Config, log: Log): Promise<Analytics
       attach(app.server);
       httpPort = Number(new URL(await listen(app, config.HTTP_HOST, config.HTTP_PORT)).port);
       log.info({ event: 'analytics.listening', httpPort, node: config.NODE_ID });
-      drainLimits.start();
+      coordination.start();
+      await coordination.meet();
+      // Told to stop while it waited for the others.
+      if (stopped !== undefined) return;
       await election.start();
       fitness.start();
     },
@@ -124,6 +126,10 @@ function addHealth(health: Health, election: Election, fitness: Fitness): void {
   );
 }
 
+function composeGatekeeper({ MESH_SECRET: secret, API_KEYS_FILE: file }: Config, log: Log): Gatekeeper {
+  return createGatekeeper(secret, file, (lines) => log.error({ event: 'api_keys.damaged', file, lines }));
+}
+
 function composeSqlProbe(config: Config): SqlProbe {
   return createSqlProbe({
     url: config.DATABASE_URL,
@@ -138,7 +144,7 @@ interface Surroundings {
   config: Config;
   log: Log;
   queries: TelemetryQueries;
-  drainLimits: DrainLimitsSource;
+  drainLimits: Coordination['drainLimits'];
 }
 
 /** The node's election, and the coordinator's work as its host. */

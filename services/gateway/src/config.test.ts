@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { checkoutConfigOf } from './checkout/settings.ts';
 import { readGatewayConfig } from './config.ts';
+import { hasEqualizer } from './jobs/settings.ts';
 
 const good = { MESH_SECRET: 'x'.repeat(32), DATA_DIR: '/nowhere' };
 
@@ -69,4 +70,16 @@ it('the checkout’s limits agree with one another and with the stop', () => {
     /TRY_TIMEOUT_MS[^]*STREAMS_MAX[^]*STOP_TIMEOUT_MS[^]*CHECKOUT_REQUEUE_MS[^]*CHECKOUT_BACKOFF_MAX_MS[^]*must differ/,
   );
   assert.doesNotThrow(() => readGatewayConfig({ ...good, CHECKOUT_CALL_TIMEOUT_MS: '20000' }));
+});
+
+it('the way to the equalizer is off unless somebody says where it is; its limits agree', () => {
+  assert.equal(hasEqualizer(readGatewayConfig(good)), false);
+  for (const where of [{ EQUALIZER_URLS: 'http://a:1,https://b:2' }, { ZOOKEEPER_HOSTS: 'a:2181' }])
+    assert.equal(hasEqualizer(readGatewayConfig({ ...good, ...where })), true);
+  assert.throws(() => readGatewayConfig({ ...good, EQUALIZER_URLS: 'http://a:1/path' }), /EQUALIZER_URLS/);
+  const bad = { EQUALIZER_TRY_TIMEOUT_MS: '60000', EQUALIZER_UPLOAD_TIMEOUT_MS: '30000' };
+  assert.throws(
+    () => readGatewayConfig({ ...good, ...bad }),
+    /TRY_TIMEOUT_MS[^]*ANSWER_TIMEOUT_MS[^]*SILENCE_TIMEOUT_MS/,
+  );
 });

@@ -2,6 +2,7 @@
 import { crashPoints, messageOf, parseCrashPlan, readConfig, secretCharsMin } from '@thermomesh/runtime';
 import Type, { type Static } from 'typebox';
 import { checkoutFaults, checkoutSettings } from './checkout/settings.ts';
+import { jobsFaults, jobsSettings } from './jobs/settings.ts';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -92,6 +93,7 @@ const Settings = Type.Object({
     Type.String({ description: 'tests only: told when the crash point is hit' }),
   ),
   ...checkoutSettings,
+  ...jobsSettings,
 });
 
 export type Config = Static<typeof Settings>;
@@ -120,7 +122,7 @@ function relations(config: Config): string[] {
   notAbove('DRAIN_WINDOW_BYTES', 'BUFFER_BYTES_MAX');
   notAbove('COMMIT_RETRY_MIN_MS', 'COMMIT_RETRY_MAX_MS');
   notAbove('COMMIT_LINGER_MS', 'STOP_TIMEOUT_MS');
-  faults.push(...checkoutFaults(config));
+  faults.push(...checkoutFaults(config), ...jobsFaults(config));
   try {
     parseCrashPlan(config.CRASH_POINT);
   } catch (error) {

@@ -16,6 +16,7 @@ import { compose, storeState, type Running, type ServiceParts } from './compose.
 import type { Config } from './config.ts';
 import { describe, figuresOf } from './describe.ts';
 import { createGatewayApp } from './http/app.ts';
+import { createJobs } from './jobs/jobs.ts';
 import { createGatewayMetrics } from './metrics.ts';
 
 export type { ServiceParts } from './compose.ts';
@@ -42,6 +43,7 @@ export function createService(config: Config, log: Log, parts: ServiceParts = {}
     log.error({ event: 'api_keys.damaged', file: config.API_KEYS_FILE, lines }),
   );
   const checkout = openCheckout(config, log, metrics);
+  const jobs = createJobs(config, { log, metrics, secret: config.MESH_SECRET });
   let running: Running | undefined;
   let app: HttpApp | undefined;
   let lock: FolderLock | undefined;
@@ -60,10 +62,15 @@ export function createService(config: Config, log: Log, parts: ServiceParts = {}
     running = await compose({ config, log, metrics: figures, parts });
     await running.broker.start();
     app = await createGatewayApp(
-      { log, health, metrics, gatekeeper },
+      {
+        ...{ log, health, metrics, gatekeeper },
+        // Images take longer to come than anything else that is sent here.
+        ...(jobs === undefined ? {} : { requestTimeoutMs: config.EQUALIZER_UPLOAD_TIMEOUT_MS }),
+      },
       {
         describeBroker: () => describe(running!, config, figures),
         checkout,
+        jobs,
         limits: {
           requestsPerMinuteMax: config.CHECKOUT_REQUESTS_PER_MINUTE_MAX,
           addressRequestsPerMinuteMax: config.CHECKOUT_ADDRESS_REQUESTS_PER_MINUTE_MAX,
@@ -73,6 +80,7 @@ export function createService(config: Config, log: Log, parts: ServiceParts = {}
     httpPort = Number(new URL(await listen(app, config.HTTP_HOST, config.HTTP_PORT)).port);
     mqttPort = await running.listener.listen();
     checkout?.start();
+    jobs?.start();
     log.info({ event: 'gateway.listening', mqttPort, httpPort });
   }
 
@@ -82,7 +90,7 @@ export function createService(config: Config, log: Log, parts: ServiceParts = {}
     const deadlineMs = Date.now() + config.STOP_TIMEOUT_MS * checkoutStopShare;
     await Promise.all([stopBroker(running, config.STOP_TIMEOUT_MS / 2), checkout?.stop(deadlineMs)]);
     await app?.close();
-    await checkout?.close();
+    await Promise.all([checkout?.close(), jobs?.stop()]);
     await lock?.release();
   }
 

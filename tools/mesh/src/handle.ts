@@ -43,6 +43,8 @@ export interface StartMeshOptions {
   election?: ElectionStrategy;
   /** ZooKeeper and Kafka run too; left out: neither, unless the election needs ZooKeeper. */
   coordination?: CoordinationSizes;
+  /** Equalizer nodes; none if left out. With them ZooKeeper and Kafka run too. */
+  equalizers?: number;
   /** By process name; names that begin with `CRASH_` reach the first start only. */
   env?: Record<string, Record<string, string>>;
   /** Given to every process. */
@@ -105,6 +107,7 @@ export interface MeshHandle {
 
 const waitTimeoutMs = 60_000;
 const zooKeeperAlone: CoordinationSizes = { zookeeper: 1, kafka: 0 };
+const oneOfEach: CoordinationSizes = { zookeeper: 1, kafka: 1 };
 const meshName = 'test';
 
 /**
@@ -135,15 +138,26 @@ export async function startMesh(options: StartMeshOptions = {}): Promise<MeshHan
       fleetDevices: options.fleetDevices ?? 0,
       proxied: options.proxied ?? false,
       payments: options.payments ?? false,
-      coordination: options.coordination ?? (election === 'zookeeper' ? zooKeeperAlone : undefined),
+      coordination: options.coordination ?? coordinationFor(options.equalizers ?? 0, election),
+      equalizers: options.equalizers ?? 0,
       election,
       extraEnv: options.env ?? {},
     });
   } catch (error) {
     await downMesh(config, meshName, () => undefined);
+    // What somebody else has given stays theirs.
+    if (options.home === undefined) await removeState(openMesh(config, meshName), home);
     throw error;
   }
-  return handleOf(openMesh(config, meshName), home);
+  const handle = handleOf(openMesh(config, meshName), home);
+  // What is late is not waited for by "mesh up", and a test has nothing to do without it.
+  if ((options.equalizers ?? 0) > 0) await handle.whole();
+  return handle;
+}
+
+function coordinationFor(equalizers: number, election: ElectionStrategy): CoordinationSizes | undefined {
+  if (equalizers > 0) return oneOfEach;
+  return election === 'zookeeper' ? zooKeeperAlone : undefined;
 }
 
 function handleOf(mesh: Mesh, home: string): MeshHandle {

@@ -7,6 +7,7 @@ import { addDown } from './commands/down.ts';
 import { addApiKey, addDeviceToken } from './commands/keys.ts';
 import { addChaos } from './commands/chaos.ts';
 import { addDemo } from './commands/demo.ts';
+import { addEqualize } from './commands/equalize.ts';
 import { addLoad } from './commands/load.ts';
 import { addPayments } from './commands/payments.ts';
 import { addStatus } from './commands/status.ts';
@@ -63,6 +64,7 @@ export function createProgram(readConfig: () => MeshConfig): Command {
   addLoad(program, config);
   addChaos(program, config);
   addPayments(program, config);
+  addEqualize(program, config);
   addDemo(program, config);
   addConfig(program, config);
   addZk(program, config);

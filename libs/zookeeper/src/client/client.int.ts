@@ -3,7 +3,7 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import { passing } from '@thermomesh/links';
 import { fourLetterWord, testZooKeeper, type TestEnsemble } from '@thermomesh/servers';
 import { hasCode } from '../errors.ts';
-import { TestClients, testTickTimeMs } from '../testing/clients.ts';
+import { TestClients, testServers, testTickTimeMs } from '../testing/clients.ts';
 import { until } from '../testing/until.ts';
 import { privateAcl, readableAcl } from './acl.ts';
 import type { WatchEvent } from './types.ts';
@@ -12,7 +12,7 @@ import { ZooKeeper } from './zookeeper.ts';
 let server: TestEnsemble;
 let clients: TestClients;
 before(async () => {
-  server = await testZooKeeper({ tickTimeMs: testTickTimeMs });
+  server = await testZooKeeper(testServers);
   clients = new TestClients(server.hosts);
 });
 after(async () => server.remove());
@@ -184,17 +184,23 @@ describe('who may', () => {
 });
 
 describe('watches', () => {
-  it('the event comes before the answer that shows the new data', async () => {
-    const reader = await clients.connect();
+  it('the event comes before the answer that shows the new data, also if both arrive together', async () => {
+    const { zk, link } = await clients.connectThroughLink();
     const writer = await clients.connect();
     const path = await place(writer);
-    await reader.sync(path);
+    await zk.sync(path);
     const seen: string[] = [];
-    await reader.getData(path, (event) => seen.push(event));
+    const read = async () => void seen.push((await zk.getData(path)).data.toString());
+    await zk.getData(path, (event) => seen.push(event));
+    await link.set({ ...passing, state: 'stall', direction: 'backward' });
     await writer.setData(path, bytes('new'));
-    while ((await reader.getData(path)).data.toString() !== 'new') seen.push('old');
-    seen.push('new');
-    assert.equal(seen.filter((each) => each !== 'old').join(), 'changed,new');
+    const reads = Array.from({ length: 10 }, read);
+    // All of them are answered once what was asked after them is done.
+    const mark = zk.create(`${path}/mark`);
+    await until(async () => (await writer.exists(`${path}/mark`)) !== undefined, 'the answers');
+    await link.set(passing);
+    await Promise.all([mark, ...reads]);
+    assert.deepEqual(seen, ['changed', ...reads.map(() => 'new')]);
   });
 
   it('each fires once, with its reason', async () => {
@@ -407,9 +413,10 @@ describe('the session', () => {
         ?.split('\n')
         .find((each) => each.includes(id.toString(16))) ?? '';
     const packets = async () => Number(/recved=([0-9]+)/.exec(await line())?.[1]);
-    const start = await packets();
+    const [start, made] = [await packets(), zk.requestsMade];
     await until(async () => (await packets()) >= start + 3, 'three packets');
     assert.match(await line(), /lop=PING/);
+    assert.equal(zk.requestsMade, made);
     assert.deepEqual(
       watches.map((watch) => watch.reads),
       reads,

@@ -1,20 +1,23 @@
 /** Three servers, of which some die, freeze, or cannot be reached. */
 import assert from 'node:assert/strict';
-import { after, afterEach, before, describe, it } from 'node:test';
-import { passing } from '@thermomesh/links';
+import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { testEnsemble, type TestEnsemble } from '@thermomesh/servers';
+import { hazards } from '../conformance/hazards.ts';
+import { lostAnswers } from '../conformance/lost-answers.ts';
 import { LeaderElection } from '../recipes/leader-election.ts';
 import { Lock } from '../recipes/lock.ts';
-import { TestClients, testTickTimeMs } from '../testing/clients.ts';
+import { TestClients, testServers } from '../testing/clients.ts';
+import { leaderOf, revive } from '../testing/looks.ts';
 import { until } from '../testing/until.ts';
 
 let ensemble: TestEnsemble;
 let clients: TestClients;
 before(async () => {
-  ensemble = await testEnsemble({ tickTimeMs: testTickTimeMs });
+  ensemble = await testEnsemble(testServers);
   clients = new TestClients(ensemble.hosts);
 });
 after(async () => ensemble.remove());
+beforeEach(async () => revive(ensemble));
 afterEach(async () => {
   await clients.closeAll();
   assert.deepEqual(clients.faults, []);
@@ -62,35 +65,19 @@ describe('an ensemble of three', () => {
   it('of which one dies works on: sessions move with their locks and watches', async () => {
     const zk = await clients.connect();
     const lease = await new Lock(zk, '/moving').start().acquire();
+    await zk.create('/watched');
     await using watch = zk.watchData('/watched');
     await watch.first();
-    const victim = await ensemble.leader();
-    assert.ok(victim);
+    const victim = await leaderOf(ensemble);
     await victim.kill();
     const other = await clients.connect();
-    await other.retry(async () => other.create('/watched', Buffer.from('new')), { timeoutMs: 20_000 });
+    await other.retry(async () => other.setData('/watched', Buffer.from('new')), { timeoutMs: 20_000 });
     await until(
       () => watch.current?.value?.data.toString() === 'new' && lease.held,
       'the watch and the lock',
     );
     await victim.restart();
     await ensemble.untilServing(3);
-  });
-
-  it('a server that dies right after a create leaves one ticket, and one leader', async () => {
-    for (const at of [one, two, three]) {
-      const path = `/right-after-${at}`;
-      const zk = await clients.connect({ hosts: [host(at), host((at + 1) % 3)].join() });
-      await zk.ensurePath(path);
-      const election = new LeaderElection(zk, { path, id: 'only' }).start();
-      await ensemble.members[at]?.kill();
-      await until(() => election.leads, 'the leader', 20_000);
-      await ensemble.members[at]?.restart();
-      await ensemble.untilServing(3);
-      await zk.sync(path);
-      assert.equal((await zk.getChildren(path)).names.length, 1);
-      await election.close();
-    }
   });
 
   it('of which two die halts safely, says so, and heals', async () => {
@@ -107,18 +94,11 @@ describe('an ensemble of three', () => {
     });
     await Promise.all([one, two].map(async (at) => ensemble.members[at]?.restart()));
     await ensemble.untilServing(3);
-    await until(() => election.leads, 'the leader again', 20_000);
+    await until(() => election.leads, 'the leader again');
     assert.ok((election.lease?.epoch ?? 0n) > (lease?.epoch ?? 0n));
     await election.close();
   });
-
-  it('a client does not go back in time when its next session meets a server that is behind', async () => {
-    const { zk, link } = await clients.connectThroughLink({ target: host(one), sessionTimeoutMs: 500 });
-    await zk.create('/ahead', Buffer.from('seen'));
-    await link.set({ ...passing, state: 'stall' });
-    await until(() => zk.phase === 'lost', 'the loss');
-    await link.set(passing);
-    await zk.whenConnected({ timeoutMs: 20_000 });
-    assert.equal((await zk.getData('/ahead')).data.toString(), 'seen');
-  });
 });
+
+lostAnswers('three servers', () => clients);
+hazards('three servers', () => ({ ensemble, clients }));

@@ -5,10 +5,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { passing, type LinkCondition } from '@thermomesh/links';
 import { testEnsemble, type TestEnsemble } from '@thermomesh/servers';
 import type { ZooKeeper } from '../client/zookeeper.ts';
-import { LeaderElection } from '../recipes/leader-election.ts';
+import { LeaderElection, SimpleElection } from '../recipes/leader-election.ts';
 import type { Lease } from '../recipes/lease.ts';
 import { Lock, ReadWriteLock } from '../recipes/lock.ts';
-import { TestClients, testTickTimeMs, type LinkedClient } from '../testing/clients.ts';
+import { PartitionLeadership } from '../recipes/partition-leadership.ts';
+import type { Recipe } from '../recipes/recipe.ts';
+import { Semaphore } from '../recipes/semaphore.ts';
+import { TestClients, testServers, type LinkedClient } from '../testing/clients.ts';
 import { oracleRounds } from '../testing/config.ts';
 import { Oracle } from '../testing/oracle.ts';
 import { until } from '../testing/until.ts';
@@ -16,7 +19,7 @@ import { until } from '../testing/until.ts';
 let ensemble: TestEnsemble;
 let clients: TestClients;
 before(async () => {
-  ensemble = await testEnsemble({ tickTimeMs: testTickTimeMs });
+  ensemble = await testEnsemble(testServers);
   clients = new TestClients(ensemble.hosts);
 });
 after(async () => ensemble.remove());
@@ -25,8 +28,10 @@ afterEach(async () => {
   assert.deepEqual(clients.faults, []);
 });
 
-const arenasPerKind = 3;
 const contendersPerArena = 3;
+/** Of a semaphore: fewer than contend. */
+const permits = 2;
+const partitions = 3;
 const sessionTimeoutMs = 500;
 const holdMsMax = 8;
 const faultMsMax = 40;
@@ -45,15 +50,13 @@ function randomFrom(seed: number): () => number {
 }
 
 type Mode = 'read' | 'write';
-/** One who contends, until it is told to end. */
-type Contend = (zk: ZooKeeper, arena: Arena) => Promise<void>;
 
-/** One thing that is contended for. */
+/** One thing that is contended for, or several of a kind: slots, partitions. */
 class Arena {
   readonly path: string;
   readonly random: () => number;
-  readonly #oracle = new Oracle();
-  readonly #inside = new Map<Lease, Mode>();
+  readonly #oracles = new Map<number, Oracle>();
+  readonly #inside = new Map<Lease, { mode: Mode; which: number }>();
   over = false;
 
   constructor(path: string, random: () => number) {
@@ -62,55 +65,122 @@ class Arena {
   }
 
   get rounds(): number {
-    return this.#oracle.entries;
+    return [...this.#oracles.values()].reduce((sum, { entries }) => sum + entries, 0);
   }
 
   /** Acts for a while, then gives the lease up. */
-  async hold(lease: Lease, mode: Mode = 'write'): Promise<void> {
+  async hold(
+    lease: Lease,
+    { mode = 'write', which = 0 }: { mode?: Mode; which?: number } = {},
+  ): Promise<void> {
+    const oracle = this.#oracles.get(which) ?? new Oracle();
+    this.#oracles.set(which, oracle);
     // Lost before it was used: that is no overlap, and nothing to enter with.
     if (lease.held) {
-      this.#oracle.enter(lease, mode);
-      this.#inside.set(lease, mode);
-      const stop = lease.onHeld((held) => held && this.#assertAlone(lease, mode));
+      oracle.enter(lease, mode);
+      this.#inside.set(lease, { mode, which });
+      const stop = lease.onHeld((held) => held && this.#assertAlone(lease));
       await delay(this.random() * holdMsMax);
       stop();
       this.#inside.delete(lease);
-      this.#oracle.leave(lease);
+      oracle.leave(lease);
     }
     await lease.release();
   }
 
   /** When it is confirmed again nobody may have come in between. */
-  #assertAlone(mine: Lease, mode: Mode): void {
-    for (const [other, otherMode] of this.#inside) {
-      const shared = mode === 'read' && otherMode === 'read';
+  #assertAlone(mine: Lease): void {
+    const me = this.#inside.get(mine);
+    for (const [other, { mode, which }] of this.#inside) {
+      const shared = which !== me?.which || (mode === 'read' && me.mode === 'read');
       if (other !== mine && !shared)
         assert.ok(!other.held, `epochs ${mine.epoch} and ${other.epoch} overlap`);
     }
   }
 }
 
-const contests: Record<string, Contend> = {
-  lock: async (zk, arena) => {
-    const lock = new Lock(zk, arena.path).start();
-    while (!arena.over) await arena.hold(await lock.acquire({ timeoutMs }));
-  },
-  'read/write lock': async (zk, arena) => {
-    const lock = new ReadWriteLock(zk, arena.path).start();
-    while (!arena.over) {
-      if (arena.random() < 0.5) await arena.hold(await lock.read({ timeoutMs }), 'read');
-      else await arena.hold(await lock.write({ timeoutMs }), 'write');
-    }
-  },
-  leader: async (zk, arena) => {
-    const failed = Promise.withResolvers<never>();
-    const listener = {
-      elected: (lease: Lease) => void arena.hold(lease).catch(failed.reject),
-      failed: failed.reject,
-    };
-    const election = new LeaderElection(zk, { path: arena.path, id: 'any', listener }).start();
-    await Promise.race([failed.promise, until(() => arena.over, 'the end', Infinity)]);
+/** One way to contend. */
+interface Contest {
+  arenas: number;
+  /** Contends until it is told to end. */
+  contend: (zk: ZooKeeper, arena: Arena, id: string) => Promise<void>;
+  /** Whatever was left behind by whoever died must not be in the way of the next one. */
+  follow: (zk: ZooKeeper, path: string) => Promise<unknown>;
+}
+
+/** Runs what acts by itself until the arena is over. */
+async function untilOver(arena: Arena, start: (fail: (error: unknown) => void) => Recipe): Promise<void> {
+  const failed = Promise.withResolvers<never>();
+  const recipe = start(failed.reject);
+  await Promise.race([failed.promise, until(() => arena.over, 'the end', Infinity)]);
+  await recipe.close();
+}
+
+const electing = (Election: typeof LeaderElection | typeof SimpleElection): Omit<Contest, 'arenas'> => ({
+  contend: async (zk, arena, id) =>
+    untilOver(arena, (failed) => {
+      const elected = (lease: Lease) => void arena.hold(lease).catch(failed);
+      return new Election(zk, { path: arena.path, id, listener: { elected, failed } }).start();
+    }),
+  follow: async (zk, path) => {
+    const election = new Election(zk, { path, id: 'next' }).start();
+    await until(() => election.leads, 'the next leader', timeoutMs);
     await election.close();
+  },
+});
+
+const contests: Record<string, Contest> = {
+  lock: {
+    arenas: 2,
+    contend: async (zk, arena) => {
+      const lock = new Lock(zk, arena.path).start();
+      while (!arena.over) await arena.hold(await lock.acquire({ timeoutMs }));
+    },
+    follow: async (zk, path) => new Lock(zk, path).start().use(async () => undefined, { timeoutMs }),
+  },
+  'read/write lock': {
+    arenas: 2,
+    contend: async (zk, arena) => {
+      const lock = new ReadWriteLock(zk, arena.path).start();
+      while (!arena.over) {
+        const mode = arena.random() < 0.5 ? 'read' : 'write';
+        await arena.hold(await lock[mode]({ timeoutMs }), { mode });
+      }
+    },
+    follow: async (zk, path) =>
+      new ReadWriteLock(zk, path).start().useWrite(async () => undefined, { timeoutMs }),
+  },
+  leader: { arenas: 2, ...electing(LeaderElection) },
+  'simple leader': { arenas: 1, ...electing(SimpleElection) },
+  semaphore: {
+    arenas: 1,
+    contend: async (zk, arena) => {
+      const semaphore = new Semaphore(zk, { path: arena.path, permits }).start();
+      while (!arena.over) {
+        const permit = await semaphore.acquire({ timeoutMs });
+        assert.ok(permit.slot < permits);
+        await arena.hold(permit, { which: permit.slot });
+      }
+    },
+    follow: async (zk, path) => {
+      const semaphore = new Semaphore(zk, { path, permits }).start();
+      for (let taken = 0; taken < permits; taken += 1) await semaphore.acquire({ timeoutMs });
+      await semaphore.close();
+    },
+  },
+  'partition leader': {
+    arenas: 1,
+    contend: async (zk, arena, id) =>
+      untilOver(arena, (failed) => {
+        const gained = (which: number, lease: Lease) => void arena.hold(lease, { which }).catch(failed);
+        const { path } = arena;
+        return new PartitionLeadership(zk, { path, id, partitions, listener: { gained, failed } }).start();
+      }),
+    follow: async (zk, path) => {
+      const last = new PartitionLeadership(zk, { path, id: 'next', partitions }).start();
+      await until(() => last.leading.length === partitions, 'all partitions', timeoutMs);
+      await last.close();
+    },
   },
 };
 
@@ -173,22 +243,25 @@ describe('under kills, pauses and cut links', () => {
     const faults: Promise<number>[] = [];
     const arenas: Arena[] = [];
     const failures: unknown[] = [];
-    for (const [kind, contend] of Object.entries(contests)) {
-      for (let index = 0; index < arenasPerKind; index += 1) {
-        const path = `/oracle/${kind.replaceAll('/', '-')}-${index}`;
+    const ends: (() => Promise<unknown>)[] = [];
+    for (const [kind, { arenas: count, contend, follow }] of Object.entries(contests)) {
+      for (let index = 0; index < count; index += 1) {
+        const path = `/oracle/${kind.replaceAll(/\W/g, '-')}-${index}`;
         const arena = new Arena(path, randomFrom(random() * 2 ** 32));
         const linked = await connectAll();
         arenas.push(arena);
         faults.push(breakLinks(linked, arena));
-        for (const { zk } of linked)
-          work.push(contend(zk, arena).catch((error: unknown) => failures.push(error)));
+        for (const [at, { zk }] of linked.entries())
+          work.push(contend(zk, arena, `n${at}`).catch((error: unknown) => failures.push(error)));
+        ends.push(async () => follow(await clients.connect(), path));
       }
     }
     const rounds = () => arenas.reduce((sum, arena) => sum + arena.rounds, 0);
     let over = false;
     const servers = breakServers(random, () => over);
     try {
-      const least = oracleRounds / arenas.length / 2;
+      // A round of a semaphore takes several times as many requests as one of a lock.
+      const least = oracleRounds / arenas.length / 4;
       const enough = () => rounds() >= oracleRounds && arenas.every((arena) => arena.rounds >= least);
       await until(() => failures.length > 0 || enough(), `${oracleRounds} rounds`, oracleRounds * 1_000);
     } finally {
@@ -201,11 +274,6 @@ describe('under kills, pauses and cut links', () => {
     assert.deepEqual(failures.slice(0, 1), []);
     const broken = (await Promise.all(faults)).reduce((sum, count) => sum + count, 0);
     t.diagnostic(`${rounds()} rounds, ${broken} faults of links, ${await servers} of servers`);
-    // Whatever was left behind by whoever died must not be in the way of the next one.
-    const zk = await clients.connect({ sessionTimeoutMs: 2_000 });
-    for (const arena of arenas) {
-      const lease = await new Lock(zk, arena.path).start().acquire({ timeoutMs });
-      await lease.release();
-    }
+    await Promise.all(ends.map(async (end) => end()));
   });
 });

@@ -1,12 +1,13 @@
 /** Configuration that changes while everybody runs. */
-import { join } from '../client/paths.ts';
 import { openAcl, readableAcl } from '../client/acl.ts';
+import { parentOf } from '../client/paths.ts';
 import type { NodeData } from '../client/types.ts';
 import type { Watch } from '../client/watch.ts';
 import type { ZooKeeper } from '../client/zookeeper.ts';
 import { hasCode, ZooKeeperError } from '../errors.ts';
 import { decode, encode } from './documents.ts';
-import { Recipe } from './recipe.ts';
+import { documentPath, guardDocument } from './guarded-document.ts';
+import { isEnd, Recipe } from './recipe.ts';
 
 /** A configuration, and which one it is. */
 export interface ConfigState<T> {
@@ -21,20 +22,28 @@ export interface ConfigOptions<T> {
   parse: (value: unknown) => T;
   /** What holds until something is published, and without ZooKeeper. */
   initial: T;
-  /** `user:password`, for those who publish: only they can write then. The client has to have it in its `auth`. */
+  /**
+   * `user:password`: only who has it can write. The client has to have it in its `auth`. `start` sees to it that this is so before anything
+   * is published, and follows nothing that somebody else may have written.
+   */
   adminSecret?: string;
   /** Somebody has published what does not parse; what held before holds on. */
   onRejected?: (error: ZooKeeperError) => void;
+  /** It cannot be followed: the document belongs to somebody who has not this secret, or may not be read. */
+  onFailed?: (error: unknown) => void;
 }
 
 /**
  * One configuration document. Everybody reads it, follows it, and keeps the last good one through an outage; only who has the
- * admin secret can write or delete it. Whoever publishes says which version it replaces.
+ * admin secret can write or delete it. Whoever publishes says which version it replaces. A document without content is none: it only
+ * keeps the place.
  */
 export class DynamicConfig<T> extends Recipe {
   readonly #options: ConfigOptions<T>;
   readonly #listeners = new Set<(state: ConfigState<T>) => void>();
   #watch: Watch<NodeData | undefined> | undefined;
+  /** The watch is not set before it is sure who can write. */
+  #following: Promise<void> | undefined;
   #current: ConfigState<T>;
   /** The change that was looked at last, good or not; versions start again with a new node, transactions never do. */
   #seenZxid: bigint | undefined;
@@ -55,8 +64,10 @@ export class DynamicConfig<T> extends Recipe {
     return this.#watch?.fresh ?? false;
   }
 
-  /** Returns when it has been read once. */
+  /** Returns when it has been read once. @throws ZooKeeperError `zookeeper.closed`, `zookeeper.no_auth` */
   async ready(): Promise<void> {
+    this.assertStarted();
+    await this.#following;
     await this.#watch?.first();
   }
 
@@ -74,41 +85,93 @@ export class DynamicConfig<T> extends Recipe {
    */
   async publish(value: T, version?: number): Promise<number> {
     const data = encode(this.#checked(value, undefined));
-    const path = this.#valuePath;
     try {
-      return (await this.zk.setData(path, data, version)).version;
+      return (await this.zk.setData(this.#valuePath, data, version)).version;
     } catch (error) {
       if (!hasCode(error, 'zookeeper.no_node') || version !== undefined) throw error;
     }
-    const { adminSecret } = this.#options;
-    const acl = adminSecret === undefined ? openAcl : readableAcl(adminSecret);
-    // The parent too: who may delete a node is decided there.
-    await this.zk.ensurePath(this.path, acl);
-    await this.zk.setAcl(this.path, acl);
-    try {
-      await this.zk.create(path, data, { acl });
-      return 0;
-    } catch (error) {
-      if (!hasCode(error, 'zookeeper.node_exists')) throw error;
-      return this.publish(value);
+    return (await this.#create(data)) ? 0 : this.publish(value);
+  }
+
+  /**
+   * Publishes what shall hold at first, and only if nothing has been published: however many do so at once, one does it, and none of
+   * them undoes what somebody has published since.
+   * @returns whether it did
+   * @throws ZooKeeperError `zookeeper.invalid_config`, `zookeeper.no_auth`
+   */
+  async seed(value: T): Promise<boolean> {
+    const data = encode(this.#checked(value, undefined));
+    for (;;) {
+      try {
+        const [, node] = await Promise.all([this.zk.sync(this.path), this.zk.getData(this.#valuePath)]);
+        if (!isEmpty(node)) return false;
+        await this.zk.setData(this.#valuePath, data, node.stat.version);
+        return true;
+      } catch (error) {
+        if (hasCode(error, 'zookeeper.no_node')) {
+          if (await this.#create(data)) return true;
+        } else if (!hasCode(error, 'zookeeper.bad_version')) throw error;
+      }
     }
   }
 
   protected override onStart(): void {
-    this.#watch = this.zk.watchData(this.#valuePath);
-    this.#watch.subscribe((node) => this.#take(node));
+    const { adminSecret } = this.#options;
+    if (adminSecret === undefined) this.#follow();
+    else {
+      this.#following = this.#guardAndFollow(adminSecret);
+      this.#following.catch((error: unknown) => {
+        if (!isEnd(error, this.closing)) this.#options.onFailed?.(error);
+      });
+    }
   }
 
   protected override async onClose(): Promise<void> {
+    await this.#following?.catch(() => undefined);
     await this.#watch?.close();
   }
 
   get #valuePath(): string {
-    return join(this.path, 'value');
+    return documentPath(this.path);
+  }
+
+  /** @returns false if it is there already */
+  async #create(data: Buffer): Promise<boolean> {
+    const { adminSecret } = this.#options;
+    const acl = adminSecret === undefined ? openAcl : readableAcl(adminSecret);
+    await this.zk.ensurePath(parentOf(this.path));
+    // The folder too: who may delete a node is decided there.
+    await this.zk.create(this.path, undefined, { acl }).catch(async (error: unknown) => {
+      if (!hasCode(error, 'zookeeper.node_exists')) throw error;
+      await this.zk.setAcl(this.path, acl);
+    });
+    try {
+      await this.zk.create(this.#valuePath, data, { acl });
+      return true;
+    } catch (error) {
+      if (hasCode(error, 'zookeeper.node_exists')) return false;
+      throw error;
+    }
+  }
+
+  async #guardAndFollow(adminSecret: string): Promise<void> {
+    const { zk, path, closing: signal } = this;
+    if (!(await zk.retry(async () => guardDocument(zk, path, adminSecret), { signal }))) {
+      throw new ZooKeeperError('zookeeper.no_auth', `${path} is somebody else's to write`, { path });
+    }
+    if (!signal.aborted) this.#follow();
+  }
+
+  #follow(): void {
+    this.#watch = this.zk.watchData(this.#valuePath);
+    this.#watch.subscribe((node) => this.#take(node));
+    this.#watch.first().catch((error: unknown) => {
+      if (!isEnd(error, this.closing)) this.#options.onFailed?.(error);
+    });
   }
 
   #take(node: NodeData | undefined): void {
-    if (node === undefined) {
+    if (node === undefined || isEmpty(node)) {
       if (this.#current.version !== undefined)
         this.#change({ value: this.#options.initial, version: undefined });
       return;
@@ -138,4 +201,9 @@ export class DynamicConfig<T> extends Recipe {
       throw new ZooKeeperError('zookeeper.invalid_config', message, { path: this.path, cause });
     }
   }
+}
+
+/** Only keeps the place. */
+function isEmpty({ data }: NodeData): boolean {
+  return data.length === 0;
 }

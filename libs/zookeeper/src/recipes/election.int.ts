@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { testZooKeeper, type TestEnsemble } from '@thermomesh/servers';
 import { electionConformance } from '../conformance/election.ts';
-import { TestClients, testTickTimeMs } from '../testing/clients.ts';
+import { TestClients, testServers } from '../testing/clients.ts';
 import { until } from '../testing/until.ts';
 import { LeaderElection, SimpleElection } from './leader-election.ts';
 
 let server: TestEnsemble;
 let clients: TestClients;
 before(async () => {
-  server = await testZooKeeper({ tickTimeMs: testTickTimeMs });
+  server = await testZooKeeper(testServers);
   clients = new TestClients(server.hosts);
 });
 after(async () => server.remove());

@@ -110,6 +110,7 @@ export class GroupMembership<M> extends Recipe {
     await Promise.all([this.#children?.close(), ...watches.map(async (watch) => watch.close())]);
     await this.#lease?.release();
     await this.#joining;
+    this.#ready.reject(new ZooKeeperError('zookeeper.closed', `${this.path}: the recipe was closed`));
     // A joining that was under way has come to an end by now, with or without a lease.
     await this.#lease?.release();
   }
@@ -140,15 +141,37 @@ export class GroupMembership<M> extends Recipe {
     while (!signal.aborted && this.#written !== this.#metadata) {
       const content = this.#metadata;
       try {
-        await this.zk.retry(async () => this.zk.setData(lease.path, encode({ guid: this.#guid, content })), {
-          signal,
-        });
+        await this.zk.retry(async () => this.#writeOnce(lease, content), { signal });
         this.#written = content;
       } catch (error) {
+        // Somebody has come or gone in between, or an earlier try happened whose answer was lost: look again.
+        if (hasCode(error, 'zookeeper.bad_version')) continue;
         if (!signal.aborted && !hasCode(error, 'zookeeper.no_node', 'zookeeper.closed')) throw error;
         return;
       }
     }
+  }
+
+  /**
+   * Writes on the node that was looked at, and on no other: whoever replaces it turns the version of the group, which was read before
+   * it. A version of the node alone would not tell: that of another process's node starts from 0 too.
+   * @throws ZooKeeperError `zookeeper.bad_version`, `zookeeper.no_node`: it is this member's no more
+   */
+  async #writeOnce(lease: NodeLease, content: M | undefined): Promise<void> {
+    const [, group, { stat }] = await Promise.all([
+      this.zk.sync(this.path),
+      this.zk.exists(this.path),
+      this.zk.getData(lease.path),
+    ]);
+    if (group === undefined || stat.czxid !== lease.epoch) {
+      throw new ZooKeeperError('zookeeper.no_node', `${lease.path} is another process's`, {
+        path: lease.path,
+      });
+    }
+    await this.zk.multi([
+      { type: 'check', path: this.path, version: group.version },
+      { type: 'set', path: lease.path, data: encode({ guid: this.#guid, content }), version: stat.version },
+    ]);
   }
 
   /**
@@ -169,6 +192,8 @@ export class GroupMembership<M> extends Recipe {
         throw new ZooKeeperError('zookeeper.misused', `another process has joined ${path}`, { path });
       }
       await this.zk.multi([
+        // So that what the other one is about to write there is refused.
+        { type: 'set', path: this.path, data: Buffer.alloc(0) },
         { type: 'delete', path, version: ghost.version },
         { type: 'create', path, data: encode({ guid: this.#guid, content }), mode: 'ephemeral' },
       ]);

@@ -3,18 +3,19 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import { passing } from '@thermomesh/links';
 import { testZooKeeper, type TestEnsemble } from '@thermomesh/servers';
 import type { ZooKeeper } from '../client/zookeeper.ts';
-import { TestClients, testTickTimeMs } from '../testing/clients.ts';
+import { TestClients, testServers } from '../testing/clients.ts';
 import { until } from '../testing/until.ts';
 import { sticky } from './balance.ts';
 import { DynamicConfig } from './dynamic-config.ts';
 import { GroupMembership } from './group-membership.ts';
 import { PartitionLeadership } from './partition-leadership.ts';
 import { ServiceDiscovery } from './service-discovery.ts';
+import { ticketsIn } from './tickets.ts';
 
 let server: TestEnsemble;
 let clients: TestClients;
 before(async () => {
-  server = await testZooKeeper({ tickTimeMs: testTickTimeMs });
+  server = await testZooKeeper(testServers);
   clients = new TestClients(server.hosts);
 });
 after(async () => server.remove());
@@ -93,6 +94,37 @@ describe('a group', () => {
     assert.deepEqual([first.joined, second.joined], [false, true]);
   });
 
+  it('what the earlier one writes in the moment in which it is replaced does not get into the node of the later one', async () => {
+    const path = freshPath();
+    const zk = await clients.connect();
+    const first = member(zk, path, 'a', () => undefined);
+    first.start();
+    await until(() => first.joined, 'the first');
+    const second = new GroupMembership<About>(await clients.connect(), {
+      path,
+      self: { id: 'a', metadata: { version: 'later' } },
+      parse: parseAbout,
+    });
+    // What is written last is on its way, looked at already, when the other one comes.
+    const multi = zk.multi.bind(zk);
+    let writes = 0;
+    zk.multi = async (operations) => {
+      writes += 1;
+      if (writes === 1) {
+        second.start();
+        await until(() => second.joined, 'the second');
+      }
+      return multi(operations);
+    };
+    await first.update({ version: 'earlier' });
+    assert.equal(writes, 1);
+    const onlooker = new GroupMembership<About>(await clients.connect(), { path, parse: parseAbout }).start();
+    await onlooker.ready();
+    assert.equal(seen(onlooker), 'a:later');
+    await second.update({ version: 'latest' });
+    await until(() => seen(onlooker) === 'a:latest', 'its own word');
+  });
+
   it('a lost session joins again with what it said last', async () => {
     const path = freshPath();
     const { zk, link, phases } = await clients.connectThroughLink({ sessionTimeoutMs: 500 });
@@ -157,6 +189,35 @@ describe('partition leadership', () => {
     await until(() => balanced([b, c]), 'the last two');
     assert.deepEqual(oracle.faults, []);
     await Promise.all([b.close(), c.close()]);
+  });
+
+  it('who assigns no more writes no assignment, however late its write arrives', async () => {
+    const path = freshPath();
+    const zk = await clients.connect();
+    const other = await clients.connect();
+    const a = new PartitionLeadership(zk, { path, id: 'a', partitions }).start();
+    await until(() => balanced([a]), 'one to lead all');
+    // The write for the newcomer is on its way when the place of who assigns goes.
+    const multi = zk.multi.bind(zk);
+    const outcomes: string[] = [];
+    zk.multi = async (operations) => {
+      if (outcomes.length === 0) {
+        const [seat] = ticketsIn((await other.getChildren(`${path}/assigner`)).names);
+        await other.delete(`${path}/assigner/${seat?.name}`);
+      }
+      const outcome = multi(operations);
+      outcomes.push(
+        await outcome.then(
+          () => 'written',
+          (error: { code?: string }) => String(error.code),
+        ),
+      );
+      return outcome;
+    };
+    const b = new PartitionLeadership(other, { path, id: 'b', partitions }).start();
+    await until(() => balanced([a, b]), 'two to share');
+    assert.equal(outcomes[0], 'zookeeper.no_node');
+    await Promise.all([a.close(), b.close()]);
   });
 
   it('a partition that is handed over is let go only when its work is finished', async () => {
@@ -225,14 +286,16 @@ describe('dynamic configuration', () => {
       { path, parse: parseBatch, initial, adminSecret },
     ).start();
     await Promise.all(readers.map(async (reader) => reader.ready()));
-    assert.deepEqual(readers[0]?.current, { value: initial, version: undefined });
-    assert.equal(await admin.publish({ rowsMax: 200 }), 0);
-    assert.equal(await admin.publish({ rowsMax: 300 }, 0), 1);
+    await admin.ready();
+    for (const { current } of [...readers, admin])
+      assert.deepEqual(current, { value: initial, version: undefined });
+    const first = await admin.publish({ rowsMax: 200 });
+    assert.equal(await admin.publish({ rowsMax: 300 }, first), first + 1);
     await until(
-      () => readers.every(({ current }) => current.value.rowsMax === 300 && current.version === 1),
+      () => readers.every(({ current }) => current.value.rowsMax === 300 && current.version === first + 1),
       'all',
     );
-    await assert.rejects(admin.publish({ rowsMax: 400 }, 0), { code: 'zookeeper.bad_version' });
+    await assert.rejects(admin.publish({ rowsMax: 400 }, first), { code: 'zookeeper.bad_version' });
     await assert.rejects(admin.publish({ rowsMax: 0 }), {
       code: 'zookeeper.invalid_config',
       message: /positive/,
@@ -241,6 +304,52 @@ describe('dynamic configuration', () => {
     const other = await clients.connect();
     await assert.rejects(other.delete(`${path}/value`), { code: 'zookeeper.no_auth' });
     await assert.rejects(other.create(`${path}/more`), { code: 'zookeeper.no_auth' });
+  });
+
+  it('nobody else can write before anything is published, and what somebody wrote before the first start is not taken', async () => {
+    const path = freshPath();
+    const other = await clients.connect();
+    const stranger = new DynamicConfig(other, { path, parse: parseBatch, initial });
+    await stranger.publish({ rowsMax: 666 });
+    const auth = [{ scheme: 'digest' as const, secret: adminSecret }];
+    const options = { path, parse: parseBatch, initial, adminSecret };
+    const starts = [await clients.connect({ auth }), await clients.connect({ auth })].map((zk) =>
+      new DynamicConfig(zk, options).start(),
+    );
+    await Promise.all(starts.map(async (config) => config.ready()));
+    for (const { current } of starts) assert.deepEqual(current, { value: initial, version: undefined });
+    await assert.rejects(stranger.publish({ rowsMax: 666 }), { code: 'zookeeper.no_auth' });
+    await assert.rejects(stranger.seed({ rowsMax: 666 }), { code: 'zookeeper.no_auth' });
+    await assert.rejects(other.delete(`${path}/value`), { code: 'zookeeper.no_auth' });
+    await assert.rejects(other.delete(path), { code: 'zookeeper.not_empty' });
+    const failed = Promise.withResolvers<unknown>();
+    const elsewhere = await clients.connect({ auth: [{ scheme: 'digest', secret: 'admin:other' }] });
+    const foreign = new DynamicConfig(elsewhere, {
+      ...options,
+      adminSecret: 'admin:other',
+      onFailed: failed.resolve,
+    }).start();
+    assert.match(String(await failed.promise), /somebody else's to write/);
+    await assert.rejects(foreign.ready(), { code: 'zookeeper.no_auth' });
+    await foreign.close();
+  });
+
+  it('what shall hold at first is published by one of those that start, and undoes no later change', async () => {
+    const path = freshPath();
+    const admins = await Promise.all(
+      [1, 2, 3].map(async (rowsMax) => {
+        const zk = await clients.connect({ auth: [{ scheme: 'digest', secret: adminSecret }] });
+        return { rowsMax, config: new DynamicConfig(zk, { path, parse: parseBatch, initial, adminSecret }) };
+      }),
+    );
+    const seeded = await Promise.all(admins.map(async ({ rowsMax, config }) => config.seed({ rowsMax })));
+    assert.equal(seeded.filter(Boolean).length, 1);
+    const reader = new DynamicConfig(await clients.connect(), { path, parse: parseBatch, initial }).start();
+    const winner = admins.find((_, index) => seeded[index])?.rowsMax;
+    await until(() => reader.current.value.rowsMax === winner, 'the first');
+    await admins[0]?.config.publish({ rowsMax: 50 });
+    assert.equal(await admins[1]?.config.seed({ rowsMax: 7 }), false);
+    await until(() => reader.current.value.rowsMax === 50, 'the change');
   });
 
   it('what does not parse is reported and changes nothing; an outage neither', async () => {

@@ -5,7 +5,7 @@ import { passing } from '@thermomesh/links';
 import { testZooKeeper, type TestEnsemble } from '@thermomesh/servers';
 import type { ZooKeeper } from '../client/zookeeper.ts';
 import { hasCode } from '../errors.ts';
-import { TestClients, testTickTimeMs } from '../testing/clients.ts';
+import { TestClients, testServers } from '../testing/clients.ts';
 import { Oracle } from '../testing/oracle.ts';
 import { until } from '../testing/until.ts';
 import type { Lease } from './lease.ts';
@@ -15,7 +15,7 @@ import { Semaphore, type Permit } from './semaphore.ts';
 let server: TestEnsemble;
 let clients: TestClients;
 before(async () => {
-  server = await testZooKeeper({ tickTimeMs: testTickTimeMs });
+  server = await testZooKeeper(testServers);
   clients = new TestClients(server.hosts);
 });
 after(async () => server.remove());

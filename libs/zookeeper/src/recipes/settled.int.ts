@@ -4,7 +4,7 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { passing } from '@thermomesh/links';
 import { testZooKeeper, type TestEnsemble } from '@thermomesh/servers';
-import { TestClients, testTickTimeMs } from '../testing/clients.ts';
+import { TestClients, testServers } from '../testing/clients.ts';
 import { until } from '../testing/until.ts';
 import { Barrier } from './barrier.ts';
 import { DoubleBarrier } from './double-barrier.ts';
@@ -14,7 +14,7 @@ import { SharedCounter } from './shared-counter.ts';
 let server: TestEnsemble;
 let clients: TestClients;
 before(async () => {
-  server = await testZooKeeper({ tickTimeMs: testTickTimeMs });
+  server = await testZooKeeper(testServers);
   clients = new TestClients(server.hosts);
 });
 after(async () => server.remove());

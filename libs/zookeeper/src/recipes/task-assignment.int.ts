@@ -6,7 +6,7 @@ import { passing } from '@thermomesh/links';
 import { testZooKeeper, type TestEnsemble } from '@thermomesh/servers';
 import { join } from '../client/paths.ts';
 import type { ZooKeeper } from '../client/zookeeper.ts';
-import { TestClients, testTickTimeMs } from '../testing/clients.ts';
+import { TestClients, testServers } from '../testing/clients.ts';
 import { until } from '../testing/until.ts';
 import type { WorkerNews } from '../testing/worker-child.ts';
 import { Lock } from './lock.ts';
@@ -16,7 +16,7 @@ import { TaskNodes } from './task-nodes.ts';
 let server: TestEnsemble;
 let clients: TestClients;
 before(async () => {
-  server = await testZooKeeper({ tickTimeMs: testTickTimeMs });
+  server = await testZooKeeper(testServers);
   clients = new TestClients(server.hosts);
 });
 after(async () => server.remove());

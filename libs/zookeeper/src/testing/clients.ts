@@ -1,5 +1,5 @@
 /** Clients of one test: made with short timeouts, all closed at its end. */
-import { openLink, type Link } from '@thermomesh/links';
+import { openLink, passing, type Link } from '@thermomesh/links';
 import { ZooKeeper, type ZooKeeperOptions } from '../client/zookeeper.ts';
 import type { SessionPhase } from '../client/session-state.ts';
 
@@ -12,6 +12,18 @@ export interface LinkedClient {
 
 /** The tick of the test servers: short sessions can be had. */
 export const testTickTimeMs = 100;
+
+/**
+ * What test servers are started with. A machine that stalls for seconds costs nothing but time: long sessions can be had too, and the
+ * members of an ensemble bear with each other's silence.
+ */
+export const testServers = {
+  tickTimeMs: testTickTimeMs,
+  settings: { maxSessionTimeout: '30000', syncLimit: String(10_000 / testTickTimeMs) },
+};
+
+/** Of clients that shall keep their session, whatever the machine does. */
+const lastingSessionMs = 10_000;
 
 export class TestClients {
   readonly #hosts: string;
@@ -33,7 +45,7 @@ export class TestClients {
   async connect(options: Partial<ZooKeeperOptions> = {}): Promise<ZooKeeper> {
     const zk = new ZooKeeper({
       hosts: this.#hosts,
-      sessionTimeoutMs: 2_000,
+      sessionTimeoutMs: lastingSessionMs,
       onFault: (error) => this.faults.push(error),
       ...options,
     });
@@ -44,17 +56,22 @@ export class TestClients {
     return zk;
   }
 
-  /** A client that reaches the first server, or the one named, through a link only. */
+  /**
+   * A client that is connected to the first server, or the one named, through a link. Those of `others` it can reach from then on too,
+   * whatever is done to the link.
+   */
   async connectThroughLink(
-    options: Partial<ZooKeeperOptions> & { target?: string } = {},
+    options: Partial<ZooKeeperOptions> & { target?: string; others?: readonly string[] } = {},
   ): Promise<LinkedClient> {
-    const { target = this.#hosts.split(',')[0] ?? '', ...rest } = options;
-    const [host = '', port = ''] = target.split(':');
-    const link = await openLink({ name: 'client:server', port: 0, target: { host, port: Number(port) } });
+    const { target = this.#hosts.split(',')[0] ?? '', others = [], ...rest } = options;
+    const [link, ...ways] = await Promise.all([target, ...others].map(linkTo));
+    if (link === undefined) throw new RangeError('no target');
+    // The library takes servers in an order of its own.
+    await Promise.all(ways.map(async (way) => way.set({ ...passing, state: 'cut' })));
     const phases: SessionPhase[] = [];
     const zk = new ZooKeeper({
-      hosts: `127.0.0.1:${link.port}`,
-      sessionTimeoutMs: 2_000,
+      hosts: [link, ...ways].map(({ port }) => `127.0.0.1:${port}`).join(),
+      sessionTimeoutMs: lastingSessionMs,
       onFault: (error) => this.faults.push(error),
       ...rest,
     });
@@ -63,15 +80,21 @@ export class TestClients {
       if (link.condition.state === 'pass' && zk.phase !== 'closed')
         await zk.whenConnected({ timeoutMs: 30_000 });
       await zk.close();
-      await link.close();
+      await Promise.all([link, ...ways].map(async (each) => each.close()));
     });
     zk.onPhase((phase) => phases.push(phase));
     zk.start();
     await zk.whenConnected({ timeoutMs: 30_000 });
+    await Promise.all(ways.map(async (way) => way.set(passing)));
     return { zk, link, phases };
   }
 
   async closeAll(): Promise<void> {
     await Promise.all(this.#closers.splice(0).map(async (close) => close()));
   }
+}
+
+async function linkTo(address: string): Promise<Link> {
+  const [host = '', port = ''] = address.split(':');
+  return openLink({ name: 'client:server', port: 0, target: { host, port: Number(port) } });
 }

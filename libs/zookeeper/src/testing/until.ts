@@ -1,7 +1,7 @@
 /** Waiting in tests: for a condition, with a deadline. */
 import { setTimeout as delay } from 'node:timers/promises';
 
-const deadlineMs = 15_000;
+const deadlineMs = 30_000;
 const pollMs = 5;
 
 /** @param what the condition, for the message */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { drainLimitsPath, type DrainLimitsDocument, type DrainLimitsView } from '@thermomesh/contracts';
 import { testZooKeeper, type TestEnsemble } from '@thermomesh/servers';
-import { DynamicConfig, ZooKeeper, type Credentials } from '@thermomesh/zookeeper';
+import { DynamicConfig, readableAcl, ZooKeeper, type Credentials } from '@thermomesh/zookeeper';
 import { until } from '../testing.ts';
 import { followDrainLimits, type DrainLimitsSource } from './zk-drain-limits.ts';
 
@@ -16,7 +16,7 @@ let admin: ZooKeeper;
 let groups = 0;
 /** Of this test. */
 let path: string;
-let started: DrainLimitsSource[] = [];
+let started: { source: DrainLimitsSource; zk: ZooKeeper }[] = [];
 let heard: string[] = [];
 
 before(async () => {
@@ -25,13 +25,19 @@ before(async () => {
   await admin.whenConnected({ timeoutMs: 15_000 });
 });
 afterEach(async () => {
-  await Promise.all(started.map(async (each) => each.stop()));
+  await Promise.all(started.map(stop));
   [started, heard] = [[], []];
 });
 after(async () => {
   await admin.close();
   await server.remove();
 });
+
+/** As the node does it. */
+async function stop({ source, zk }: (typeof started)[number]): Promise<void> {
+  await zk.close();
+  await source.stop();
+}
 
 function clientOf(auth: Credentials[] = []): ZooKeeper {
   const zk = new ZooKeeper({ hosts: server.hosts, sessionTimeoutMs, auth });
@@ -42,14 +48,18 @@ function clientOf(auth: Credentials[] = []): ZooKeeper {
 /** Two nodes; the second can hold less than the first. */
 function follow(hosts = server.hosts): [DrainLimitsSource, DrainLimitsSource] {
   const [one, two] = [1, 2].map((node) => {
+    const zk = new ZooKeeper({ hosts, sessionTimeoutMs });
+    const auth = [{ scheme: 'digest', secret: adminSecret }] as const;
+    zk.start();
     const source = followDrainLimits({
-      ...{ hosts, path, sessionTimeoutMs, initial, frame },
+      ...{ zk, path, adminSecret, initial, frame },
+      asAdmin: () => new ZooKeeper({ hosts, sessionTimeoutMs, auth: [...auth] }),
       onChanged: ({ version }) => heard.push(`${node} changed ${version}`),
       onRefused: (reason) => heard.push(`${node} refused ${reason}`),
       onFault: (error) => heard.push(`${node} ${String(error)}`),
     });
     source.start();
-    started.push(source);
+    started.push({ source, zk });
     return source;
   });
   return [one!, two!];
@@ -65,30 +75,28 @@ async function publish(document: unknown, version?: number): Promise<number> {
 }
 
 async function untilBoth(what: string, holds: (view: DrainLimitsView) => boolean): Promise<void> {
-  await until(what, () => started.every((source) => holds(source.view())));
+  await until(what, () => started.every(({ source }) => holds(source.view())));
 }
 
 async function beginWith(document: DrainLimitsDocument): Promise<void> {
   groups += 1;
   path = `/thermomesh/test-${groups}/analytics`;
-  await admin.ensurePath(path);
-  await publish(document);
   follow();
-  await untilBoth('the first document', ({ version }) => version === 0);
+  await untilBoth('the document that holds nothing', ({ version }) => version === 0);
+  const version = await publish(document);
+  await untilBoth('the first document', (view) => view.version === version);
 }
 
 describe('published drain limits', () => {
   it('two nodes converge without a restart, on what was published and on what was taken back', async () => {
     groups += 1;
     path = `/thermomesh/test-${groups}/analytics`;
-    await admin.ensurePath(path);
     const [one] = follow();
-    await untilBoth('the first look', ({ fresh }) => fresh);
-    const fixed = { source: 'static', version: null, fresh: true, refused: null };
-    assert.deepEqual(one.view(), { limits: initial, ...fixed });
+    await untilBoth('the document that holds nothing', ({ version }) => version === 0);
+    assert.deepEqual([one.view().limits, one.view().fresh], [initial, true]);
     const version = await publish({ batchRowsMax: 500 });
     await untilBoth('500 rows', (view) => view.version === version);
-    for (const source of started) {
+    for (const { source } of started) {
       const limits = { ...initial, batchRowsMax: 500 };
       assert.deepEqual(source.view(), {
         limits,
@@ -97,13 +105,14 @@ describe('published drain limits', () => {
     }
     await assert.rejects(publish({ batchRowsMax: 7 }, version + 1), { code: 'zookeeper.bad_version' });
     await admin.deleteTree(drainLimitsPath(path));
-    await untilBoth('static limits again', ({ source }) => source === 'static');
-    assert.deepEqual(one.view().limits, initial);
+    await untilBoth('its own limits again', ({ limits }) => limits.batchRowsMax === initial.batchRowsMax);
+    // Somebody has to guard the next one.
+    await untilBoth('another one that holds nothing', (view) => view.version === 0);
   });
 
   it('a-bad-document-changes-nothing-and-is-told', async () => {
     await beginWith({ batchRowsMax: 500 });
-    let version = 0;
+    let version = 1;
     for (const bad of [
       { batchRowsMax: 0 },
       { batchRowMax: 100 },
@@ -113,7 +122,7 @@ describe('published drain limits', () => {
       heard = [];
       await publish(bad);
       await untilBoth('the refusal', ({ refused }) => refused !== null);
-      for (const source of started) {
+      for (const { source } of started) {
         const view = source.view();
         assert.deepEqual([view.limits, view.version], [{ ...initial, batchRowsMax: 500 }, version]);
       }
@@ -124,18 +133,74 @@ describe('published drain limits', () => {
     }
   });
 
-  it('nobody-but-the-operator-can-write-or-remove-them', async () => {
-    await beginWith({ batchRowsMax: 500 });
+  it('nobody-but-the-operator-can-write-or-remove-them-from-their-first-moment-on', async () => {
+    groups += 1;
+    path = `/thermomesh/test-${groups}/analytics`;
+    const node = drainLimitsPath(path);
     const anybody = clientOf();
-    try {
-      await anybody.whenConnected({ timeoutMs: 15_000 });
-      const node = drainLimitsPath(path);
-      const refused = { code: 'zookeeper.no_auth' };
+    const refused = { code: 'zookeeper.no_auth' };
+    const assertClosed = async () => {
       await assert.rejects(anybody.setData(`${node}/value`, Buffer.from('{}')), refused);
       await assert.rejects(anybody.delete(`${node}/value`), refused);
       await assert.rejects(anybody.create(`${node}/other`), refused);
+      await assert.rejects(anybody.delete(node), { code: 'zookeeper.not_empty' });
+      await assert.rejects(anybody.setAcl(node, readableAcl('me:mine')), refused);
+    };
+    try {
+      await anybody.whenConnected({ timeoutMs: 15_000 });
+      // Told by the server in the moment in which the node is there; nobody has published anything yet.
+      const there = Promise.withResolvers<void>();
+      assert.equal(await anybody.exists(`${node}/value`, () => there.resolve()), undefined);
+      follow();
+      await there.promise;
+      await assertClosed();
+      await publish({ batchRowsMax: 500 });
+      await assertClosed();
     } finally {
       await anybody.close();
+    }
+  });
+
+  it('a-document-that-somebody-else-has-planted-is-never-followed', async () => {
+    groups += 1;
+    path = `/thermomesh/test-${groups}/analytics`;
+    const node = drainLimitsPath(path);
+    const planted = Buffer.from('{"batchRowsMax":1}');
+    const mine = readableAcl('me:a-secret-of-mine');
+    const me = clientOf([{ scheme: 'digest', secret: 'me:a-secret-of-mine' }]);
+    try {
+      await me.whenConnected({ timeoutMs: 15_000 });
+      // Open to all, or with its own secret below what is open: made anew.
+      await me.ensurePath(node);
+      await me.create(`${node}/value`, planted, { acl: mine });
+      follow();
+      await untilBoth('the document that holds nothing', ({ version }) => version === 0);
+      assert.deepEqual(started[0]?.source.view().limits, initial);
+      await assert.rejects(me.setData(`${node}/value`, planted), { code: 'zookeeper.no_auth' });
+      assert.equal(
+        heard.some((line) => line.includes('Error')),
+        false,
+        heard.join('; '),
+      );
+      await Promise.all(started.splice(0).map(stop));
+
+      // What cannot be made anew is left alone, and said.
+      groups += 1;
+      path = `/thermomesh/test-${groups}/analytics`;
+      const kept = drainLimitsPath(path);
+      await me.ensurePath(path);
+      await me.create(kept, Buffer.alloc(0), { acl: mine });
+      await me.create(`${kept}/value`, planted, { acl: mine });
+      follow();
+      const told = () => heard.filter((line) => line.includes("is not the operator's")).length;
+      await until('both to say whose it is', () => told() === 2);
+      const views = started.map(({ source }) => source.view());
+      assert.deepEqual(
+        views.map(({ limits, source }) => [limits, source]),
+        [1, 2].map(() => [initial, 'static']),
+      );
+    } finally {
+      await me.close();
     }
   });
 
@@ -144,14 +209,14 @@ describe('published drain limits', () => {
     const [member] = server.members;
     await member!.kill();
     await untilBoth('the outage', ({ fresh }) => !fresh);
-    for (const source of started) {
+    for (const { source } of started) {
       const { limits, version } = source.view();
-      assert.deepEqual([limits, version], [{ ...initial, batchRowsMax: 500, batchLingerMs: 2 }, 0]);
+      assert.deepEqual([limits, version], [{ ...initial, batchRowsMax: 500, batchLingerMs: 2 }, 1]);
     }
     await member!.restart();
     const version = await admin.retry(async () => publish({ batchRowsMax: 100 }), { timeoutMs: 15_000 });
     await untilBoth('what followed', (view) => view.version === version);
-    assert.equal(started[0]?.view().limits.batchRowsMax, 100);
+    assert.equal(started[0]?.source.view().limits.batchRowsMax, 100);
   });
 
   it('a-node-that-finds-no-ZooKeeper-starts-drains-by-its-settings-and-stops', async () => {
@@ -161,6 +226,7 @@ describe('published drain limits', () => {
       limits: initial,
       ...{ source: 'static', version: null, fresh: false, refused: null },
     });
-    await Promise.all([one.stop(), two.stop()]);
+    assert.deepEqual(two.view().limits, initial);
+    await Promise.all(started.map(stop));
   });
 });

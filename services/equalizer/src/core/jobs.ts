@@ -6,7 +6,7 @@ import { JobMetadata, JobParameters, parseJson, type Parsed } from '@thermomesh/
 import type { JobPhase } from '@thermomesh/mapreduce';
 import Type, { type Static } from 'typebox';
 
-/** What the accepting node writes, once the upload is whole in the blob store. */
+/** What the accepting node writes (`parameters` are those of `request.ts`), once the upload is whole in the blob store. */
 export const Submission = Type.Object({
   id: Type.String({ pattern: '^[0-9a-f-]{36}$' }),
   /** The id of the API key: who may see the job. */
@@ -18,6 +18,10 @@ export const Submission = Type.Object({
   fileName: Type.String({ maxLength: 255 }),
   /** Unix ms. */
   submittedAtMs: Type.Integer({ minimum: 0 }),
+  /** Of the upload, in hexadecimal digits: whether a repeated request brings the same image. */
+  sha256: Type.Optional(Type.String({ pattern: '^[0-9a-f]{64}$' })),
+  /** Of the result. */
+  resultFormat: Type.Optional(Type.String({ maxLength: 16 })),
 });
 export type Submission = Static<typeof Submission>;
 
@@ -49,7 +53,7 @@ export interface JobView {
   /** Why it failed. */
   readonly reason: string | null;
   readonly image: JobMetadata['image'];
-  /** Changes with every change of the view, and only grows: the id of an event. */
+  /** Changes with every change of the view, and only grows, compared as text: the id of an event (`core/job-view.ts`). */
   readonly version: string;
 }
 

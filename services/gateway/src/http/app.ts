@@ -12,12 +12,16 @@ import {
 import type { Checkout } from '../checkout/checkout.ts';
 import { callerLimit, limitAddresses } from '../checkout/http/rate-limits.ts';
 import { checkoutRoutes } from '../checkout/http/routes.ts';
+import { jobRoutes } from '../jobs/http/routes.ts';
+import type { Jobs } from '../jobs/jobs.ts';
 import { brokerRoutes } from './routes/broker.ts';
 
 export interface RouteDeps {
   describeBroker: () => BrokerDocument;
   /** Undefined if it is switched off. */
   checkout: Checkout | undefined;
+  /** Undefined if no equalizer can be known. */
+  jobs: Jobs | undefined;
   limits: { requestsPerMinuteMax: number; addressRequestsPerMinuteMax: number };
 }
 
@@ -25,7 +29,7 @@ export async function createGatewayApp(
   options: Omit<HttpOptions, 'title' | 'version' | 'gatekeeper' | 'beforeAccess'> & {
     gatekeeper: CallerGatekeeper;
   },
-  { checkout, limits, ...deps }: RouteDeps,
+  { checkout, jobs, limits, ...deps }: RouteDeps,
 ): Promise<HttpApp> {
   const app = await createHttpApp({
     ...options,
@@ -44,5 +48,6 @@ export async function createGatewayApp(
     callerOf,
     limit: callerLimit(app, limits.requestsPerMinuteMax, callerOf),
   });
+  await jobRoutes(app, { jobs, callerOf });
   return app;
 }

@@ -1,7 +1,8 @@
 /** What can be done to a mesh: a signal to a process, or something wrong with its links for a while. */
 import { MeshError } from '@thermomesh/runtime';
 import type { Mesh } from '../client/mesh.ts';
-import { checkCut, describeCut, type CutBlow } from './cut.ts';
+import { nodeCount } from '../client/settled.ts';
+import { checkCut, describeCut, type CutBlow, type LinkEnds } from './cut.ts';
 import { checkTarget, type TargetKind } from './target.ts';
 
 export const blowSignals = ['KILL', 'STOP', 'TERM'] as const;
@@ -37,7 +38,17 @@ export function checkBlow(mesh: Mesh, blow: Blow): void {
       `the links of the mesh "${mesh.name}" cannot be cut: start it with "mesh up --proxied"`,
     );
   }
-  checkCut(blow, processes.filter(({ role }) => role === 'analytics').length);
+  checkCut(blow, linkEndsOf(mesh));
+}
+
+/** What the links of this mesh lead to, as its supervisor has planned it. */
+export function linkEndsOf(mesh: Mesh): LinkEnds {
+  const hosts = mesh.run()?.zookeeperHosts ?? '';
+  return {
+    nodes: nodeCount(mesh),
+    zookeepers: hosts === '' ? 0 : hosts.split(',').length,
+    needsZooKeeper: mesh.run()?.election === 'zookeeper',
+  };
 }
 
 function checkNetworks({ host }: Mesh, networks: readonly string[]): void {

@@ -8,9 +8,11 @@ import {
   parseSelectors,
   someoneCanDrain,
   type CutBlow,
+  type LinkEnds,
 } from './cut.ts';
 
-const nodes = 5;
+const nodes: LinkEnds = { nodes: 5, zookeepers: 0, needsZooKeeper: false };
+const elected: LinkEnds = { nodes: 3, zookeepers: 3, needsZooKeeper: true };
 const nothing: CutBlow = {
   kind: 'links',
   partition: [],
@@ -72,18 +74,46 @@ describe('a cut', () => {
     assert.ok(!someoneCanDrain(of('every:postgres'), nodes));
   });
 
+  it('a-node-is-cut-from-every-server-of-ZooKeeper-or-from-one', () => {
+    const of = (links: string, more: Partial<CutBlow> = {}) =>
+      conditionsOf({ ...nothing, cut: parseSelectors(links), ...more }, elected, 2);
+    assert.deepEqual(
+      Object.keys(of('coordinator:zookeeper')),
+      [1, 2, 3].map((server) => `node-2:zookeeper-${server}`),
+    );
+    assert.deepEqual(Object.keys(of('every:zookeeper-3')).length, 3);
+    assert.equal(of('node-1:zookeeper-2', { oneWay: 'out' })['node-1:zookeeper-2']?.direction, 'forward');
+    // Whoever still reaches one of them can be elected; where nobody needs ZooKeeper, nobody misses it.
+    const all = of('every:zookeeper');
+    assert.ok(someoneCanDrain(of('coordinator:zookeeper'), elected));
+    assert.ok(someoneCanDrain(of('every:zookeeper-1,every:zookeeper-2'), elected));
+    assert.ok(!someoneCanDrain(all, elected));
+    assert.ok(someoneCanDrain(all, { ...elected, needsZooKeeper: false }));
+  });
+
   it('words-that-name-nothing-are-refused-with-the-form', () => {
     for (const text of ['', '1,2', '1,2/2,3', '1//2', '1,2/x', '0/1']) {
       assert.throws(() => parsePartition(text), /is no partition.*such as 1,2\/3,4,5/, text);
     }
-    for (const text of ['', 'gateway', 'node-2', 'node-2:node-2', 'node-0:gateway', 'coordinator:redis']) {
+    for (const text of [
+      '',
+      'gateway',
+      'node-2',
+      'node-2:node-2',
+      'node-2:zookeeper-0',
+      'node-0:gateway',
+      'coordinator:redis',
+    ]) {
       assert.throws(() => parseSelectors(text), /is no link.*such as node-2:gateway/, text);
     }
     const check = (blow: Partial<CutBlow>) => () => {
-      checkCut({ ...nothing, ...blow }, 3);
+      checkCut({ ...nothing, ...blow }, { ...nodes, nodes: 3 });
     };
     assert.throws(check({}), /names links/);
     assert.throws(check({ partition: parsePartition('1/4') }), /no node 4/);
+    assert.throws(check({ cut: parseSelectors('node-1:zookeeper') }), /no ZooKeeper/);
+    const beyond = { ...nothing, cut: parseSelectors('node-1:zookeeper-4') };
+    assert.throws(() => checkCut(beyond, elected), /no server zookeeper-4/);
     assert.throws(check({ slow: parseSelectors('every:nodes') }), /how slow/);
     assert.throws(check({ cut: parseSelectors('every:nodes'), delayMs: 5 }), /which links/);
     assert.throws(check({ slow: parseSelectors('every:nodes'), delayMs: 5, oneWay: 'out' }), /--one-way/);

@@ -4,7 +4,8 @@ import { describeCondition } from '@thermomesh/links';
 import type { SqlPool } from '@thermomesh/sql';
 import { linksClient } from '../client/links.ts';
 import type { Mesh } from '../client/mesh.ts';
-import { nodeCount, untilSettled } from '../client/settled.ts';
+import { untilSettled } from '../client/settled.ts';
+import { linkEndsOf } from './blow.ts';
 import { conditionsOf, describeCut, someoneCanDrain, type CutBlow } from './cut.ts';
 import type { Round, RoundOptions } from './rounds.ts';
 import { judgeCut, type EpochBatches } from './rules.ts';
@@ -29,10 +30,10 @@ export async function playCut(
 ): Promise<Round> {
   const what = describeCut(blow);
   const links = linksClient(mesh);
-  const nodes = nodeCount(mesh);
+  const there = linkEndsOf(mesh);
   await untilSettled(mesh, recoveryTimeoutMs);
   const before = await present(pool);
-  const conditions = conditionsOf(blow, nodes, before.node);
+  const conditions = conditionsOf(blow, there, before.node);
   await links.set(conditions, blow.pauseMs);
   const named = Object.entries(conditions).map(([link, of]) => `${link} ${describeCondition(of)}`);
   note('links.cut', { what, coordinator: before.node, epoch: before.epoch, links: named });
@@ -56,7 +57,7 @@ export async function playCut(
     healedAtMs: atHeal.atMs,
     epochs: { before: before.epoch, atHeal: atHeal.epoch, settled: settled.epoch },
     drained,
-    mustDrain: traffic && someoneCanDrain(conditions, nodes),
+    mustDrain: traffic && someoneCanDrain(conditions, there),
   });
   const successor = drained.find(({ epoch }) => epoch > before.epoch);
   const failoverMs = successor === undefined ? null : Math.max(0, successor.firstAtMs - before.atMs);

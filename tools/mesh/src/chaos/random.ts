@@ -24,10 +24,11 @@ export function targetsOf(processes: RunFile['processes']): Target[] {
     'zookeeper',
     'kafka',
   ];
+  const ofImages: TargetKind[] = has('equalizer') ? ['equalizer-coordinator', 'equalizer-worker'] : [];
   const nodes = processes.filter(({ role }) => role === 'analytics');
   return [
     { target: 'coordinator' },
-    ...named.filter(has).map((target) => ({ target })),
+    ...[...named.filter(has), ...ofImages].map((target) => ({ target })),
     ...nodes.map((_, index): Target => ({ target: 'node', node: index + 1 })),
   ];
 }

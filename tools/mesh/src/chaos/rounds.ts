@@ -6,6 +6,7 @@ import type { SqlPool } from '@thermomesh/sql';
 import { readCoordinator, readStatus, type Mesh } from '../client/mesh.ts';
 import { until } from '../client/until.ts';
 import { describeBlow, type BlowSignal, type SignalBlow } from './blow.ts';
+import { measureImageFailover } from './image-failover.ts';
 import { judgeHandOver } from './rules.ts';
 import { findVictim, type Victim } from './target.ts';
 
@@ -20,7 +21,7 @@ export interface RoundOptions {
 
 export interface Round {
   victim: string;
-  /** Blow → the first commit of a higher epoch; null if it changed no epoch, was an orderly end, or nothing was there to commit. */
+  /** Blow → the first commit of a higher epoch, or a coordinator of the equalizer that goes on; null if it changed no epoch, was an orderly end, or nothing was there to commit. */
   failoverMs: number | null;
   /** Orderly ends of a coordinator: the last batch of the old epoch → the first of the new one. */
   handOverMs: number | null;
@@ -51,7 +52,7 @@ export async function playSignal(
     signal,
     victim: victim.name,
     pid: victim.identity.pid,
-    epoch: epoch ?? null,
+    epoch: epoch ?? victim.imageEpoch ?? null,
   });
   if (blow.signal === 'STOP') {
     // PostgreSQL serves each connection by a process of its own.
@@ -67,6 +68,7 @@ export async function playSignal(
   await untilWhole(mesh, victim, blow.signal, timeoutMs);
   options.note('mesh.whole', { victim: victim.name });
   const failoverMs = await measureFailover(mesh, pool, victim, hitAtMs, { ...options, signal: blow.signal });
+  // An equalizer that ends in order is followed like one that was killed, only sooner.
   if (blow.signal !== 'TERM' || epoch === undefined)
     return { victim: victim.name, failoverMs, handOverMs: null, rules: [] };
   const { gapMs, redelivered } = await measureHandOver(pool, epoch);
@@ -105,7 +107,9 @@ async function measureFailover(
   hitAtMs: number,
   { signal, traffic, recoveryTimeoutMs: timeoutMs }: RoundOptions & { signal: BlowSignal },
 ): Promise<number | null> {
-  const { epoch } = victim;
+  const { epoch, imageEpoch } = victim;
+  if (imageEpoch !== undefined)
+    return measureImageFailover(mesh, { epoch: imageEpoch, hitAtMs, ended: signal !== 'STOP', timeoutMs });
   if (epoch === undefined) return null;
   // A pause that is shorter than the detection time rightly changes nothing; one that ended must be followed.
   const changed = async () => ((await readCoordinator(mesh))?.epoch ?? 0) > epoch;

@@ -17,7 +17,9 @@ import {
   type BlowSignal,
   type SignalBlow,
 } from './blow.ts';
+import type { JobLoad } from '../equalize/load.ts';
 import type { CutBlow } from './cut.ts';
+import { judgeJobPromises, startJobs } from './jobs.ts';
 import { playCut } from './play-cut.ts';
 import { playDisconnect } from './play-disconnect.ts';
 import { randomBlows, targetsOf } from './random.ts';
@@ -48,8 +50,11 @@ export interface ChaosOptions {
   everyMs: number;
   /** How long the mesh may take to be whole again. */
   recoveryTimeoutMs: number;
-  /** Readings that a generator sends meanwhile; undefined: none. */
-  load: { devices: number; rate: number } | undefined;
+  /**
+   * Readings that a generator sends meanwhile, and image jobs where the target concerns the equalizer or `jobsPerSecond` says so;
+   * undefined: none.
+   */
+  load: { devices: number; rate: number; jobsPerSecond?: number | undefined } | undefined;
   drainTimeoutMs: number;
   onProgress: (line: string) => void;
 }
@@ -76,11 +81,20 @@ export async function runChaos(mesh: Mesh, options: ChaosOptions): Promise<Chaos
   const load =
     options.load === undefined
       ? undefined
-      : startLoad(mesh, { ...options.load, seconds: loadSecondsMax, qos: 1, more: {} });
+      : startLoad(mesh, {
+          devices: options.load.devices,
+          rate: options.load.rate,
+          seconds: loadSecondsMax,
+          ...{ qos: 1, more: {} },
+        });
   const rounds: Round[] = [];
   let failure: string | undefined;
+  let jobs: JobLoad | undefined;
   try {
     await load?.sending;
+    jobs = await startJobs(mesh, options, timeline);
+    if (jobs !== undefined) options.onProgress('image jobs, undisturbed');
+    await jobs?.undisturbed;
     await playSteps(mesh, steps, options, load !== undefined, timeline, rounds);
   } catch (error) {
     if (load !== undefined && rounds.length === 0) await rethrowIfLoadFailed(load, error);
@@ -89,7 +103,7 @@ export async function runChaos(mesh: Mesh, options: ChaosOptions): Promise<Chaos
     options.onProgress(failure);
   }
   await mesh.host.bringLogs(timeline.since);
-  const ended = await judgeSeries(mesh, options, load, failure);
+  const ended = await judgeSeries(mesh, options, { load, jobs }, failure);
   const rules = mergeRules(rounds.flatMap((round) => round.rules));
   const complete = ended.failure === undefined && rounds.length === steps.length;
   const document: ChaosDocument = {
@@ -151,11 +165,12 @@ type Judged = Pick<
 async function judgeSeries(
   mesh: Mesh,
   options: ChaosOptions,
-  load: RunningLoad | undefined,
+  { load, jobs }: { load: RunningLoad | undefined; jobs: JobLoad | undefined },
   cutShort: string | undefined,
 ): Promise<{ ok: boolean; failure: string | undefined; ledgers: string[]; fields: Judged }> {
   let failure = cutShort;
   load?.finish();
+  const judgedJobs = jobs?.finish(options.drainTimeoutMs);
   const summary = await load?.finished;
   options.onProgress('draining');
   const drainedFrom = Date.now();
@@ -173,21 +188,23 @@ async function judgeSeries(
     onProgress: options.onProgress,
   });
   const judged = verdict?.document ?? comparison;
+  const images = await judgedJobs;
+  const invariants = [
+    ...document.invariants,
+    ...(images === undefined ? [] : judgeJobPromises(images.document)),
+  ];
   return {
-    ok: document.ok && (verdict?.ok ?? true),
+    ok: document.ok && (verdict?.ok ?? true) && (images?.ok ?? true),
     failure,
     ledgers: summary === undefined ? [] : [summary.ledger],
     fields: {
       drainMs,
       load: loadOf(verdict),
-      jobs: null,
+      jobs: images?.document ?? null,
       lost: judged?.lost ?? 0,
       duplicated: judged?.duplicated ?? 0,
       corrupted: judged?.corrupted ?? 0,
-      invariants:
-        failure === undefined
-          ? document.invariants
-          : document.invariants.map((each) => withFailure(each, failure)),
+      invariants: failure === undefined ? invariants : invariants.map((each) => withFailure(each, failure)),
     },
   };
 }

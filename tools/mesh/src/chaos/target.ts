@@ -1,7 +1,9 @@
 /** What can be hurt. Each kind of target says which process it is now and how its recovery is recognised. */
 import { MeshError } from '@thermomesh/runtime';
 import type { ProcessIdentity } from '@thermomesh/servers';
+import { readEqualizerCoordinator } from '../client/equalizers.ts';
 import { readCoordinator, type Mesh } from '../client/mesh.ts';
+import type { ProcessRole } from '../state/run-file.ts';
 
 export const targetKinds = [
   'coordinator',
@@ -14,6 +16,8 @@ export const targetKinds = [
   'kafka',
   'billing',
   'card-processor',
+  'equalizer-coordinator',
+  'equalizer-worker',
 ] as const;
 export type TargetKind = (typeof targetKinds)[number];
 
@@ -24,6 +28,8 @@ export interface Victim {
   identity: ProcessIdentity;
   /** The epoch that must be followed by a higher one; undefined if the target does not coordinate. */
   epoch: number | undefined;
+  /** The same of the equalizer's coordinator. */
+  imageEpoch?: number | undefined;
 }
 
 /** Finds the victim of the next round. @returns undefined if there is none at the moment */
@@ -49,6 +55,18 @@ export function findVictim(mesh: Mesh, kind: TargetKind, node: number | undefine
     case 'zookeeper':
     case 'kafka':
       return async () => named(mesh, oneToHurt(mesh, kind));
+    case 'equalizer-coordinator':
+      return async () => {
+        const coordinator = await readEqualizerCoordinator(mesh);
+        if (coordinator === null) return undefined;
+        const victim = await named(mesh, `equalizer-${coordinator.node}`);
+        return victim === undefined ? undefined : { ...victim, imageEpoch: coordinator.epoch };
+      };
+    case 'equalizer-worker':
+      return async () => {
+        const coordinator = await readEqualizerCoordinator(mesh);
+        return named(mesh, oneToHurt(mesh, 'equalizer', `equalizer-${coordinator?.node ?? 0}`));
+      };
     case 'node':
       return async () => {
         const victim = await named(mesh, `node-${node}`);
@@ -82,7 +100,7 @@ export function checkTarget(mesh: Mesh, kind: TargetKind, node: number | undefin
     throw new MeshError('usage', 'this mesh runs no fleet: start it with "mesh up --fleet"');
   }
   const part = partOf[kind];
-  if (part !== undefined && !processes.some(({ role }) => role === kind)) {
+  if (part !== undefined && !processes.some(({ role }) => role === roleOf(kind))) {
     throw new MeshError(
       'usage',
       `this mesh runs no ${kind}: it was started without ${part}, could not have it, or uses one of somebody else's`,
@@ -100,11 +118,19 @@ const partOf: Partial<Record<TargetKind, string>> = {
   'card-processor': 'payments',
   zookeeper: 'coordination',
   kafka: 'coordination',
+  'equalizer-coordinator': 'images',
+  'equalizer-worker': 'images',
 };
 
-/** Of several alike the one that was started anew least often: with kills, each in turn. */
-function oneToHurt(mesh: Mesh, kind: TargetKind): string {
-  const replicas = (mesh.run()?.processes ?? []).filter(({ role }) => role === kind);
+/** Which processes are meant; targets without a part of their own have the name of their role. */
+function roleOf(kind: TargetKind): string {
+  return kind.startsWith('equalizer-') ? 'equalizer' : kind;
+}
+
+/** Of several alike the one that was started anew least often: with kills, each in turn. @param spared not this one */
+function oneToHurt(mesh: Mesh, kind: ProcessRole, spared?: string): string {
+  const processes = mesh.run()?.processes ?? [];
+  const replicas = processes.filter(({ role, name }) => role === kind && name !== spared);
   return replicas.toSorted((a, b) => a.restarts - b.restarts)[0]?.name ?? '';
 }
 

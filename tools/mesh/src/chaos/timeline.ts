@@ -26,9 +26,9 @@ export interface Timeline {
 /** Older folders are removed. */
 export const runsKeptMax = 20;
 
-/** Events of the nodes that tell the story of a series; everything else is in the logs. */
+/** Events of the nodes, of both kinds, that tell the story of a series; everything else is in the logs. */
 const told =
-  /"event":"(coordinator\.|election\.(coordinator|stepped_down|claim_failed|release_failed)|node\.(un)?fit|drain\.stale_write_refused|process\.)/;
+  /"event":"(coordinator\.|election\.(coordinator|stepped_down|claim_failed|release_failed)|node\.(un)?fit|partition\.|drain\.stale_write_refused|process\.)/;
 
 /** Begins a folder `runs/<time>` of the mesh. */
 export function openTimeline(mesh: Mesh, now = new Date()): Timeline {

@@ -13,5 +13,7 @@ export async function readMembers(mesh: Mesh): Promise<GroupMember[] | null> {
   const group = { hosts, path: analyticsPath(mesh.name), timeoutMs: answerTimeoutMs };
   const members = await readElectionGroup(group);
   if (members === undefined) return null;
-  return members.map(({ nodeId: node, url = null, fit, leads }) => ({ node, url, fit, leads }));
+  return members.map(({ nodeId: node, url = null, version = null, flavour = null, fit, leads }) => ({
+    ...{ node, url, version, flavour, fit, leads },
+  }));
 }

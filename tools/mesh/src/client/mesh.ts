@@ -13,6 +13,7 @@ import { layoutOf, type Layout } from '../state/layout.ts';
 import { readRunFile, type ProcessRecord, type RunFile } from '../state/run-file.ts';
 import { readSecret } from '../state/secrets.ts';
 import { accountsOf } from '../verdict/accounts.ts';
+import { readEqualizerCoordinator } from './equalizers.ts';
 import { localHost, type ProcessHost } from './host.ts';
 import { answerTimeoutMs, createMeshHttp, type MeshHttp } from './http.ts';
 
@@ -86,18 +87,20 @@ export async function sampleAccounts(mesh: Mesh): Promise<Accounts> {
 /** `mesh status`: works with any part dead; what does not answer in time is not ready or null. */
 export async function readStatus(mesh: Mesh): Promise<StatusDocument> {
   const run = mesh.run();
-  const [supervised, nodes, accounts, processes] = await Promise.all([
+  const [supervised, nodes, accounts, processes, equalizerCoordinator] = await Promise.all([
     mesh.host.supervised(),
     readNodes(mesh),
     sampleAccounts(mesh),
     readProcesses(mesh),
+    readEqualizerCoordinator(mesh),
   ]);
   const coordinator = highestEpoch(nodes.map(({ answer }) => answer));
   const running = run !== undefined && run.state !== 'stopped';
   const allReady = processes.length > 0 && processes.every(({ ready }) => ready);
+  const led = coordinator !== null && (equalizerCoordinator !== null || !has(processes, 'equalizer'));
   return {
     name: mesh.name,
-    ready: supervised && run?.state === 'running' && allReady && coordinator !== null,
+    ready: supervised && run?.state === 'running' && allReady && led,
     mqttUrl: running ? run.mqttUrl : null,
     httpUrl: running ? run.httpUrl : null,
     databaseUrl: running ? run.databaseUrl : null,
@@ -105,10 +108,14 @@ export async function readStatus(mesh: Mesh): Promise<StatusDocument> {
     zookeeperHosts: (running ? run.zookeeperHosts : null) ?? null,
     kafkaBrokers: (running ? run.kafkaBrokers : null) ?? null,
     coordinator,
-    equalizerCoordinator: null,
+    equalizerCoordinator,
     processes,
     accounts,
   };
+}
+
+function has(processes: ProcessStatus[], wanted: string): boolean {
+  return processes.some(({ role }) => role === wanted);
 }
 
 /** Every process, asked now whether it is ready. */

@@ -19,15 +19,16 @@ Exit code: 0 also when a target is missed (--strict makes that 1); 1 if an arm c
 Examples:
   mesh bench ingest --quick
   mesh bench ingest --only drain,failover --json
-  mesh bench billing --quick`;
+  mesh bench billing --quick
+  mesh bench equalizer --quick`;
 
 const passedOn = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 export function addBench(program: Command, config: () => MeshConfig): void {
   withOutput(program.command('bench'))
     .description('measure on this machine, each arm beside another in the same run')
-    .argument('<what>', 'ingest (readings) or billing (payments)')
-    .option('--quick', 'about a minute instead of 20 (ingest) or 8 (billing)')
+    .argument('<what>', 'ingest (readings), billing (payments) or equalizer (images)')
+    .option('--quick', 'about a minute instead of 20 (ingest), 8 (billing) or 12 (equalizer)')
     .option('--strict', 'exit code 1 if a target is missed')
     .option('--only <parts>', 'ingest: of publish, end-to-end, latency, drain, failover')
     .option('--profile <folder>', 'let the programs under measurement write CPU profiles there')

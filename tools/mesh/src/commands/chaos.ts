@@ -11,6 +11,7 @@ import { readSchedule } from '../chaos/schedule.ts';
 import { targetKinds, type TargetKind } from '../chaos/target.ts';
 import { openMesh } from '../client/mesh.ts';
 import type { MeshConfig } from '../config.ts';
+import { renderJobLoad } from '../view/images.ts';
 import { renderDrain, renderDurations, renderLoad, renderRules, renderVerdicts } from '../view/verdict.ts';
 import { numberWithin, printJson, say, wholeNumber, withOutput, type OutputOptions } from './options.ts';
 
@@ -32,6 +33,7 @@ interface ChaosFlags extends OutputOptions {
   load?: boolean;
   devices: number;
   rate: number;
+  jobs?: number;
   recoverySeconds: number;
   drainSeconds: number;
 }
@@ -40,11 +42,11 @@ const help = `
 coordinator is whichever node coordinates at that moment. random hits coordinator, gateway, postgres, any
 node and the fleet, with KILL and STOP unless --signal says which; the seed is printed and --seed repeats it.
 TERM ends a process in order, and it is started again (PostgreSQL is told so with SIGINT).
-billing is the replica that was started anew least often, so kills hit them in turn; mesh payments --chaos hurts the whole
+equalizer-coordinator is whichever equalizer node coordinates then, equalizer-worker one that does not. billing is the replica that was started anew least often, so kills hit them in turn; mesh payments --chaos hurts the whole
 payment part while customers order.
 
-Links (of a mesh that is up with --proxied) are named <coordinator|every|node-N>:<nodes|gateway|postgres|node-N>,
-several with commas. A cut resets connections and refuses new ones; --silent drops in silence instead; --one-way
+Links (of a mesh that is up with --proxied) are named
+<coordinator|every|node-N>:<nodes|gateway|postgres|zookeeper|zookeeper-N|node-N>, several with commas; zookeeper means all of its servers. A cut resets connections and refuses new ones; --silent drops in silence instead; --one-way
 drops what the end (or side) named first sends (out) or would receive (in). They heal after --pause-ms.
 
 A schedule is a JSON list: [{"atMs": 0, "target": "coordinator", "signal": "KILL"},
@@ -52,7 +54,12 @@ A schedule is a JSON list: [{"atMs": 0, "target": "coordinator", "signal": "KILL
 
 After the last round the backlog is drained and the promises are judged as by "mesh verify"; cuts also by the
 rules that exactly one side drains and that a cut and its heal cost at most one epoch each.
-failoverMs: from the blow to the first commit of a higher epoch; it needs readings: --load or a fleet.
+failoverMs: from the blow to the first commit of a higher epoch; it needs readings: --load or a fleet. Of
+equalizer-coordinator: to the moment when its successor has every job back.
+
+With --load the targets equalizer-coordinator, equalizer-worker, kafka, zookeeper and random also get image jobs of many
+kinds, --jobs of them a second (0: none; any other target gets them if it is given). Each result is compared byte by byte
+with that of one process alone; added time is the job's less the median of its kind before the first blow.
 
 Exit code: 1 if a promise is broken or the mesh does not recover in time.
 
@@ -62,9 +69,12 @@ Examples:
   mesh chaos coordinator --signal TERM --load
   mesh chaos node 3
   mesh chaos redis
+  mesh chaos equalizer-coordinator --times 5 --load
+  mesh chaos equalizer-worker --signal STOP --load
   mesh chaos random --times 50 --load
   mesh chaos --partition 1,2/3,4,5 --load
   mesh chaos --cut coordinator:postgres,coordinator:gateway --silent --pause-ms 10000 --load
+  mesh chaos --cut coordinator:zookeeper --silent --load
   mesh chaos --slow every:nodes --delay-ms 50 --bandwidth 100000 --load
   mesh chaos --schedule storm.json --load
   mesh --target compose chaos coordinator --disconnect mesh data --pause-ms 5000 --load`;
@@ -108,6 +118,11 @@ export function addChaos(program: Command, config: () => MeshConfig): void {
     .option('--load', 'a load generator runs meanwhile, with a ledger')
     .option('--devices <n>', 'with --load', wholeNumber(1, 20_000), 50)
     .option('--rate <n>', 'with --load: readings per second', numberWithin(0.01, 1_000_000), 500)
+    .option(
+      '--jobs <n>',
+      'with --load: image jobs per second (default: 2 where it concerns them)',
+      numberWithin(0, 100),
+    )
     .option('--recovery-seconds <n>', 'how long one recovery may take', numberWithin(1, 3_600), 60)
     .option('--drain-seconds <n>', 'how long the backlog may take at the end', numberWithin(1, 3_600), 120)
     .addHelpText('after', help);
@@ -118,7 +133,10 @@ export function addChaos(program: Command, config: () => MeshConfig): void {
         ...series,
         times: flags.times,
         everyMs: flags.every,
-        load: flags.load === true ? { devices: flags.devices, rate: flags.rate } : undefined,
+        load:
+          flags.load === true
+            ? { devices: flags.devices, rate: flags.rate, jobsPerSecond: flags.jobs }
+            : undefined,
         recoveryTimeoutMs: flags.recoverySeconds * 1000,
         drainTimeoutMs: flags.drainSeconds * 1000,
         onProgress: say,
@@ -188,13 +206,14 @@ function cutOf(flags: ChaosFlags, refuse: (text: string) => never): CutBlow {
 }
 
 function report(document: ChaosDocument): string[] {
-  const { load, handOverMs } = document;
+  const { load, jobs, handOverMs } = document;
   return [
     `${document.ok ? 'PASSED' : 'FAILED'}: ${document.target}, ${document.rounds} round(s)`,
     `failover    ${renderDurations(document.failoverMs)}`,
     ...(handOverMs === null ? [] : [`hand-over   ${renderDurations(handOverMs)}`]),
     `drained in  ${renderDrain(document.drainMs)}; stale writes refused: ${document.staleWritesRefused}`,
     ...(load === null ? [] : [renderLoad(load)]),
+    ...(jobs === null ? [] : [renderJobLoad(jobs)]),
     renderVerdicts(document.invariants),
     ...(document.rules.length === 0 ? [] : [renderRules(document.rules)]),
     `timeline, logs and ledger: ${document.folder ?? '-'}`,

@@ -4,13 +4,10 @@ import type { HerdDocument, PhilosophersDocument } from '@thermomesh/contracts';
 import type { MeshConfig } from '../config.ts';
 import { demonstrateHerd } from '../demo/herd.ts';
 import { demonstratePhilosophers } from '../demo/philosophers.ts';
-import { openDemoZooKeeper, type DemoZooKeeper } from '../demo/zookeeper.ts';
 import { show, showMs, table } from '../view/table.ts';
-import { numberWithin, printJson, say, wholeNumber, withOutput, type OutputOptions } from './options.ts';
+import { perform, placeHelp, progress, withHosts, type PlaceFlags } from './demo-place.ts';
+import { numberWithin, wholeNumber } from './options.ts';
 
-interface PlaceFlags extends OutputOptions {
-  hosts?: string;
-}
 interface HerdFlags extends PlaceFlags {
   nodes: number;
   kills: number;
@@ -20,10 +17,6 @@ interface PhilosophersFlags extends PlaceFlags {
 }
 
 const nodesMax = 500;
-const placeHelp = `
-It uses the ZooKeeper of the running mesh, or the one that ZOOKEEPER_HOSTS names, else a temporary one that ends with it. What it writes
-there is below a node of its own, and removed.`;
-
 const herdHelp = `
 The same number of candidates stand for election in two ways, each with a session of its own, and the leader dies as often as --kills
 says: its connection is cut without a word, so its session ends by its timeout. In the herd-free way each candidate watches only the one
@@ -76,41 +69,6 @@ export function addZooKeeperDemos(demo: Command, config: () => MeshConfig): void
         demonstratePhilosophers(place, { seconds, signal, onProgress: progress }),
       );
     });
-}
-
-function withHosts(command: Command): Command {
-  return withOutput(command).option('--hosts <list>', "a ZooKeeper instead of the mesh's own");
-}
-
-function progress(line: string): void {
-  if (process.stderr.isTTY) say(line);
-}
-
-/** Opens a ZooKeeper, shows, prints the document, and leaves nothing behind, Ctrl-C included. */
-async function perform<D extends { ok: boolean }>(
-  config: MeshConfig,
-  flags: PlaceFlags,
-  render: (document: D, colours: boolean) => string,
-  demonstrate: (place: DemoZooKeeper, signal: AbortSignal) => Promise<D>,
-): Promise<void> {
-  const interrupted = new AbortController();
-  // A signal during the start is heard when there is something to end.
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupted.abort());
-  const { signal } = interrupted;
-  const place = await openDemoZooKeeper(config, flags);
-  try {
-    signal.throwIfAborted();
-    say(`ZooKeeper: ${place.origin}`);
-    const document = await demonstrate(place, signal);
-    if (flags.json === true) printJson(document);
-    else console.log(render(document, process.stdout.isTTY));
-    if (!document.ok) process.exitCode = 1;
-  } catch (error) {
-    if (!signal.aborted) throw error;
-    process.exitCode = 1;
-  } finally {
-    await place.close();
-  }
 }
 
 function renderHerd({ ok, nodes, kills, arms }: HerdDocument, colours: boolean): string {

@@ -5,6 +5,7 @@ import type { MeshConfig } from '../config.ts';
 import { demonstrateSemantics } from '../demo/rpc-semantics.ts';
 import { openDemoServers } from '../demo/servers.ts';
 import { renderSemantics } from '../view/payments.ts';
+import { addRecipeDemos } from './demo-recipes.ts';
 import { addZooKeeperDemos } from './demo-zookeeper.ts';
 import { numberWithin, printJson, say, wholeNumber, withOutput, type OutputOptions } from './options.ts';
 
@@ -34,6 +35,7 @@ Examples:
 export function addDemo(program: Command, config: () => MeshConfig): void {
   const demo = program.command('demo').description('demonstrations, with numbers');
   addZooKeeperDemos(demo, config);
+  addRecipeDemos(demo, config);
   withOutput(demo.command('rpc-semantics'))
     .description('maybe, at-least-once, at-most-once, and at-least-once with a UUID over the same lossy link')
     .option('--calls <n>', 'of each kind', wholeNumber(1, 100_000), 200)

@@ -29,9 +29,10 @@ interface UpFlags extends OutputOptions {
   devices: number;
   nodes: number;
   proxied?: boolean;
-  without?: ('payments' | 'coordination' | 'kafka')[];
+  without?: ('payments' | 'images' | 'coordination' | 'kafka')[];
   zookeeper: CoordinationSizes['zookeeper'];
   kafka: CoordinationSizes['kafka'];
+  equalizers: number;
   election?: ElectionStrategy;
   mqttPort?: number;
   httpPort?: number;
@@ -43,8 +44,9 @@ const impatienceMs = 2_000;
 
 const help = `
 Processes are named postgres, redis, zookeeper-1 …, kafka-1 …, links, card-processor, billing-1, billing-2,
-gateway, node-1 … node-5 and fleet. Whatever dies is started again. What cannot be had (Redis, say) is left out,
-and one line says so. ZooKeeper and Kafka start beside the rest; where they must be fetched first, they come later.
+equalizer-1 … equalizer-5, gateway, node-1 … node-5 and fleet. Whatever dies is started again. What cannot be had (Redis, say) is left out,
+and one line says so. ZooKeeper, Kafka and the equalizer nodes on them start beside the rest; where servers must be fetched first, they
+come later.
 --env gives a variable to one process. Names that begin with CRASH_ reach its first start only: a
 process that is started again does not crash at the same point again.
 
@@ -56,6 +58,7 @@ Examples:
   mesh up --fleet
   mesh up --detach --name second
   mesh up --detach --without payments coordination      telemetry only: less memory, a quicker start
+  mesh up --zookeeper 3 --kafka 3                       images survive the death of a server or broker
   mesh up --election zookeeper --zookeeper 3
   mesh up --detach --proxied      for mesh chaos --partition, --cut, --slow
   mesh up --detach --mqtt-port 1884 --http-port 8081 --env node-5:CRASH_POINT=analytics.after-commit:3`;
@@ -71,11 +74,12 @@ export function addUp(program: Command, config: () => MeshConfig): void {
     .addOption(
       new Option(
         '--without <part...>',
-        'payments: no Redis, card processor, billing, checkout; coordination: no ZooKeeper, no Kafka; or kafka',
-      ).choices(['payments', 'coordination', 'kafka']),
+        'payments: no Redis, card processor, billing, checkout; images: no equalizer; coordination: no ZooKeeper, no Kafka, no equalizer; kafka: no equalizer either',
+      ).choices(['payments', 'images', 'coordination', 'kafka']),
     )
     .addOption(sizeOption('--zookeeper <n>', 'ZooKeeper servers: 1, or an ensemble of 3 or 5', [1, 3, 5]))
     .addOption(sizeOption('--kafka <n>', 'Kafka brokers: 1 or 3; 0: none', [1, 0, 3]))
+    .option('--equalizers <n>', 'equalizer nodes', wholeNumber(1, 9), 5)
     .addOption(
       new Option('--election <strategy>', 'how the nodes elect (default: ELECTION, else bully)').choices([
         'bully',
@@ -98,6 +102,7 @@ export function addUp(program: Command, config: () => MeshConfig): void {
         fleetDevices: flags.fleet === true ? flags.devices : 0,
         proxied: flags.proxied === true,
         payments: flags.without?.includes('payments') !== true,
+        equalizers: flags.without?.includes('images') === true ? 0 : flags.equalizers,
         ...coordinationOf(flags, opened),
         extraEnv: flags.env ?? {},
       };
@@ -186,7 +191,7 @@ async function foreground(config: MeshConfig, options: UpOptions): Promise<void>
 function greeting(
   name: string,
   mesh: Pick<StatusDocument, 'mqttUrl' | 'httpUrl' | 'databaseUrl' | 'redisUrl'> &
-    Pick<RunFile, 'zookeeperHosts' | 'kafkaBrokers'>,
+    Pick<RunFile, 'zookeeperHosts' | 'kafkaBrokers'> & { processes: { role: string }[] },
   apiKey: string | null,
 ): string[] {
   const flag = name === 'main' ? '' : ` --name ${name}`;
@@ -204,6 +209,9 @@ function greeting(
     `  npx mesh load${flag} --devices 100 --rate 1000 --seconds 10`,
     `  npx mesh chaos coordinator${flag} --times 3 --load`,
     ...(mesh.redisUrl === null ? [] : [`  npx mesh payments${flag} --requests 2000 --uuids 200 --chaos`]),
+    ...(mesh.processes.some(({ role }) => role === 'equalizer')
+      ? [`  npx mesh equalize${flag} photo.jpg --out better.jpg --picture both.png`]
+      : []),
     `  npx mesh verify${flag}`,
     `  npx mesh down${flag}`,
   ];

@@ -4,9 +4,10 @@ import { MeshError } from '@thermomesh/runtime';
 import { openAcl, privateAcl, readableAcl, type AclEntry, type Credentials } from '@thermomesh/zookeeper';
 import type { MeshConfig } from '../config.ts';
 import { dataFormats, parseData, type DataFormat } from '../zk/data.ts';
+import { readMembers } from '../zk/members.ts';
 import { createNode, deleteNode, deleteTree, getNode, readTree, setNode, statNode } from '../zk/nodes.ts';
 import { readContent, type ContentFlags } from '../zk/content.ts';
-import { renderData, renderEvent, renderStat, renderTree, renderVersion } from '../zk/view.ts';
+import { renderData, renderEvent, renderMembers, renderStat, renderTree, renderVersion } from '../zk/view.ts';
 import { watchNode } from '../zk/watch.ts';
 import { printJson, say, wholeNumber } from './options.ts';
 import { addZkKafka } from './zk-kafka.ts';
@@ -41,6 +42,7 @@ Examples:
   mesh zk get /thermomesh/config --format json
   mesh zk set /thermomesh/config '{"batch":500}' --format json --version 3
   mesh zk watch /thermomesh/config
+  mesh zk members
   mesh zk kafka --watch`;
 
 export function addZk(program: Command, config: () => MeshConfig): void {
@@ -82,6 +84,13 @@ function addLooking(zk: Command, config: () => MeshConfig): void {
       const stat = await atZooKeeper(config(), flags, async (client) => statNode(client, path));
       if (flags.json === true) printJson(stat);
       else console.log(renderStat(stat));
+    });
+  withPlace(zk.command('members'))
+    .description('who has listed itself: analytics nodes and services, with address, version and flavour')
+    .action(async (flags: ZkFlags) => {
+      const members = await atZooKeeper(config(), flags, async (client) => readMembers(client, flags.name));
+      if (flags.json === true) printJson(members);
+      else console.log(renderMembers(members, process.stdout.isTTY));
     });
 }
 

@@ -27,6 +27,10 @@ export function runOf({ project, containers, inside, databaseUrl }: View): RunFi
     const outside = published(name, port);
     return outside === undefined ? undefined : `127.0.0.1:${outside}`;
   };
+  const zookeeper = present
+    .filter(({ role }) => role === 'zookeeper')
+    .map(({ name, port }) => at(name, name, port))
+    .filter((address) => address !== undefined);
   const sql = new URL(databaseUrl);
   const sqlAt = at('postgres', sql.hostname, 5432);
   if (sqlAt !== undefined) sql.host = sqlAt;
@@ -41,7 +45,7 @@ export function runOf({ project, containers, inside, databaseUrl }: View): RunFi
     databaseUrl: sqlAt === undefined ? null : sql.href,
     // They are not published, so there is nothing to be reached from here.
     redisUrl: null,
-    zookeeperHosts: null,
+    zookeeperHosts: zookeeper.length === 0 ? null : zookeeper.join(','),
     kafkaBrokers: null,
     processes: present.map((service) => recordOf(service, byName.get(service.name), inside)),
   };

@@ -16,12 +16,18 @@ export function postgresLink(node: number): string {
   return `node-${node}:postgres`;
 }
 
-/** Every link of a mesh with `nodes` nodes. */
-export function linkNames(nodes: number): string[] {
+/** To one server of ZooKeeper, which count from 1. */
+export function zooKeeperLink(node: number, server: number): string {
+  return `node-${node}:zookeeper-${server}`;
+}
+
+/** Every link of a mesh with so many nodes and servers of ZooKeeper. */
+export function linkNames(nodes: number, zookeepers: number): string[] {
   const ids = Array.from({ length: nodes }, (_, index) => index + 1);
   return [
     ...ids.flatMap((one) => ids.filter((other) => other > one).map((other) => nodeLink(one, other))),
     ...ids.map(gatewayLink),
     ...ids.map(postgresLink),
+    ...ids.flatMap((id) => Array.from({ length: zookeepers }, (_, index) => zooKeeperLink(id, index + 1))),
   ];
 }

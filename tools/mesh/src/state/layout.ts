@@ -23,6 +23,8 @@ export interface Layout {
   /** One folder for each server in it; the same for Kafka. */
   zookeeperDir: string;
   kafkaDir: string;
+  /** Uploads, spools and results of image jobs: all equalizer nodes share it. */
+  blobsDir: string;
   logsDir: string;
   ledgersDir: string;
   /** What each series of chaos left for its reader. */
@@ -62,6 +64,7 @@ export function layoutOf(home: string, name: string): Layout {
     processorDir: inside('card-processor'),
     zookeeperDir: inside('zookeeper'),
     kafkaDir: inside('kafka'),
+    blobsDir: inside('blobs'),
     logsDir: inside('logs'),
     ledgersDir: inside('ledgers'),
     runsDir: inside('runs'),

@@ -11,6 +11,8 @@ export interface MeshPorts {
   payments?: PaymentPorts;
   /** Left out by starts without ZooKeeper and Kafka. */
   coordination?: CoordinationPorts;
+  /** By equalizer node, from 1; left out by starts without images. */
+  images?: number[];
   /** By node id, from 1. */
   nodes: number[];
   /** By link name, and `control` for the process that holds them; empty unless the mesh was started with proxies. */
@@ -45,6 +47,8 @@ export interface PortWishes {
   /** Billing replicas; 0 without payments. */
   billing: number;
   coordination?: CoordinationSizes | undefined;
+  /** Equalizer nodes; 0 without images. */
+  equalizers?: number;
   /** Names that proxies need ports for. */
   links?: string[];
   /** The standard ports 1883 and 8080 are tried: the default mesh does. */
@@ -114,10 +118,14 @@ export async function choosePorts(
   const payments = wishes.billing === 0 ? kept?.payments : await pickPayments(wishes.billing);
   const { coordination: sizes } = wishes;
   const coordination = sizes === undefined ? kept?.coordination : await pickCoordination(sizes);
+  const images = [...(kept?.images ?? [])];
+  for (let index = 0; index < (wishes.equalizers ?? 0); index += 1)
+    images[index] = await pick(`equalizer-${index + 1}`, undefined, kept?.images?.[index], undefined);
   const ports = {
     ...{ mqtt, http, postgres, nodes, links },
     ...(payments === undefined ? {} : { payments }),
     ...(coordination === undefined ? {} : { coordination }),
+    ...(images.length === 0 ? {} : { images }),
   };
   writeJson(layout.portsFile, ports);
   return ports;

@@ -5,6 +5,11 @@ export function analyticsPath(mesh: string): string {
   return `/thermomesh/${mesh}/analytics`;
 }
 
+/** Jobs, roles and members of the equalizer. */
+export function equalizerPath(mesh: string): string {
+  return `/thermomesh/${mesh}/equalizer`;
+}
+
 /** Services list themselves below it. */
 export function servicesPath(mesh: string): string {
   return `/thermomesh/${mesh}/services`;

@@ -1,7 +1,7 @@
 /** Under which addresses the nodes are told to find everybody: the true ones, or those of the proxies. */
 import type { LinkSpec } from '@thermomesh/links';
 import { MeshError } from '@thermomesh/runtime';
-import { gatewayLink, nodeLink, postgresLink } from '../links/names.ts';
+import { gatewayLink, nodeLink, postgresLink, zooKeeperLink } from '../links/names.ts';
 import type { MeshPorts } from '../state/ports.ts';
 
 const host = '127.0.0.1';
@@ -13,13 +13,15 @@ export interface TrueAddresses {
   /** Of the nodes, from node 1. */
   nodes: string[];
   database: string;
+  /** `host:port` of each server; none if there is no ZooKeeper. */
+  zookeeper: readonly string[];
 }
 
 /** The variables of node `id` that name others. With proxies each node has a port of its own for each of its links. */
 export function nodeAddresses(
   { proxied, ports }: { proxied: boolean; ports: MeshPorts },
   id: number,
-  { mqtt, nodes, database }: TrueAddresses,
+  { mqtt, nodes, database, zookeeper }: TrueAddresses,
 ): Record<string, string> {
   const through = (link: string) => `${host}:${linkPort(ports, link)}`;
   const peers = nodes.map((url, index) => {
@@ -27,15 +29,22 @@ export function nodeAddresses(
     // Only the lower node dials; a higher one is given the true address and does not use it.
     return `${peer}=${proxied && peer > id ? `http://${through(nodeLink(id, peer))}` : url}`;
   });
+  const servers = zookeeper.map((address, index) =>
+    proxied ? through(zooKeeperLink(id, index + 1)) : address,
+  );
   return {
     PEERS: peers.join(','),
     MQTT_URL: proxied ? `mqtt://${through(gatewayLink(id))}` : mqtt,
     DATABASE_URL: proxied ? withHost(database, through(postgresLink(id))) : database,
+    ...(zookeeper.length === 0 ? {} : { ZOOKEEPER_HOSTS: servers.join(',') }),
   };
 }
 
 /** What the process that holds the links is told. @throws MeshError `usage` if the database cannot be reached over TCP */
-export function linkSpecs(ports: MeshPorts, foreignDatabase: string | undefined): LinkSpec[] {
+export function linkSpecs(
+  ports: MeshPorts,
+  { foreignDatabase, zookeeper }: { foreignDatabase: string | undefined; zookeeper: readonly string[] },
+): LinkSpec[] {
   const database =
     foreignDatabase === undefined ? { host, port: ports.postgres } : addressOf(foreignDatabase);
   const specs: LinkSpec[] = [];
@@ -48,6 +57,8 @@ export function linkSpecs(ports: MeshPorts, foreignDatabase: string | undefined)
     }
     add(gatewayLink(id), { host, port: ports.mqtt });
     add(postgresLink(id), database);
+    for (const [server, address] of zookeeper.entries())
+      add(zooKeeperLink(id, server + 1), hostAndPortOf(address));
   }
   return specs;
 }
@@ -62,6 +73,11 @@ function withHost(url: string, hostAndPort: string): string {
   const parsed = new URL(url);
   parsed.host = hostAndPort;
   return parsed.href;
+}
+
+function hostAndPortOf(address: string): LinkSpec['target'] {
+  const colon = address.lastIndexOf(':');
+  return { host: address.slice(0, colon), port: Number(address.slice(colon + 1)) };
 }
 
 function addressOf(url: string): LinkSpec['target'] {

@@ -12,10 +12,14 @@ import type { Stage } from './supervisor.ts';
 
 export interface CoordinationPlan {
   stages: Stage[];
-  /** Also before it serves: clients try until it does. Null if it cannot be had. */
+  /** For processes of the mesh, also before it serves: they try until it does. Null if it cannot be had. */
+  zookeeperAddress(): string | null;
+  /** For people and tools: null until it has served for the first time, and if it cannot be had. */
   zookeeperHosts(): string | null;
   /** Null until a broker has served for the first time, and if Kafka cannot be had. */
   kafkaBrokers(): string | null;
+  /** Settles when both have served for the first time, or cannot be had. */
+  up: Promise<boolean>;
 }
 
 /** How soon after its start a server that serves nobody yet is asked again. */
@@ -28,8 +32,8 @@ export function planCoordination(options: PlanOptions, sizes: CoordinationSizes)
   const { config, ports } = options;
   if (ports.coordination === undefined)
     throw new MeshError('mesh.start_failed', 'no ports were chosen for ZooKeeper and Kafka');
-  const { zookeeper, kafka } = ports.coordination;
-  const hosts = config.zookeeperHosts ?? zookeeper.map(({ port }) => `${host}:${port}`).join(',');
+  const { kafka } = ports.coordination;
+  const hosts = zooKeeperAddresses(options).join(',');
   const brokers = config.kafkaBrokers ?? kafka.map((port) => `${host}:${port}`).join(',');
   const ownZooKeeper = config.zookeeperHosts === undefined;
   const ownKafka = config.kafkaBrokers === undefined;
@@ -38,11 +42,11 @@ export function planCoordination(options: PlanOptions, sizes: CoordinationSizes)
     kafka: ownKafka ? 'starting' : 'up',
   };
   const servers = ownZooKeeper ? zooKeeperSpecs(options, sizes.zookeeper) : [];
-  const first = outcomesOf(servers);
-  void first.settled.then((up) => (state.zookeeper = up ? 'up' : 'absent'));
+  const first = outcomesOf(servers, () => (state.zookeeper = 'up'));
+  void first.settled.then((up) => !up && (state.zookeeper = 'absent'));
   const kafkas = ownKafka && sizes.kafka > 0 ? kafkaSpecs(options, sizes.kafka, hosts) : [];
-  const firstKafka = outcomesOf(kafkas);
-  void firstKafka.settled.then((up) => (state.kafka = up ? 'up' : 'absent'));
+  const firstKafka = outcomesOf(kafkas, () => (state.kafka = 'up'));
+  void firstKafka.settled.then((up) => !up && (state.kafka = 'absent'));
   return {
     stages: [
       { specs: first.specs, ...(options.election === 'zookeeper' ? {} : { part: 'ZooKeeper', late: true }) },
@@ -56,13 +60,29 @@ export function planCoordination(options: PlanOptions, sizes: CoordinationSizes)
         },
       },
     ],
-    zookeeperHosts: () => (state.zookeeper === 'absent' ? null : hosts),
+    zookeeperAddress: () => (state.zookeeper === 'absent' ? null : hosts),
+    zookeeperHosts: () => (state.zookeeper === 'up' ? hosts : null),
     kafkaBrokers: () => (state.kafka === 'up' && brokers !== '' ? brokers : null),
+    up: first.settled.then(async (up) => up && brokers !== '' && (await firstKafka.settled)),
   };
 }
 
+/** `host:port` of each server, the mesh's own or somebody else's; none without coordination. */
+export function zooKeeperAddresses({
+  config,
+  ports,
+  coordination,
+}: Pick<PlanOptions, 'config' | 'ports' | 'coordination'>): string[] {
+  if (coordination === undefined) return [];
+  if (config.zookeeperHosts !== undefined) return config.zookeeperHosts.split(',');
+  return (ports.coordination?.zookeeper ?? []).map(({ port }) => `${host}:${port}`);
+}
+
 /** The specs, and whether all of them could be started at the first attempt; true for none. */
-function outcomesOf(specs: ProcessSpec[]): { specs: ProcessSpec[]; settled: Promise<boolean> } {
+function outcomesOf(
+  specs: ProcessSpec[],
+  onServes: () => void,
+): { specs: ProcessSpec[]; settled: Promise<boolean> } {
   const outcomes = specs.map(() => Promise.withResolvers<boolean>());
   return {
     specs: specs.map((spec, index) => ({
@@ -73,6 +93,7 @@ function outcomesOf(specs: ProcessSpec[]): { specs: ProcessSpec[]; settled: Prom
         try {
           const launched = await spec.launch(start);
           outcomes[index]?.resolve(true);
+          void launched.ready.then(onServes);
           return launched;
         } catch (error) {
           outcomes[index]?.resolve(false);

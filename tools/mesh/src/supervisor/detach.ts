@@ -71,6 +71,8 @@ function wordsOf(options: UpOptions): string[] {
   const { coordination } = options;
   if (coordination === undefined) words.push('--without', 'coordination');
   else words.push('--zookeeper', String(coordination.zookeeper), '--kafka', String(coordination.kafka));
+  if (options.equalizers === 0) words.push('--without', 'images');
+  else words.push('--equalizers', String(options.equalizers));
   words.push('--election', options.election);
   if (options.mqttPort !== undefined) words.push('--mqtt-port', String(options.mqttPort));
   if (options.httpPort !== undefined) words.push('--http-port', String(options.httpPort));

@@ -25,6 +25,8 @@ export interface PlanOptions {
   payments: boolean;
   /** ZooKeeper and Kafka run. */
   coordination?: CoordinationSizes | undefined;
+  /** Equalizer nodes; none if left out. They need ZooKeeper and Kafka. */
+  equalizers?: number;
   /** Bully if left out. */
   election?: ElectionStrategy;
   /** By process name; values over what the plan sets. */

@@ -4,10 +4,11 @@ import { startPostgres } from '@thermomesh/servers';
 import { controlName } from '../links/names.ts';
 import type { Layout } from '../state/layout.ts';
 import { launchNode } from './child.ts';
-import { linkPort, linkSpecs, nodeAddresses } from './addresses.ts';
+import { linkPort, linkSpecs, nodeAddresses, type TrueAddresses } from './addresses.ts';
 import { environmentOf, host, launchService, runMigrations, type PlanOptions } from './launching.ts';
 import { analyticsPath } from '../state/znodes.ts';
-import { planCoordination } from './coordination-plan.ts';
+import { planCoordination, zooKeeperAddresses } from './coordination-plan.ts';
+import { planImages, type ImagesPlan } from './images-plan.ts';
 import { planPayments, type PaymentsPlan } from './payments-plan.ts';
 import type { ProcessSpec } from './spec.ts';
 import type { Stage } from './supervisor.ts';
@@ -22,7 +23,7 @@ export interface MeshPlan {
   databaseUrl(): string | null;
   /** Null without payments, until Redis has started for the first time, and if it cannot be had. */
   redisUrl(): string | null;
-  /** Null without coordination, and if ZooKeeper cannot be had; the same for Kafka, and until that serves. */
+  /** Null without coordination, if ZooKeeper cannot be had, and until it has served for the first time; the same for Kafka. */
   zookeeperHosts(): string | null;
   kafkaBrokers(): string | null;
   /** Names of all processes. */
@@ -53,9 +54,13 @@ export function planMesh(options: PlanOptions): MeshPlan {
   const own = ownDatabase ? [postgresSpec(options, (url) => (databaseUrl = url))] : [];
   const { coordination: sizes } = options;
   const coordination = sizes === undefined ? undefined : planCoordination(options, sizes);
-  const zookeeperHosts = () => coordination?.zookeeperHosts() ?? null;
-  const servers = { databaseUrl: () => databaseUrl ?? '', zookeeperHosts };
+  const addressed = () => coordination?.zookeeperAddress() ?? null;
+  const servers = { databaseUrl: () => databaseUrl ?? '', zookeeperHosts: addressed };
   const payments = options.payments ? planPayments(options, servers) : undefined;
+  const images =
+    coordination === undefined || (options.equalizers ?? 0) === 0
+      ? undefined
+      : planImages(options, { ...coordination, zookeeperHosts: addressed });
   const stages: Stage[] = [
     ...(coordination?.stages ?? []),
     ...(payments === undefined ? [] : [payments.redis]),
@@ -65,12 +70,13 @@ export function planMesh(options: PlanOptions): MeshPlan {
     },
     // Before the gateway, so that they end after it; it does not wait for them.
     ...(payments === undefined ? [] : [payments.billing]),
-    { specs: [gatewaySpec(options, urls, payments)] },
+    ...(images === undefined ? [] : [images.stage]),
+    { specs: [gatewaySpec(options, urls, { payments, images })] },
     {
       specs: ports.nodes.map((port, index) =>
         nodeSpec(options, urls, index + 1, port, () => ({
           database: databaseUrl ?? '',
-          zookeeper: zookeeperHosts(),
+          zookeeper: addressed() === null ? [] : zooKeeperAddresses(options),
         })),
       ),
     },
@@ -82,13 +88,19 @@ export function planMesh(options: PlanOptions): MeshPlan {
     httpUrl: urls.http,
     databaseUrl: () => databaseUrl,
     redisUrl: () => payments?.redisUrl() ?? null,
-    zookeeperHosts,
+    zookeeperHosts: () => coordination?.zookeeperHosts() ?? null,
     kafkaBrokers: () => coordination?.kafkaBrokers() ?? null,
     names: stages.flatMap(({ specs }) => specs.map(({ name }) => name)),
   };
 }
 
-function gatewaySpec(options: PlanOptions, urls: Urls, payments: PaymentsPlan | undefined): ProcessSpec {
+/** What the gateway leads to besides the drain. */
+interface GatewayParts {
+  payments: PaymentsPlan | undefined;
+  images: ImagesPlan | undefined;
+}
+
+function gatewaySpec(options: PlanOptions, urls: Urls, { payments, images }: GatewayParts): ProcessSpec {
   const { layout, ports } = options;
   const own = () => ({
     ...commonEnv(layout),
@@ -97,6 +109,7 @@ function gatewaySpec(options: PlanOptions, urls: Urls, payments: PaymentsPlan | 
     MQTT_PORT: String(ports.mqtt),
     HTTP_PORT: String(ports.http),
     ...payments?.checkoutEnv(),
+    ...images?.gatewayEnv(),
   });
   const script = 'services/gateway/src/main.ts';
   const { mqtt, http } = ports;
@@ -115,22 +128,21 @@ function nodeSpec(
   urls: Urls,
   id: number,
   port: number,
-  servers: () => { database: string; zookeeper: string | null },
+  servers: () => Pick<TrueAddresses, 'database' | 'zookeeper'>,
 ): ProcessSpec {
   const { layout } = options;
   const name = `node-${id}`;
   const url = `http://${host}:${port}`;
   const own = () => {
     const { database, zookeeper } = servers();
+    const addresses = { ...urls, database, zookeeper };
     return {
       ...commonEnv(layout),
       NODE_ID: String(id),
-      ...nodeAddresses(options, id, { ...urls, database }),
+      ...nodeAddresses(options, id, addresses),
       HTTP_PORT: String(port),
       ELECTION: options.election ?? 'bully',
-      ...(zookeeper === null
-        ? {}
-        : { ZOOKEEPER_HOSTS: zookeeper, ZOOKEEPER_PATH: analyticsPath(options.name) }),
+      ...(zookeeper.length === 0 ? {} : { ZOOKEEPER_PATH: analyticsPath(options.name) }),
     };
   };
   const script = 'services/analytics/src/main.ts';
@@ -151,7 +163,12 @@ function linksSpec(options: PlanOptions): ProcessSpec {
   const own = () => ({
     MESH_SECRET_FILE: layout.secretFile,
     HTTP_PORT: String(control),
-    LINKS: JSON.stringify(linkSpecs(ports, config.databaseUrl)),
+    LINKS: JSON.stringify(
+      linkSpecs(ports, {
+        foreignDatabase: config.databaseUrl,
+        zookeeper: zooKeeperAddresses(options),
+      }),
+    ),
   });
   return {
     name: 'links',

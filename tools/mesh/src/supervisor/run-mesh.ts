@@ -37,6 +37,8 @@ export interface UpOptions {
   payments: boolean;
   /** ZooKeeper and Kafka run; undefined: neither does. */
   coordination: CoordinationSizes | undefined;
+  /** Equalizer nodes, if ZooKeeper and Kafka run; 0: no images. */
+  equalizers: number;
   election: ElectionStrategy;
   /** By process name, from `--env`. */
   extraEnv: Record<string, Record<string, string>>;
@@ -94,12 +96,15 @@ async function makePlan(
 ): Promise<MeshPlan> {
   const notice = (text: string) => tell({ event: 'notice', text });
   const { mqttPort: mqtt, httpPort: http, nodes, name } = options;
-  const links = options.proxied ? [controlName, ...linkNames(nodes)] : [];
-  const billing = options.payments ? billingReplicas : 0;
+  const foreign = config.zookeeperHosts?.split(',');
   const { coordination } = options;
-  const wishes = { mqtt, http, nodes, links, billing, coordination, standard: name === 'main' };
+  const zookeepers = coordination === undefined ? 0 : (foreign?.length ?? coordination.zookeeper);
+  const links = options.proxied ? [controlName, ...linkNames(nodes, zookeepers)] : [];
+  const billing = options.payments ? billingReplicas : 0;
+  const equalizers = hasBrokers(config, options) ? options.equalizers : 0;
+  const wishes = { mqtt, http, nodes, links, billing, coordination, equalizers, standard: name === 'main' };
   const ports = await choosePorts(layout, wishes, notice);
-  const plan = planMesh({ ...options, config, layout, ports, notice });
+  const plan = planMesh({ ...options, equalizers, config, layout, ports, notice });
   const unknown = Object.keys(options.extraEnv).filter((process) => !plan.names.includes(process));
   if (unknown.length > 0) {
     throw new MeshError(
@@ -108,6 +113,10 @@ async function makePlan(
     );
   }
   return plan;
+}
+
+function hasBrokers(config: MeshConfig, { coordination }: UpOptions): boolean {
+  return coordination !== undefined && (coordination.kafka > 0 || config.kafkaBrokers !== undefined);
 }
 
 async function supervise(

@@ -41,11 +41,16 @@ export function renderAccounts(accounts: Accounts): string {
 /** One line, if ZooKeeper was asked and has answered. */
 function renderMembers(members: StatusDocument['members']): string[] {
   if (members === null || members === undefined) return [];
-  const each = members.map(({ node, fit, leads }) => {
+  const each = members.map(({ node, flavour, version, fit, leads }) => {
+    const what = [flavour, version].filter((word) => word !== null).join(' ');
     const said = [fit ? 'fit' : 'unfit', ...(leads === null ? [] : [`leads epoch ${leads}`])];
-    return `node ${node} (${said.join(', ')})`;
+    return `node ${node} (${[...(what === '' ? [] : [what]), ...said].join(', ')})`;
   });
   return [`members (ZooKeeper): ${each.length === 0 ? 'none' : each.join(', ')}`];
+}
+
+function renderCoordinator(coordinator: StatusDocument['coordinator']): string {
+  return coordinator === null ? 'none' : `node ${coordinator.node}, epoch ${coordinator.epoch}`;
 }
 
 /** Everything that `mesh status` says. */
@@ -54,7 +59,10 @@ export function renderStatus(view: StatusView, colours: boolean): string {
   const coordinator = document.coordinator;
   return [
     `mesh ${document.name}: ${document.ready ? 'ready' : 'not ready'}`,
-    `coordinator: ${coordinator === null ? 'none' : `node ${coordinator.node}, epoch ${coordinator.epoch}`}`,
+    `coordinator: ${renderCoordinator(coordinator)}`,
+    ...(document.processes.some(({ role }) => role === 'equalizer')
+      ? [`coordinator of the equalizer: ${renderCoordinator(document.equalizerCoordinator)}`]
+      : []),
     `MQTT ${show(document.mqttUrl)}   HTTP ${show(document.httpUrl)}   SQL ${maskPassword(document.databaseUrl)}   Redis ${maskPassword(document.redisUrl)}`,
     ...(document.zookeeperHosts === null && document.kafkaBrokers === null
       ? []

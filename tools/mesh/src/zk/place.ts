@@ -1,5 +1,6 @@
 /** Which ZooKeeper is meant, and a client of it. */
 import { existsSync, readFileSync } from 'node:fs';
+import { operatorUser } from '@thermomesh/contracts';
 import { deriveToken, MeshError, subjects } from '@thermomesh/runtime';
 import { hasCode, ZooKeeper, type Credentials } from '@thermomesh/zookeeper';
 import type { MeshConfig } from '../config.ts';
@@ -21,8 +22,6 @@ export interface PlaceOptions {
 
 const connectTimeoutMs = 5_000;
 const sessionTimeoutMs = 6_000;
-/** The user that the mesh's own tools are to ZooKeeper. */
-const operatorUser = 'operator';
 const hostsPattern = /^[^\s,/]+:\d+(,[^\s,/]+:\d+)*(\/[^\s]*)?$/;
 
 /**

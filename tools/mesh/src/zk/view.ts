@@ -3,6 +3,7 @@ import { styleText } from 'node:util';
 import type {
   ZkEventDocument,
   ZkKafkaDocument,
+  ZkMembersDocument,
   ZkNodeDocument,
   ZkStatDocument,
   ZkTreeDocument,
@@ -35,6 +36,16 @@ export function renderStat({ path, stat, acl }: ZkStatDocument): string {
     `owner     ${stat.ephemeralOwner === null ? 'none: it stays' : `session ${stat.ephemeralOwner}: it goes with it`}`,
     ...entries.map((entry, index) => `${index === 0 ? 'ACL       ' : '          '}${entry}`),
   ].join('\n');
+}
+
+/** The table of who has listed itself. */
+export function renderMembers({ members }: ZkMembersDocument, colours: boolean): string {
+  const rows = members.map(({ group, id, address, version, flavour, fit, leads, joinedAt }) => [
+    ...[group, id, show(address), show(version), show(flavour)],
+    ...[fit === null ? '' : fit ? 'fit' : 'unfit', leads === null ? '' : `epoch ${leads}`, joinedAt],
+  ]);
+  const head = ['group', 'id', 'address', 'version', 'flavour', 'state', 'leads', 'since'];
+  return rows.length === 0 ? 'nobody has listed itself' : table(head, rows, colours);
 }
 
 /** A tree with branches. */

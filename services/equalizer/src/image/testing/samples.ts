@@ -56,3 +56,32 @@ export function bytesOf(samples: Uint8Array | Uint16Array): Buffer {
 export const shapes: readonly SpoolShape[] = ([8, 16] as const).flatMap((depth) =>
   ([1, 2, 3, 4] as const).map((channels) => ({ width: 61, height: 47, channels, depth })),
 );
+
+/** A landscape in haze: sky, hills and a sun, all within a third of the range. */
+export function dimPhotograph(shape: SpoolShape): Uint8Array | Uint16Array {
+  const { width, height, channels } = shape;
+  const samples = noise(shape, 3);
+  const top = 2 ** shape.depth - 1;
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const light = landscape(x / width, y / height);
+      for (let channel = 0; channel < channels; channel++) {
+        const at = (y * width + x) * channels + channel;
+        const tint = [0.98, 1, 1.06][channel % 3]!;
+        const grain = (samples[at]! / top - 0.5) * 0.02;
+        samples[at] = Math.round(Math.min(1, Math.max(0, (0.36 + 0.28 * light) * tint + grain)) * top);
+      }
+    }
+  }
+  return samples;
+}
+
+/** Brightness from 0 to 1 at a place of the landscape. */
+function landscape(x: number, y: number): number {
+  const far = 0.55 + 0.06 * Math.sin(9 * x) + 0.03 * Math.sin(23 * x + 1);
+  const near = 0.75 + 0.08 * Math.sin(5 * x + 2) + 0.02 * Math.sin(31 * x);
+  if (y > near) return 0.1 + 0.25 * (y - near) + 0.05 * Math.sin(60 * x) * Math.sin(80 * y);
+  if (y > far) return 0.35 + 0.3 * (y - far) + 0.03 * Math.sin(40 * x + 30 * y);
+  const sun = Math.hypot((x - 0.72) * 1.5, y - 0.22) < 0.09 ? 0.25 : 0;
+  return Math.min(1, 0.62 + 0.25 * y + sun);
+}

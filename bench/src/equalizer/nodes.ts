@@ -1,0 +1,168 @@
+/** Equalizer nodes over a ZooKeeper and a Kafka of the bench's own, and jobs through them. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+import { createEqualizerClient, type EqualizerClient } from '@thermomesh/equalizer-client';
+import { createApiKey, MeshError } from '@thermomesh/runtime';
+import { startEnsemble, startKafkaCluster } from '@thermomesh/servers';
+import { startProgram, type RunningProgram } from '../parts/child.ts';
+import type { Scope } from '../parts/scope.ts';
+
+export interface Brokers {
+  zookeeperHosts: string;
+  kafkaBrokers: string;
+}
+
+/** One ZooKeeper server and one Kafka broker, with the mesh's own settings. */
+export async function startBrokers(scope: Scope, folder: string): Promise<Brokers> {
+  const own = { endWithParent: true, scratchFolder: folder };
+  const zookeeper = await startEnsemble({ ...own, servers: 1, dataDir: path.join(folder, 'zookeeper') });
+  scope.onEnd(async () => zookeeper.stop());
+  const kafka = await startKafkaCluster({
+    ...own,
+    brokers: 1,
+    zookeeperHosts: zookeeper.hosts,
+    dataDir: path.join(folder, 'kafka'),
+  });
+  scope.onEnd(async () => kafka.stop());
+  return { zookeeperHosts: zookeeper.hosts, kafkaBrokers: kafka.brokers };
+}
+
+export interface NodesOptions extends Brokers {
+  scope: Scope;
+  folder: string;
+  secret: string;
+  /** How many; each works on one image task at a time. */
+  count: number;
+  chunkPixels: number;
+  profileDir: string | undefined;
+}
+
+/** A few nodes that share everything. */
+export interface Nodes {
+  count: number;
+  programs: readonly RunningProgram[];
+  client: EqualizerClient;
+  /** Forgets how much memory each has used at most. */
+  resetPeaks(): void;
+  /** Most memory of any node since, in MiB; null where the system does not say. */
+  peakMiB(): number | null;
+  stop(): Promise<void>;
+}
+
+/** Starts nodes with topics, znodes and blobs of their own. */
+export async function startNodes(options: NodesOptions): Promise<Nodes> {
+  const { folder, count } = options;
+  const name = `nodes-${count}`;
+  const own = path.join(folder, name);
+  await mkdir(path.join(own, 'blobs'), { recursive: true });
+  const keysFile = path.join(own, 'keys.json');
+  const { key: apiKey } = await createApiKey(keysFile, ['images']);
+  const programs = await Promise.all(
+    Array.from({ length: count }, async (_, index) =>
+      startNode(options, { own, name, keysFile, id: index + 1 }),
+    ),
+  );
+  const urls = programs.map(({ ready }) => `http://127.0.0.1:${Number(ready['httpPort'])}`);
+  return {
+    ...{ count, programs },
+    client: createEqualizerClient({ urls, apiKey }),
+    resetPeaks: () => {
+      for (const { pid } of programs) resetPeak(pid);
+    },
+    peakMiB: () => peakOf(programs.map(({ pid }) => pid)),
+    stop: async () => {
+      await Promise.all(programs.map(async (program) => program.stop()));
+    },
+  };
+}
+
+interface Place {
+  own: string;
+  name: string;
+  keysFile: string;
+  id: number;
+}
+
+async function startNode(options: NodesOptions, { own, name, keysFile, id }: Place): Promise<RunningProgram> {
+  const { zookeeperHosts, kafkaBrokers, secret, chunkPixels, profileDir } = options;
+  return startProgram(options.scope, {
+    name: `equalizer-${id}`,
+    script: 'services/equalizer/src/main.ts',
+    logFile: path.join(own, `equalizer-${id}.log`),
+    nodeWords: profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileDir}`],
+    orderly: true,
+    env: {
+      NODE_ID: String(id),
+      MESH_SECRET: secret,
+      ZOOKEEPER_HOSTS: zookeeperHosts,
+      ZOOKEEPER_PATH: `/bench/${name}`,
+      SERVICES_PATH: `/bench/${name}-services`,
+      KAFKA_BROKERS: kafkaBrokers,
+      KAFKA_TOPIC_PREFIX: name,
+      BLOB_DIR: path.join(own, 'blobs'),
+      HTTP_PORT: '0',
+      API_KEYS_FILE: keysFile,
+      UPLOAD_BYTES_MAX: String(2 ** 31),
+      CHUNK_PIXELS: String(chunkPixels),
+      WORKER_THREADS: '1',
+      JOB_RETENTION_MS: '5000',
+      // Memory that is freed goes back: glibc keeps an arena for every thread otherwise.
+      MALLOC_ARENA_MAX: '2',
+      LOG_LEVEL: 'warn',
+    },
+  });
+}
+
+/** What a job took. */
+export interface JobRun {
+  /** From the first byte of the upload to its 201. */
+  uploadSeconds: number;
+  /** From the 201 to the final event. */
+  jobSeconds: number;
+  /** Of the result, to the last byte on disk. */
+  downloadSeconds: number;
+}
+
+/** One image through the mesh into `out`. @throws MeshError `bench.job_failed` */
+export async function runJob(nodes: Nodes, file: string, out: string): Promise<JobRun> {
+  const started = performance.now();
+  const { id } = await nodes.client.submit({ file, fields: { definition: 'vips' } });
+  const accepted = performance.now();
+  const { phase, reason } = await nodes.client.finished(id);
+  const finished = performance.now();
+  if (phase !== 'finished') throw new MeshError('bench.job_failed', `the job is ${phase}: ${reason ?? ''}`);
+  await nodes.client.download(id, out);
+  const seconds = (from: number, to: number): number => (to - from) / 1000;
+  return {
+    uploadSeconds: seconds(started, accepted),
+    jobSeconds: seconds(accepted, finished),
+    downloadSeconds: seconds(finished, performance.now()),
+  };
+}
+
+const memoryField = (pid: number, field: string): number | null => {
+  try {
+    const kiB = new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(
+      readFileSync(`/proc/${pid}/status`, 'utf8'),
+    )?.[1];
+    return kiB === undefined ? null : Math.round(Number(kiB) / 1024);
+  } catch {
+    // No /proc here, or the process has ended: nothing is reported.
+    return null;
+  }
+};
+
+function peakOf(pids: readonly number[]): number | null {
+  const peaks = pids.map((pid) => memoryField(pid, 'VmHWM'));
+  return peaks.includes(null) ? null : Math.max(...peaks.map(Number));
+}
+
+/** Linux: writing 5 sets the peak back to what is resident now. */
+function resetPeak(pid: number): void {
+  try {
+    writeFileSync(`/proc/${pid}/clear_refs`, '5');
+  } catch {
+    // Without it the peak is that of the whole life, which is no smaller.
+  }
+}

@@ -1,0 +1,3 @@
+import { describeCrashes } from './conformance/crashes.ts';
+
+describeCrashes('zookeeper');

@@ -1,0 +1,243 @@
+/** What the equalizer's hazards share: real servers, nodes of which each can be killed, frozen and looked at, and jobs judged from outside. */
+import assert from 'node:assert/strict';
+import { spawn, type ChildProcess } from 'node:child_process';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import type { ImageJob } from '@thermomesh/contracts';
+import { createEqualizerClient, type EqualizerClient } from '@thermomesh/equalizer-client';
+import { makeSamples, readMeshConfig, until, type Sample } from '@thermomesh/mesh';
+import { deriveToken, subjects } from '@thermomesh/runtime';
+import { testKafka, type TestKafka } from '@thermomesh/servers';
+import { LeaderElection, ZooKeeper } from '@thermomesh/zookeeper';
+import { waitMs } from './support.ts';
+
+const secret = 'the secret of this mesh alone, of thirty-two characters or more';
+const { root: repository, environment } = readMeshConfig();
+/** Sessions end soon after their owner. */
+const tickTimeMs = 100;
+const sessionTimeoutMs = 1_000;
+/** Small images in many chunks: the protocol is what is tested here. */
+const sidePixels = 220;
+const chunkPixels = 4_000;
+
+/** One equalizer node. */
+export interface EqualizerNode {
+  readonly name: string;
+  readonly url: string;
+  readonly child: ChildProcess;
+  /** Settles when it has ended, however. */
+  readonly ended: Promise<void>;
+  log(): string;
+  /** The sum of a metric over those of its labels that match. */
+  metric(name: string, label?: RegExp): Promise<number>;
+}
+
+/** Servers and nodes of one test file. */
+export interface Rig {
+  readonly servers: TestKafka;
+  readonly topicPrefix: string;
+  readonly blobDir: string;
+  readonly samples: readonly Sample[];
+  /** Starts a node and waits until it listens. */
+  start(id: number, env?: Record<string, string>): Promise<EqualizerNode>;
+  /** Those that run. */
+  nodes(): EqualizerNode[];
+  /** Who stands for election, the coordinator first. */
+  queue(): Promise<string[]>;
+  /** Waits until that node coordinates. */
+  untilCoordinates(node: EqualizerNode): Promise<void>;
+  /** Waits until that node leads a partition. */
+  untilLeads(node: EqualizerNode): Promise<void>;
+  /** Ends it in order. */
+  stop(node: EqualizerNode): Promise<void>;
+  /** @param first whom it asks first; then every other node that runs now */
+  client(first?: EqualizerNode): EqualizerClient;
+  /** A file that tests of this file may write. */
+  file(name: string): string;
+  remove(): Promise<void>;
+}
+
+/** @param size of the cluster: one server and one broker, or three of each */
+export async function openRig(size: 1 | 3 = 1): Promise<Rig> {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'thermomesh-equalizer-'));
+  const blobDir = path.join(folder, 'blobs');
+  mkdirSync(blobDir);
+  const [servers, samples] = await Promise.all([
+    testKafka({ brokers: size, zookeeper: { servers: size, tickTimeMs } }),
+    makeSamples(readMeshConfig(), path.join(folder, 'samples'), sidePixels),
+  ]);
+  const zk = new ZooKeeper({ hosts: servers.zookeeper.hosts });
+  zk.start();
+  await zk.whenConnected({ timeoutMs: waitMs });
+  const zkRoot = '/e2e/equalizer';
+  const running = new Set<EqualizerNode>();
+  const common = {
+    MESH_SECRET: secret,
+    ZOOKEEPER_HOSTS: servers.zookeeper.hosts,
+    ZOOKEEPER_PATH: zkRoot,
+    SERVICES_PATH: '/e2e/services',
+    SESSION_TIMEOUT_MS: String(sessionTimeoutMs),
+    KAFKA_BROKERS: servers.brokers,
+    TASK_PARTITIONS: '4',
+    BLOB_DIR: blobDir,
+    HTTP_PORT: '0',
+    CHUNK_PIXELS: String(chunkPixels),
+    WORKER_THREADS: '1',
+    MALLOC_ARENA_MAX: '2',
+  };
+  const queue = async () => {
+    const election = new LeaderElection(zk, { path: `${zkRoot}/coordinator`, id: 'onlooker' });
+    return (await zk.retry(async () => election.standings(), { timeoutMs: waitMs })).map(({ id }) => id);
+  };
+  const rig: Rig = {
+    ...{ servers, blobDir, samples, topicPrefix: 'equalizer', queue },
+    async start(id, env = {}) {
+      const name = `equalizer-${id}`;
+      const node = await startNode(name, path.join(folder, `${name}.log`), {
+        ...common,
+        NODE_ID: String(id),
+        ...env,
+      });
+      running.add(node);
+      void node.ended.then(() => running.delete(node));
+      return node;
+    },
+    nodes: () => [...running],
+    untilCoordinates: async (node) =>
+      void (await until({ what: `${node.name} to coordinate`, timeoutMs: waitMs }, async () =>
+        node.log().includes('"event":"coordinator.recovered"'),
+      )),
+    untilLeads: async (node) =>
+      void (await until(
+        { what: `${node.name} to lead a partition`, timeoutMs: waitMs },
+        async () => (await node.metric('equalizer_leading_partitions')) > 0,
+      )),
+    async stop(node) {
+      node.child.kill('SIGTERM');
+      await node.ended;
+    },
+    client(first) {
+      const urls = [...(first === undefined ? [] : [first]), ...running].map(({ url }) => url);
+      return createEqualizerClient({
+        urls: [...new Set(urls)],
+        apiKey: deriveToken(secret, subjects.operator),
+        // A node that is frozen is left soon.
+        requestTimeoutMs: 2_000,
+        silenceTimeoutMs: 15_000,
+      });
+    },
+    file: (name) => path.join(folder, name),
+    async remove() {
+      for (const { child } of running) child.kill('SIGKILL');
+      await Promise.all([...running].map(async ({ ended }) => ended));
+      await zk.close();
+      await servers.remove();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+  return rig;
+}
+
+async function startNode(name: string, logFile: string, env: Record<string, string>): Promise<EqualizerNode> {
+  const log = openSync(logFile, 'a');
+  const script = path.join(repository, 'services/equalizer/src/main.ts');
+  const child = spawn(process.execPath, [script], {
+    env: { ...environment, ...env },
+    stdio: ['ignore', log, log, 'ipc'],
+  });
+  closeSync(log);
+  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  const port = await new Promise<number>((resolve, reject) => {
+    child.on('message', ({ httpPort }: { httpPort: number }) => resolve(httpPort));
+    void ended.then(() => reject(new Error(`${name} ended at once: ${readFileSync(logFile, 'utf8')}`)));
+  });
+  const url = `http://127.0.0.1:${port}`;
+  return {
+    ...{ name, url, child, ended },
+    log: () => readFileSync(logFile, 'utf8'),
+    async metric(wanted, label = /./) {
+      const text = await fetch(`${url}/metrics`, {
+        headers: { authorization: `Bearer ${deriveToken(secret, subjects.operator)}` },
+      }).then(async (answer) => answer.text());
+      return text
+        .split('\n')
+        .filter(
+          (line) =>
+            line.startsWith(`thermomesh_${wanted} `) ||
+            (line.startsWith(`thermomesh_${wanted}{`) && label.test(line)),
+        )
+        .reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
+    },
+  };
+}
+
+/** A sample by its name. */
+export function sample(rig: Rig, kind: string): Sample {
+  const found = rig.samples.find((each) => each.kind === kind);
+  assert.ok(found, `there is no sample ${kind}`);
+  return found;
+}
+
+/** Submits the sample and follows it: every phase that was seen, in order. */
+export async function submit(
+  client: EqualizerClient,
+  { file, fields }: Sample,
+): Promise<{ id: string; over: Promise<{ last: ImageJob; phases: string[] }> }> {
+  const { id } = await client.submit({ file, fields });
+  const follow = async () => {
+    const phases: string[] = [];
+    let last: ImageJob | undefined;
+    for await (const job of client.follow(id)) {
+      if (job.phase !== last?.phase) phases.push(job.phase);
+      last = job;
+    }
+    assert.ok(last, `job ${id} has no state`);
+    return { last, phases };
+  };
+  const over = follow();
+  // Whoever waits for it hears of its failure.
+  over.catch(() => undefined);
+  return { id, over };
+}
+
+/** The job is finished, and its image is, byte by byte, that of one process alone (I4, I5). */
+export async function assertIdentical(
+  rig: Rig,
+  client: EqualizerClient,
+  job: Pick<ImageJob, 'id' | 'phase' | 'reason'>,
+  { kind, expected }: Sample,
+): Promise<void> {
+  assert.equal(job.phase, 'finished', `${kind}: ${job.reason ?? ''}`);
+  const out = rig.file(`${job.id}.out`);
+  await client.download(job.id, out);
+  assert.ok(readFileSync(out).equals(readFileSync(expected)), `${kind} differs from one process alone`);
+}
+
+/** Submits, waits and compares. @returns ms from the 201 to the final event */
+export async function equalized(rig: Rig, client: EqualizerClient, which: Sample): Promise<number> {
+  const { over } = await submit(client, which);
+  const startedAt = performance.now();
+  const { last } = await over;
+  const tookMs = performance.now() - startedAt;
+  await assertIdentical(rig, client, last, which);
+  return tookMs;
+}
+
+/** Files of a job that are there now. */
+export function filesOf(rig: Rig, id: string): string[] {
+  const folder = path.join(rig.blobDir, 'jobs', id);
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ name }) => name);
+}

@@ -1,0 +1,3 @@
+import { describeMoves } from './conformance/moves.ts';
+
+describeMoves('zookeeper');

@@ -1,0 +1,3 @@
+import { describePartitions } from './conformance/partition.ts';
+
+describePartitions('zookeeper');

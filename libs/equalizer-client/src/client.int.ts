@@ -1,0 +1,205 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { after, afterEach, before, describe, it } from 'node:test';
+import type { ImageJob } from '@thermomesh/contracts';
+import { createEqualizerClient, type EqualizerClient } from './client.ts';
+
+const job: ImageJob = {
+  ...{ id: 'j1', phase: 'queued', progress: null, fileName: 'a.png', parameters: {} },
+  ...{ submittedAt: '2026-01-01T00:00:00.000Z', image: null, reason: null, result: null },
+};
+const problem = { type: 'about:blank', title: 'no', status: 0, code: 'some.code', detail: 'said so' };
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => void;
+const servers: Server[] = [];
+let folder: string;
+before(() => {
+  folder = mkdtempSync(path.join(os.tmpdir(), 'thermomesh-client-'));
+  writeFileSync(path.join(folder, 'in.png'), 'bytes of an image');
+});
+after(() => rmSync(folder, { recursive: true, force: true }));
+afterEach(async () => {
+  for (const server of servers.splice(0)) {
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  }
+});
+
+async function serve(handler: Handler): Promise<string> {
+  const server = createServer(handler);
+  servers.push(server);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+/** An address that nobody listens on: its server has just been closed. */
+async function nobody(): Promise<string> {
+  const url = await serve(() => undefined);
+  await new Promise((resolve) => servers.pop()?.close(resolve));
+  return url;
+}
+
+function client(urls: string[], over = {}): EqualizerClient {
+  return createEqualizerClient({ urls, apiKey: 'key', deadlineMs: 20_000, ...over });
+}
+
+function answer(response: ServerResponse, status: number, body: unknown, headers = {}): void {
+  response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body));
+}
+
+async function bodyOf(request: IncomingMessage): Promise<string> {
+  let text = '';
+  for await (const bytes of request) text += String(bytes);
+  return text;
+}
+
+describe('a call', () => {
+  it('goes to the next address when one is dead, breaks off or asks for patience, with one key for one job', async () => {
+    const keys: (string | undefined)[] = [];
+    const seen: string[] = [];
+    const note = async (request: IncomingMessage): Promise<void> => {
+      keys.push(request.headers['idempotency-key'] as string | undefined);
+      seen.push(await bodyOf(request));
+    };
+    const breaking = await serve((request) => {
+      void note(request).then(() => request.socket.destroy());
+    });
+    const busy = await serve((request, response) => {
+      void note(request).then(() => answer(response, 503, problem, { 'retry-after': '1' }));
+    });
+    const fine = await serve((request, response) => {
+      void note(request).then(() => answer(response, 201, job));
+    });
+    const made = await client([await nobody(), breaking, busy, fine]).submit({
+      file: path.join(folder, 'in.png'),
+      fields: { mode: 'grey' },
+      fileName: 'ä; b.png',
+    });
+    assert.deepEqual(made, job);
+    assert.equal(keys.length, 3);
+    assert.equal(new Set(keys).size, 1);
+    for (const body of seen)
+      assert.match(body, /name="mode"\r\n\r\ngrey[^]*name="file"[^]*bytes of an image/);
+  });
+
+  it('that is refused is not repeated, and says the mesh’s own reason', async () => {
+    let asked = 0;
+    const url = await serve((_request, response) => {
+      asked += 1;
+      answer(response, 404, { ...problem, status: 404 });
+    });
+    await assert.rejects(client([url]).read('j1'), { code: 'some.code', status: 404, message: 'said so' });
+    assert.equal(asked, 1);
+  });
+
+  it('that nobody answers ends with its deadline, retriable', async () => {
+    const nowhere = client([await nobody()], { deadlineMs: 300 });
+    await assert.rejects(nowhere.read('j1'), { code: 'equalizer.no_answer', retriable: true });
+  });
+
+  it('that its caller has broken off is not repeated, while it is on its way and while it waits for its turn', async () => {
+    let asked = 0;
+    const silent = await serve(() => {
+      asked += 1;
+    });
+    for (const url of [silent, await nobody()]) {
+      const enough = new AbortController();
+      setTimeout(() => enough.abort(), 100);
+      const file = path.join(folder, 'in.png');
+      await assert.rejects(client([url]).submit({ file, fields: {}, signal: enough.signal }), {
+        name: 'AbortError',
+      });
+    }
+    assert.equal(asked, 1);
+  });
+
+  it('answered with something else is an error of its own; no address at all too', async () => {
+    const url = await serve((_request, response) => answer(response, 200, { id: 7 }));
+    await assert.rejects(client([url]).read('j1'), { code: 'equalizer.misunderstood' });
+    assert.throws(() => createEqualizerClient({ urls: [], apiKey: 'k' }), { code: 'equalizer.no_address' });
+  });
+});
+
+describe('following a job', () => {
+  it('goes on at another address behind what was seen, and ends with the job', async () => {
+    const lastIds: (string | undefined)[] = [];
+    const write = (response: ServerResponse, id: number, state: Partial<ImageJob>): boolean =>
+      response.write(`id: ${id}\ndata: ${JSON.stringify({ ...job, ...state })}\n\n`);
+    const first = await serve((request, response) => {
+      lastIds.push(request.headers['last-event-id'] as string | undefined);
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      write(response, 1, {});
+      write(response, 2, { phase: 'mapping', progress: { done: 1, chunks: 4 } });
+      setTimeout(() => response.socket?.destroy(), 50);
+    });
+    const second = await serve((request, response) => {
+      lastIds.push(request.headers['last-event-id'] as string | undefined);
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.write(': still here\n\n');
+      write(response, 3, { phase: 'finished', result: '/v1/jobs/j1/result' });
+      response.end();
+    });
+    const phases: string[] = [];
+    for await (const { phase } of client([first, second]).follow('j1')) phases.push(phase);
+    assert.deepEqual(phases, ['queued', 'mapping', 'finished']);
+    assert.deepEqual(lastIds, [undefined, '2']);
+  });
+
+  it('notices a stream that has gone silent', async () => {
+    let asked = 0;
+    const silent = await serve((_request, response) => {
+      asked += 1;
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.write(': hello\n\n');
+    });
+    const speaking = await serve((_request, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.end(`id: 1\ndata: ${JSON.stringify({ ...job, phase: 'cancelled' })}\n\n`);
+    });
+    const ended = await client([silent, speaking], { silenceTimeoutMs: 200 }).finished('j1');
+    assert.equal(ended.phase, 'cancelled');
+    assert.equal(asked, 1);
+  });
+
+  it('ends when its caller has had enough', async () => {
+    const url = await serve((_request, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.write(`id: 1\ndata: ${JSON.stringify(job)}\n\n`);
+    });
+    const enough = new AbortController();
+    await assert.rejects(
+      async () => {
+        for await (const state of client([url]).follow('j1', enough.signal)) {
+          assert.equal(state.phase, 'queued');
+          enough.abort();
+        }
+      },
+      { name: 'AbortError' },
+    );
+  });
+});
+
+describe('the result', () => {
+  it('that breaks off half-way is fetched again and appears whole', async () => {
+    const half = await serve((_request, response) => {
+      response.writeHead(200, { 'content-length': '8' });
+      response.write('half');
+      setTimeout(() => response.socket?.destroy(), 20);
+    });
+    const whole = await serve((_request, response) => void response.end('whole!!!'));
+    const out = path.join(folder, 'out.png');
+    await client([half, whole]).download('j1', out);
+    assert.equal(readFileSync(out, 'utf8'), 'whole!!!');
+  });
+
+  it('that there is not leaves no file behind', async () => {
+    const url = await serve((_request, response) => answer(response, 410, { ...problem, status: 410 }));
+    const before = readdirSync(folder).sort();
+    await assert.rejects(client([url]).download('j1', path.join(folder, 'none.png')), { status: 410 });
+    assert.deepEqual(readdirSync(folder).sort(), before);
+  });
+});

@@ -1,0 +1,62 @@
+/** One try over HTTP, and what its failure says. */
+import { isDocument, ProblemDocument } from '@thermomesh/contracts';
+import { messageOf } from '@thermomesh/runtime';
+import { EqualizerNoAnswerError, EqualizerRefusedError } from './errors.ts';
+
+export interface Call {
+  method?: 'GET' | 'POST' | 'DELETE';
+  route: string;
+  headers?: Readonly<Record<string, string>>;
+  body?: FormData;
+}
+
+/** Whom to ask what, as whom. */
+export interface Ask {
+  url: string;
+  apiKey: string;
+  call: Call;
+}
+
+/** Statuses that pass by themselves. */
+const passing = new Set([429, 502, 503, 504]);
+
+/** @throws EqualizerNoAnswerError */
+export async function call({ url, apiKey, call: what }: Ask, signal: AbortSignal): Promise<Response> {
+  try {
+    return await fetch(url + what.route, {
+      method: what.method ?? 'GET',
+      headers: { authorization: `Bearer ${apiKey}`, ...what.headers },
+      ...(what.body === undefined ? {} : { body: what.body }),
+      signal,
+    });
+  } catch (cause) {
+    const why = cause instanceof Error && cause.cause !== undefined ? cause.cause : cause;
+    throw new EqualizerNoAnswerError(`${url} gave no answer: ${messageOf(why)}`, { cause });
+  }
+}
+
+/** The response, if it is no refusal. @throws EqualizerRefusedError · EqualizerNoAnswerError */
+export async function accepted(response: Response): Promise<Response> {
+  if (response.ok) return response;
+  const { status } = response;
+  const value: unknown = await response.json().catch(() => undefined);
+  const problem = isDocument(ProblemDocument, value) ? value : undefined;
+  const detail = problem?.detail ?? problem?.title ?? `the equalizer answered ${status}`;
+  if (passing.has(status)) throw new EqualizerNoAnswerError(detail, { retryAfterMs: retryAfterMs(response) });
+  throw new EqualizerRefusedError(status, problem?.code ?? 'equalizer.refused', detail);
+}
+
+/** @throws EqualizerNoAnswerError if the connection breaks while the body comes */
+export async function json(response: Response): Promise<unknown> {
+  try {
+    return await response.json();
+  } catch (cause) {
+    throw new EqualizerNoAnswerError(`the answer broke off: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** Seconds (RFC 9110 §10.2.3); 0 if there is none or it makes no sense. */
+function retryAfterMs(response: Response): number {
+  const text = response.headers.get('retry-after') ?? '';
+  return /^\d{1,6}$/.test(text) ? Number(text) * 1_000 : 0;
+}

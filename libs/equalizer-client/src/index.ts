@@ -1,0 +1,2 @@
+export * from './client.ts';
+export { EqualizerNoAnswerError, EqualizerRefusedError } from './errors.ts';

@@ -1,0 +1,7 @@
+export {
+  findImageLibraries,
+  runJobs,
+  vipsHistEqual,
+  type ImageLibraries,
+  type LibraryJob,
+} from './libraries.ts';

@@ -1,0 +1,289 @@
+/** What may happen to clients of one server as of several, by the name of the hazard. */
+import assert from 'node:assert/strict';
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { describe, it } from 'node:test';
+import { passing } from '@thermomesh/links';
+import type { TestEnsemble } from '@thermomesh/servers';
+import { join } from '../client/paths.ts';
+import { LeaderElection } from '../recipes/leader-election.ts';
+import { Lock } from '../recipes/lock.ts';
+import type { TestClients } from '../testing/clients.ts';
+import { interpose } from '../testing/interpose.ts';
+import type { LeaderNews } from '../testing/leader-child.ts';
+import { leaderOf, namesIn, statOf } from '../testing/looks.ts';
+import { olderServer } from '../testing/older-server.ts';
+import { until } from '../testing/until.ts';
+
+export interface Servers {
+  ensemble: TestEnsemble;
+  clients: TestClients;
+}
+
+/** Far more writes than the older server's own ones (ends of sessions) can make up for. */
+const writesAhead = 200;
+const timeoutMs = 60_000;
+let places = 0;
+const freshPath = () => `/hazards/h${(places += 1)}`;
+
+/** @param servers of the suite; called when a test runs */
+export function hazards(name: string, servers: () => Servers): void {
+  const { connect, connectThroughLink } = {
+    connect: async (options = {}) => servers().clients.connect(options),
+    connectThroughLink: async (options = {}) => servers().clients.connectThroughLink(options),
+  };
+  deadServers(name, servers);
+  stoppedLeaders(name, servers);
+
+  describe(`${name}: a predecessor`, () => {
+    it('that vanishes between the list and the watch is not waited for', async () => {
+      const path = freshPath();
+      const zk = await connect();
+      const first = await new Lock(await connect(), path).start().acquire();
+      let vanished = 0;
+      const end = interpose(zk, async (call, _index, node) => {
+        if (call !== 'exists' || node !== first.path) return;
+        vanished += 1;
+        await first.release();
+        await zk.sync(path);
+      });
+      const lease = await new Lock(zk, path).start().acquire({ timeoutMs: 15_000 });
+      end();
+      assert.deepEqual([lease.held, vanished], [true, 1]);
+    });
+  });
+
+  describe(`${name}: a watch`, () => {
+    it('on a node that vanishes between the event and the re-read waits for its return', async () => {
+      const path = freshPath();
+      const zk = await connect();
+      const other = await connect();
+      await other.ensurePath(path);
+      await zk.sync(path);
+      await using watch = zk.watchData(path);
+      await watch.first();
+      let vanished = false;
+      const end = interpose(zk, async (call) => {
+        if (call !== 'getData' || vanished) return;
+        vanished = true;
+        await other.delete(path);
+        await zk.sync(path);
+      });
+      await other.setData(path, Buffer.from('short-lived'));
+      await until(() => vanished && watch.current?.value === undefined, 'the end of the node');
+      end();
+      await other.create(path, Buffer.from('back'));
+      await until(() => watch.current?.value?.data.toString() === 'back', 'the return');
+    });
+  });
+
+  describe(`${name}: a connection`, () => {
+    it('that is cut between any two calls of an acquisition costs neither the ticket nor the turn', async (t) => {
+      const path = freshPath();
+      const other = await connect();
+      const { zk, link } = await connectThroughLink();
+      const turns = new Lock(other, path).start();
+      let cuts = 0;
+      for (let isCut = true; isCut;) {
+        isCut = false;
+        const holder = await turns.acquire();
+        const end = interpose(zk, async (_call, index) => {
+          if (index !== cuts) return;
+          isCut = true;
+          await link.set({ ...passing, state: 'cut' });
+          await until(() => zk.phase !== 'connected', 'the cut');
+          await link.set(passing);
+        });
+        const lock = new Lock(zk, path).start();
+        const acquiring = lock.acquire({ timeoutMs });
+        await until(async () => (await namesIn(other, path)).length === 2, 'the ticket');
+        await holder.release();
+        const lease = await acquiring;
+        end();
+        assert.equal((await namesIn(other, path)).length, 1);
+        await until(() => lease.held, 'the confirmation');
+        assert.equal((await statOf(other, lease.path))?.czxid, lease.epoch);
+        await lock.close();
+        cuts += 1;
+      }
+      t.diagnostic(`${cuts - 1} cuts`);
+      assert.ok(cuts > 5);
+    });
+  });
+
+  describe(`${name}: two elections`, () => {
+    it('between the same two clients do not mix: a death moves the one that it led, and nothing of the other', async () => {
+      const paths = [freshPath(), freshPath()];
+      const { zk, link } = await connectThroughLink({ sessionTimeoutMs: 1_000 });
+      const other = await connect();
+      const [red, blue] = paths.map((path) =>
+        [zk, other].map((client, index) => new LeaderElection(client, { path, id: `n${index}` })),
+      ) as [LeaderElection[], LeaderElection[]];
+      const [redDying, redNext, blueNext, blueLeader] = [red[0], red[1], blue[0], blue[1]];
+      assert.ok(redDying && redNext && blueNext && blueLeader);
+      redDying.start();
+      blueLeader.start();
+      await until(() => redDying.leads && blueLeader.leads, 'a leader each');
+      redNext.start();
+      blueNext.start();
+      await until(async () => (await blueLeader.standings()).length === 2, 'the standby');
+      const [dying, kept] = [redDying.lease, blueLeader.lease];
+      await link.set({ ...passing, state: 'stall' });
+      await until(() => redNext.leads, 'the successor');
+      assert.equal(redDying.leads, false);
+      assert.ok((redNext.lease?.epoch ?? 0n) > (dying?.epoch ?? 0n));
+      assert.deepEqual([blueLeader.lease, kept?.signal.aborted], [kept, false]);
+      await link.set(passing);
+      const order = async (election: LeaderElection) => (await election.standings()).map(({ id }) => id);
+      await until(async () => (await order(redNext)).join() === 'n1,n0', 'the dead one to stand behind');
+      await until(async () => (await order(blueLeader)).join() === 'n1,n0', 'as it was');
+      await Promise.all([...red, ...blue].map(async (election) => election.close()));
+    });
+  });
+
+  describe(`${name}: a clock that jumps`, () => {
+    it('ends no lease and prolongs none: only time that passes counts', async (t) => {
+      const zk = await connect();
+      const lease = await new Lock(zk, freshPath()).start().acquire();
+      t.mock.timers.enable({ apis: ['Date'], now: Date.now() + 3_600_000 });
+      await zk.sync('/');
+      assert.ok(lease.held);
+      t.mock.timers.setTime(0);
+      await zk.sync('/');
+      assert.ok(lease.held);
+      t.mock.timers.reset();
+    });
+
+    it('two thirds of the session without an answer end the right to act, whatever else is known', async () => {
+      let nowMs = 0;
+      const zk = await connect({ sessionTimeoutMs: 15_000, nowMs: () => nowMs });
+      const lease = await new Lock(zk, freshPath()).start().acquire();
+      nowMs = 9_999;
+      assert.ok(lease.held);
+      nowMs = 10_000;
+      assert.equal(lease.held, false);
+    });
+  });
+
+  describe(`${name}: a server out of an older copy`, () => {
+    it('is refused by a client that has seen more, also in its next session, which waits for another', async () => {
+      const { ensemble } = servers();
+      const [member] = ensemble.members;
+      assert.ok(member);
+      const older = await olderServer(member);
+      try {
+        await ensemble.untilServing();
+        const path = freshPath();
+        const { zk, link, phases } = await connectThroughLink({
+          ...{ target: member.host, others: [older.host], sessionTimeoutMs: 500 },
+        });
+        await zk.retry(async () => zk.ensurePath(path), { timeoutMs });
+        const write = async (_: unknown, index: number) =>
+          zk.retry(async () => zk.setData(path, Buffer.from(String(index))), { timeoutMs });
+        await Promise.all(Array.from({ length: writesAhead }, write));
+        phases.length = 0;
+        await link.set({ ...passing, state: 'cut' });
+        await until(() => phases.includes('lost'), 'the loss');
+        const before = older.refusals();
+        await until(() => zk.phase === 'connected' || older.refusals() > before + 1, 'the refusal');
+        assert.notEqual(zk.phase, 'connected');
+        await link.set(passing);
+        await zk.whenConnected({ timeoutMs });
+        assert.ok((await zk.getData(path)).stat.version >= writesAhead);
+      } finally {
+        await older.remove();
+      }
+    });
+  });
+}
+
+function deadServers(name: string, servers: () => Servers): void {
+  describe(`${name}: a server that dies with a create unanswered`, () => {
+    for (const [what, direction] of [
+      ['done', 'backward'],
+      ['not arrived', 'forward'],
+    ] as const) {
+      it(`which was ${what}: there is one ticket, and it leads`, async () => {
+        const { ensemble, clients } = servers();
+        const path = freshPath();
+        const victim = await leaderOf(ensemble);
+        const others = ensemble.members.filter((member) => member !== victim).map(({ host }) => host);
+        const onlooker = await clients.connect({ hosts: [...others, victim.host].join() });
+        await onlooker.ensurePath(path);
+        const { zk, link } = await clients.connectThroughLink({ target: victim.host, others });
+        await link.set({ ...passing, state: 'stall', direction });
+        const election = new LeaderElection(zk, { path, id: 'only' }).start();
+        // Proof that it hits: the request has left and has no answer, and is or is not done.
+        const tickets = direction === 'backward' ? 1 : 0;
+        await until(async () => (await namesIn(onlooker, path)).length === tickets, 'the create');
+        await until(() => zk.requestsInFlight === 1, 'the request');
+        const [ticket] = await namesIn(onlooker, path);
+        const drawn = ticket === undefined ? undefined : await statOf(onlooker, join(path, ticket));
+        const { session } = zk;
+        assert.equal(zk.requestsInFlight, 1);
+        await victim.kill();
+        // What the dead one had said already is lost with the link.
+        await link.set({ ...passing, state: 'cut' });
+        await link.set(passing);
+        await victim.restart();
+        await until(() => election.leads, 'the leader');
+        await until(async () => (await namesIn(onlooker, path)).length === 1, 'one ticket');
+        // A machine that stalls for long enough costs the session, and with it the ticket.
+        if (drawn !== undefined && zk.session === session) assert.equal(election.lease?.epoch, drawn.czxid);
+        await ensemble.untilServing();
+        await election.close();
+      });
+    }
+  });
+}
+
+function stoppedLeaders(name: string, servers: () => Servers): void {
+  describe(`${name}: a leader that is stopped until its session is over`, () => {
+    it('acts no more once its successor leads, and knows nothing but that it is deposed when it wakes', async () => {
+      const { ensemble, clients } = servers();
+      const path = freshPath();
+      const news: { id: string; type: LeaderNews['type']; epoch: bigint }[] = [];
+      const children: ChildProcess[] = [];
+      const begin = (id: string) => {
+        const child = fork(new URL('../testing/leader-child.ts', import.meta.url), [
+          ensemble.hosts,
+          path,
+          id,
+        ]);
+        child.on('message', ({ type, epoch }: LeaderNews) => news.push({ id, type, epoch: BigInt(epoch) }));
+        children.push(child);
+        return child;
+      };
+      const told = (id: string, type: LeaderNews['type']) =>
+        news.filter((each) => each.id === id && each.type === type);
+      try {
+        const first = begin('first');
+        await until(() => told('first', 'act').length > 2, 'the first to act');
+        begin('second');
+        const zk = await clients.connect();
+        await until(async () => (await namesIn(zk, path)).length === 2, 'the standby');
+        first.kill('SIGSTOP');
+        await until(() => (told('second', 'act').at(-1)?.epoch ?? 0n) > lastEpoch(), 'the second to act');
+        const stoppedIn = lastEpoch();
+        const acts = told('first', 'act').length;
+        first.kill('SIGCONT');
+        const isOver = ({ epoch }: { epoch: bigint }) => epoch === stoppedIn;
+        await until(() => told('first', 'deposed').some(isOver), 'the first to know');
+        // Whatever else it does by now, it does under an epoch of its own.
+        assert.ok(
+          told('first', 'act')
+            .slice(acts)
+            .every(({ epoch }) => epoch > stoppedIn),
+        );
+      } finally {
+        for (const child of children) {
+          child.kill('SIGKILL');
+          if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+        }
+      }
+      function lastEpoch(): bigint {
+        return told('first', 'act').at(-1)?.epoch ?? 0n;
+      }
+    });
+  });
+}

@@ -1,0 +1,53 @@
+/** Jobs in tests: submissions, and what a coordinator would write. */
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { JobMetadata } from '@thermomesh/contracts';
+import type { ZooKeeper } from '@thermomesh/zookeeper';
+import { blobsOf, nodesOf, type JobProgress, type Submission } from '../../core/jobs.ts';
+
+const deadlineMs = 15_000;
+
+/** Waits for a condition, with a deadline. */
+export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + deadlineMs;
+  while (!(await holds())) {
+    assert.ok(performance.now() < deadline, `waited in vain for: ${what}`);
+    await delay(5);
+  }
+}
+
+export function submission(over: Partial<Submission> = {}): Submission {
+  const id = randomUUID();
+  const fixed = { input: blobsOf(id).input, parameters: { mode: 'grey' }, fileName: 'a.png' };
+  return { id, caller: 'key:ann', ...fixed, submittedAtMs: Date.now(), ...over };
+}
+
+/** As the coordinator overwrites the job's document. */
+export async function storeJob(
+  zk: ZooKeeper,
+  root: string,
+  of: Submission,
+  phase: JobMetadata['phase'],
+): Promise<void> {
+  const metadata: JobMetadata = {
+    ...{ id: of.id, number: 1, caller: of.caller, input: of.input, parameters: of.parameters, phase },
+    ...{ phaseEpoch: 1, restarts: 0, turn: 1, image: null, grid: null, table: null },
+    result: phase === 'finished' ? blobsOf(of.id).result : null,
+    reason: phase === 'failed' ? 'no' : null,
+  };
+  const document = { submission: of, metadata };
+  await zk.setData(nodesOf(root).job(of.id), Buffer.from(JSON.stringify(document)));
+}
+
+/** As the coordinator tells watchers how far it is. */
+export async function tellProgress(
+  zk: ZooKeeper,
+  root: string,
+  id: string,
+  progress: JobProgress,
+): Promise<void> {
+  const path = nodesOf(root).jobProgress(id);
+  await zk.ensurePath(path);
+  await zk.setData(path, Buffer.from(JSON.stringify(progress)));
+}

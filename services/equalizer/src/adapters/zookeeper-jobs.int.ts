@@ -1,0 +1,268 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { after, afterEach, before, describe, it } from 'node:test';
+import type { JobMetadata } from '@thermomesh/contracts';
+import { openLink, passing, type Link } from '@thermomesh/links';
+import { testZooKeeper, type TestEnsemble } from '@thermomesh/servers';
+import { ZooKeeper } from '@thermomesh/zookeeper';
+import { isVersion } from '../core/job-view.ts';
+import { blobsOf, nodesOf, type Jobs, type JobView, type Submission } from '../core/jobs.ts';
+import { storeJob, submission, tellProgress, until } from './testing/jobs.ts';
+import { createZooKeeperJobs } from './zookeeper-jobs.ts';
+
+let server: TestEnsemble;
+let zk: ZooKeeper;
+let root: string;
+let jobs: Jobs;
+let roots = 0;
+const closers: (() => Promise<void>)[] = [];
+
+before(async () => {
+  server = await testZooKeeper({ tickTimeMs: 100 });
+  zk = await connect(server.hosts);
+});
+afterEach(async () => {
+  for (const close of closers.splice(1).reverse()) await close();
+});
+after(async () => {
+  for (const close of closers.splice(0)) await close();
+  await server.remove();
+});
+
+async function connect(hosts: string): Promise<ZooKeeper> {
+  const client = new ZooKeeper({ hosts, sessionTimeoutMs: 2_000 });
+  closers.push(async () => client.close());
+  client.start();
+  await client.whenConnected({ timeoutMs: 30_000 });
+  return client;
+}
+
+/** A client behind a link that can be cut. */
+async function connectThroughLink(): Promise<{ zk: ZooKeeper; link: Link }> {
+  const [host = '', port = ''] = server.hosts.split(':');
+  const link = await openLink({ name: 'node:zookeeper', port: 0, target: { host, port: Number(port) } });
+  closers.push(async () => link.close());
+  return { zk: await connect(`127.0.0.1:${link.port}`), link };
+}
+
+function newRoot(): void {
+  root = `/jobs-test-${(roots += 1)}`;
+  jobs = createZooKeeperJobs({ zk, root });
+}
+
+const store = async (of: Submission, phase: JobMetadata['phase']) => storeJob(zk, root, of, phase);
+const tell = async (of: Submission, phase: string, done: number, chunks: number) =>
+  tellProgress(zk, root, of.id, { phase, done, chunks });
+
+describe('accepting', () => {
+  it('makes the job: any node reads it, nobody coordinates', async () => {
+    newRoot();
+    assert.equal(await jobs.read(randomUUID()), undefined);
+    const mine = submission();
+    await jobs.accept(mine);
+    const other = createZooKeeperJobs({ zk: await connect(server.hosts), root });
+    const view = await other.read(mine.id);
+    assert.deepEqual(view?.submission, mine);
+    assert.deepEqual([view.phase, view.progress, view.result, view.reason], ['queued', null, null, null]);
+    assert.ok(isVersion(view.version), view.version);
+  });
+
+  it('a-known-id-changes-nothing', async () => {
+    newRoot();
+    const mine = submission();
+    await jobs.accept(mine);
+    await store(mine, 'mapping');
+    const before = await jobs.read(mine.id);
+    await jobs.accept({ ...mine, caller: 'key:eve', input: 'jobs/other/input' });
+    assert.deepEqual(await jobs.read(mine.id), before);
+  });
+
+  it('an-acceptance-whose-answer-was-lost-is-settled-and-is-one-job', async () => {
+    newRoot();
+    await zk.ensurePath(nodesOf(root).jobs);
+    const { zk: cut, link } = await connectThroughLink();
+    const mine = submission();
+    await link.set({ ...passing, state: 'stall', direction: 'backward' });
+    const accepting = createZooKeeperJobs({ zk: cut, root, callTimeoutMs: 30_000 }).accept(mine);
+    await until('the job', async () => (await zk.exists(nodesOf(root).job(mine.id))) !== undefined);
+    const before = await zk.exists(nodesOf(root).job(mine.id));
+    await link.set({ ...passing, state: 'cut' });
+    await until('the cut', () => cut.phase === 'suspended');
+    await link.set(passing);
+    await accepting;
+    assert.deepEqual(await zk.exists(nodesOf(root).job(mine.id)), before);
+    assert.deepEqual(await jobs.count('key:ann'), { all: 1, ofCaller: 1 });
+  });
+
+  it('while-no-server-answers-it-says-so-in-bounded-time', async () => {
+    newRoot();
+    const { zk: cut, link } = await connectThroughLink();
+    await link.set({ ...passing, state: 'cut' });
+    await until('the cut', () => cut.phase !== 'connected');
+    const far = createZooKeeperJobs({ zk: cut, root, callTimeoutMs: 50 });
+    const unavailable = { code: 'jobs.unavailable', retriable: true };
+    await assert.rejects(far.accept(submission()), unavailable);
+    await assert.rejects(far.read(randomUUID()), unavailable);
+    await assert.rejects(far.list('key:ann'), unavailable);
+    await link.set(passing);
+    await cut.whenConnected({ timeoutMs: 15_000 });
+  });
+});
+
+describe('lists and counts', () => {
+  it('hold the caller’s own jobs, newest first, and forget what is gone', async () => {
+    newRoot();
+    assert.deepEqual(await jobs.list('key:ann'), []);
+    assert.deepEqual(await jobs.count('key:ann'), { all: 0, ofCaller: 0 });
+    const [one, two, bobs] = [
+      submission({ submittedAtMs: 1 }),
+      submission({ submittedAtMs: 2 }),
+      submission({ caller: 'key:bob' }),
+    ];
+    for (const each of [one, two, bobs]) await jobs.accept(each);
+    const ids = async (caller: string) => (await jobs.list(caller)).map((view) => view.submission.id);
+    assert.deepEqual(await ids('key:ann'), [two.id, one.id]);
+    assert.deepEqual(await jobs.count('key:bob'), { all: 3, ofCaller: 1 });
+    await zk.delete(nodesOf(root).job(two.id));
+    assert.deepEqual(await ids('key:ann'), [one.id]);
+    assert.deepEqual(await jobs.count('key:ann'), { all: 2, ofCaller: 1 });
+  });
+
+  it('a-damaged-document-is-told-and-hides-no-other-job', async () => {
+    newRoot();
+    const mine = submission();
+    await jobs.accept(mine);
+    const id = randomUUID();
+    await zk.create(nodesOf(root).job(id), Buffer.from('{"submission":'));
+    const damaged: string[] = [];
+    const watchful = createZooKeeperJobs({ zk, root, onDamaged: (path) => damaged.push(path) });
+    assert.deepEqual(
+      (await watchful.list('key:ann')).map((view) => view.submission.id),
+      [mine.id],
+    );
+    assert.deepEqual([...new Set(damaged)], [nodesOf(root).job(id)]);
+    await assert.rejects(watchful.read(id), { code: 'jobs.damaged' });
+  });
+});
+
+describe('cancelling', () => {
+  it('leaves one word for the coordinator, and none for a job that is over or unknown', async () => {
+    newRoot();
+    const [running, over] = [submission(), submission()];
+    for (const each of [running, over]) await jobs.accept(each);
+    await store(over, 'finished');
+    for (const id of [running.id, running.id, over.id, randomUUID()]) await jobs.cancel(id);
+    assert.deepEqual((await zk.getChildren(nodesOf(root).cancellations)).names, [running.id]);
+  });
+});
+
+describe('following', () => {
+  async function all(id: string, from: Jobs = jobs): Promise<JobView[]> {
+    const views: JobView[] = [];
+    for await (const view of from.follow(id, new AbortController().signal)) views.push(view);
+    return views;
+  }
+
+  it('shows each change once, in order, under versions that grow, and ends with the job', async () => {
+    newRoot();
+    const mine = submission();
+    await jobs.accept(mine);
+    const views: JobView[] = [];
+    const following = (async () => {
+      for await (const view of jobs.follow(mine.id, new AbortController().signal)) views.push(view);
+    })();
+    const seen = async (what: string) =>
+      until(what, () => views.some((view) => `${view.phase} ${view.progress?.done ?? '-'}` === what));
+    await seen('queued -');
+    await store(mine, 'mapping');
+    await seen('mapping -');
+    await tell(mine, 'mapping', 1, 3);
+    await seen('mapping 1');
+    await tell(mine, 'reducing', 3, 3);
+    await seen('reducing 3');
+    // The progress is of the phase before, and says nothing about this one.
+    await store(mine, 'applying');
+    await seen('applying -');
+    await tell(mine, 'stitching', 3, 3);
+    await seen('stitching 3');
+    await store(mine, 'finished');
+    await following;
+    const last = views.at(-1);
+    assert.deepEqual([last?.phase, last?.result], ['finished', blobsOf(mine.id).result]);
+    const versions = views.map((view) => view.version);
+    assert.deepEqual(versions, [...new Set(versions)].sort());
+    assert.deepEqual(
+      (await all(mine.id)).map((view) => view.phase),
+      ['finished'],
+    );
+  });
+
+  it('ends when the job is forgotten, and at once for one that never was', async () => {
+    newRoot();
+    assert.deepEqual(await all(randomUUID()), []);
+    const mine = submission();
+    await jobs.accept(mine);
+    const following = jobs.follow(mine.id, new AbortController().signal)[Symbol.asyncIterator]();
+    assert.equal((await following.next()).done, false);
+    await zk.delete(nodesOf(root).job(mine.id));
+    assert.equal((await following.next()).done, true);
+  });
+
+  it('a-slow-reader-gets-the-latest-state-and-not-the-ones-between', async () => {
+    newRoot();
+    const mine = submission();
+    await jobs.accept(mine);
+    await store(mine, 'mapping');
+    const following = jobs.follow(mine.id, new AbortController().signal)[Symbol.asyncIterator]();
+    await following.next();
+    for (let done = 1; done <= 20; done++) await tell(mine, 'mapping', done, 20);
+    await store(mine, 'finished');
+    // The same session sees its own watch events before any later answer.
+    await zk.sync();
+    const rest: (string | undefined)[] = [];
+    await until('the end', async () => {
+      const next = await following.next();
+      if (next.done !== true) rest.push(next.value.phase);
+      return next.done === true;
+    });
+    assert.equal(rest.at(-1), 'finished');
+    assert.ok(rest.length <= 3, rest.join());
+  });
+
+  it('a-reader-who-goes-away-asks-nothing-any-more', async () => {
+    newRoot();
+    const mine = submission();
+    await jobs.accept(mine);
+    const own = await connect(server.hosts);
+    const gone = new AbortController();
+    const following = createZooKeeperJobs({ zk: own, root }).follow(mine.id, gone.signal);
+    const iterator = following[Symbol.asyncIterator]();
+    await iterator.next();
+    const waiting = iterator.next();
+    gone.abort();
+    assert.equal((await waiting).done, true);
+    const before = own.requestsMade;
+    await store(mine, 'mapping');
+    await store(mine, 'finished');
+    await own.sync();
+    assert.equal(own.requestsMade, before + 1);
+  });
+
+  it('an-outage-and-a-new-server-connection-miss-no-state', async () => {
+    newRoot();
+    const mine = submission();
+    await jobs.accept(mine);
+    const { zk: cut, link } = await connectThroughLink();
+    const far = createZooKeeperJobs({ zk: cut, root });
+    const iterator = far.follow(mine.id, new AbortController().signal)[Symbol.asyncIterator]();
+    await iterator.next();
+    await link.set({ ...passing, state: 'cut' });
+    await until('the cut', () => cut.phase === 'suspended');
+    await store(mine, 'failed');
+    await link.set(passing);
+    const next = await iterator.next();
+    assert.ok(next.done !== true);
+    assert.deepEqual([next.value.phase, next.value.reason], ['failed', 'no']);
+    assert.equal((await iterator.next()).done, true);
+  });
+});

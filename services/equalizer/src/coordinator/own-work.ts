@@ -1,0 +1,175 @@
+/** What the coordinator does itself for a job, in its worker threads: decode, reduce, stitch. */
+import type { ChunkGrid, JobMetadata, SpooledImage, TaskOutput } from '@thermomesh/contracts';
+import {
+  decodeHistogram,
+  encodeTables,
+  HistogramMerge,
+  lookupTablesOf,
+  type EqualizationPlan,
+  type Histogram,
+  type Totals,
+} from '@thermomesh/equalization';
+import { chunkCount, rectangleOf } from '@thermomesh/mapreduce';
+import { MeshError, type CrashHook } from '@thermomesh/runtime';
+import type { BlobStore } from '../core/blob-store.ts';
+import { decodedShape, planImage, readRequest } from '../core/request.ts';
+import { coordinatorBlobs, pixelWork, resultSpoolOf } from '../core/work.ts';
+import type { ImageFacts, ImageLimits } from '../image/index.ts';
+import type { ImageWorkers } from '../worker/index.ts';
+
+export interface OwnWorkOptions {
+  blobs: BlobStore;
+  workers: ImageWorkers;
+  limits: ImageLimits;
+  /** Pixels of one chunk, as configured at this moment. */
+  chunkPixelsMax: () => number;
+  crash: CrashHook;
+}
+
+export interface DecodedImage {
+  image: SpooledImage;
+  chunkPixelsMax: number;
+}
+
+/** Each throws what the image workers, the image code and the blob store throw. */
+export interface OwnWork {
+  decode(job: JobMetadata, epoch: number, signal: AbortSignal): Promise<DecodedImage>;
+  /** @returns the key of the table */
+  reduce(
+    job: JobMetadata,
+    outputs: readonly TaskOutput[],
+    epoch: number,
+    signal: AbortSignal,
+  ): Promise<string>;
+  /** @returns the key of the image */
+  stitch(job: JobMetadata, epoch: number, signal: AbortSignal): Promise<string>;
+}
+
+/** Histograms that are in memory at once: 768 KiB each at 16 bit and three planes. */
+const histogramsAtOnce = 32;
+
+export function createOwnWork(options: OwnWorkOptions): OwnWork {
+  const { blobs, workers, limits, chunkPixelsMax, crash } = options;
+
+  async function factsOf(job: JobMetadata, signal: AbortSignal): Promise<ImageFacts> {
+    if (!(await blobs.exists(job.input)))
+      throw new MeshError('equalizer.upload_lost', 'the uploaded file is no longer there');
+    const { page } = readRequest(job.parameters);
+    const file = blobs.localPath(job.input);
+    return workers.run({ kind: 'identify', file, ...(page === undefined ? {} : { page }) }, signal);
+  }
+
+  return {
+    async decode(job, epoch, signal) {
+      const request = readRequest(job.parameters);
+      const facts = await factsOf(job, signal);
+      const planned = planImage(facts, decodedShape(facts), request, limits.wholeImagePixelsMax);
+      if (planned.equalization === null) checkLocal(facts, limits);
+      const key = coordinatorBlobs(job.id, epoch).spool;
+      const file = blobs.localPath(job.input);
+      const page = request.page === undefined ? {} : { page: request.page };
+      const { shape } = await blobs.write(
+        key,
+        async (spool) => workers.run({ kind: 'decode', file, spool, ...page }, signal),
+        { durable: false },
+      );
+      const { width: widthPixels, height: heightPixels, channels, depth: bitDepth } = shape;
+      const image = { key, widthPixels, heightPixels, channels, bitDepth };
+      // What cannot be cut goes through both phases as one chunk.
+      const whole = widthPixels * heightPixels;
+      return { image, chunkPixelsMax: planned.equalization === null ? whole : chunkPixelsMax() };
+    },
+
+    async reduce(job, outputs, epoch, signal) {
+      const { image, grid } = decoded(job);
+      const { plan } = pixelWork(job.parameters, image);
+      const { table } = coordinatorBlobs(job.id, epoch);
+      const spool = blobs.localPath(image.key);
+      const make = async (result: string): Promise<unknown> =>
+        plan === null
+          ? workers.run({ kind: 'clahe', spool, result }, signal)
+          : workers.run({ kind: 'prepare', spool, result, channels: plan.outputChannels }, signal);
+      const tables =
+        plan === null
+          ? new Uint8Array()
+          : encodeTables(lookupTablesOf(plan, await totalsOf(blobs, plan, grid, outputs, signal)));
+      await blobs.write(resultSpoolOf(table), make, { durable: false });
+      await blobs.put(table, tables);
+      return table;
+    },
+
+    async stitch(job, epoch, signal) {
+      if (job.table === null) throw new Error(`job ${job.id} has no table`);
+      const spool = blobs.localPath(resultSpoolOf(job.table));
+      const facts = await factsOf(job, signal);
+      const request = readRequest(job.parameters);
+      const { output } = planImage(facts, decodedShape(facts), request, limits.wholeImagePixelsMax);
+      const { result } = coordinatorBlobs(job.id, epoch);
+      await blobs.write(result, async (file) => workers.run({ kind: 'encode', spool, file, output }, signal));
+      crash('equalizer.before-stitched');
+      return result;
+    },
+  };
+}
+
+/** What `clahe` itself would refuse, before any pixel is decoded. */
+function checkLocal(facts: ImageFacts, limits: ImageLimits): void {
+  if (facts.depth !== 8)
+    throw new MeshError('image.unsupported_depth', 'local equalization is for 8 bit alone');
+  const pixels = facts.width * facts.height;
+  if (pixels > limits.wholeImagePixelsMax)
+    throw new MeshError(
+      'image.pixels_limit',
+      `${pixels} pixels, at most ${limits.wholeImagePixelsMax} are equalized locally`,
+    );
+}
+
+function decoded({ id, image, grid }: JobMetadata): { image: SpooledImage; grid: ChunkGrid } {
+  if (image === null || grid === null) throw new Error(`job ${id} is not decoded`);
+  return { image, grid };
+}
+
+/**
+ * The sum over all chunks, which are given in the order of their ids, one output each (I4). A few at a time: all histograms of a large
+ * 16-bit image together would fill the memory, and adding them at one go would hold up the event loop.
+ */
+async function totalsOf(
+  blobs: BlobStore,
+  plan: EqualizationPlan,
+  grid: ChunkGrid,
+  outputs: readonly TaskOutput[],
+  signal: AbortSignal,
+): Promise<Totals> {
+  if (outputs.length !== chunkCount(grid)) throw new Error('a chunk has no histogram');
+  const sum = { pixels: 0, counts: new Float64Array(plan.planes * plan.bins) };
+  for (let from = 0; from < outputs.length; from += histogramsAtOnce) {
+    signal.throwIfAborted();
+    const some = outputs.slice(from, from + histogramsAtOnce);
+    const merge = new HistogramMerge(
+      plan,
+      new Map(some.map((_, index) => [String(from + index), pixelsOf(grid, from + index)])),
+    );
+    for (const [index, output] of some.entries())
+      merge.put(String(from + index), await histogramOf(blobs, plan, output, pixelsOf(grid, from + index)));
+    const part = merge.totals();
+    sum.pixels += part.pixels;
+    for (let bin = 0; bin < sum.counts.length; bin++) sum.counts[bin]! += part.counts[bin]!;
+    await new Promise(setImmediate);
+  }
+  return sum;
+}
+
+function pixelsOf(grid: ChunkGrid, chunk: number): number {
+  const { width, height } = rectangleOf(grid, chunk);
+  return width * height;
+}
+
+async function histogramOf(
+  blobs: BlobStore,
+  plan: EqualizationPlan,
+  output: TaskOutput,
+  pixels: number,
+): Promise<Histogram> {
+  if (output.kind === 'counts') return { pixels, counts: Uint32Array.from(output.channels.flat()) };
+  return decodeHistogram(plan, await blobs.read(output.key));
+}

@@ -1,0 +1,89 @@
+/** A job as server-sent events: the state now, then each later one that the client is not too slow for, then the end. */
+import { once } from 'node:events';
+import { PassThrough, type Readable } from 'node:stream';
+import { codeOf, type Log } from '@thermomesh/runtime';
+import type { Jobs, JobView } from '../core/jobs.ts';
+import type { HttpLimits } from './limits.ts';
+import { createSlots, type Full } from './slots.ts';
+import { imageJobOf } from './view.ts';
+
+export interface EventStreams {
+  /** @param seen version of the last view that the client has seen: nothing up to it is sent again */
+  open(caller: string, id: string, seen: string): Readable | Full;
+  /** Ends all of them: their clients ask another node. */
+  close(): void;
+  readonly size: number;
+}
+
+export interface EventStreamsOptions {
+  jobs: Pick<Jobs, 'follow'>;
+  limits: Pick<HttpLimits, 'streamsMax' | 'streamsPerCallerMax' | 'heartbeatMs' | 'stallTimeoutMs'>;
+  log: Log;
+}
+
+const reconnectMs = 1_000;
+
+export function createEventStreams({ jobs, limits, log }: EventStreamsOptions): EventStreams {
+  const slots = createSlots(limits.streamsMax, limits.streamsPerCallerMax);
+  const open = new Set<AbortController>();
+
+  /** Writes views until the job is over or the client has gone. */
+  async function send(stream: PassThrough, id: string, seen: string, gone: AbortController): Promise<void> {
+    for await (const view of jobs.follow(id, gone.signal)) {
+      // Also what a node that lags behind shows of the past.
+      if (view.version <= seen) continue;
+      seen = view.version;
+      if (!stream.write(frame(view))) await drained(stream, gone.signal, limits.stallTimeoutMs);
+    }
+  }
+
+  return {
+    get size() {
+      return slots.size;
+    },
+    open(caller, id, seen) {
+      const leave = slots.take(caller);
+      if (typeof leave === 'string') return leave;
+      const gone = new AbortController();
+      open.add(gone);
+      // Next to no buffer: what waits in one is out of date when it arrives.
+      const stream = new PassThrough({ highWaterMark: 1 });
+      // A comment now and then keeps proxies from taking the connection for dead, and finds clients that are.
+      const heart = setInterval(() => {
+        if (!stream.writableNeedDrain) stream.write(': \n\n');
+      }, limits.heartbeatMs);
+      stream.once('close', () => gone.abort());
+      gone.signal.addEventListener('abort', () => {
+        open.delete(gone);
+        clearInterval(heart);
+        leave();
+      });
+      stream.write(`retry: ${reconnectMs}\n\n`);
+      void send(stream, id, seen, gone)
+        .catch((error: unknown) => {
+          if (!gone.signal.aborted)
+            log.warn({ event: 'events.broken_off', jobId: id, code: codeOf(error), err: error });
+        })
+        .finally(() => stream.end());
+      return stream;
+    },
+    close() {
+      for (const gone of [...open]) gone.abort();
+    },
+  };
+}
+
+/** Waits for the client to take what was written. @throws if it does not in time, or has gone */
+async function drained(stream: PassThrough, gone: AbortSignal, timeoutMs: number): Promise<void> {
+  const late = AbortSignal.timeout(timeoutMs);
+  try {
+    await once(stream, 'drain', { signal: AbortSignal.any([gone, late]) });
+  } catch (error) {
+    if (late.aborted) stream.destroy();
+    throw error;
+  }
+}
+
+function frame(view: JobView): string {
+  return `id: ${view.version}\ndata: ${JSON.stringify(imageJobOf(view))}\n\n`;
+}

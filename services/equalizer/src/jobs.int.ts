@@ -1,0 +1,359 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { after, afterEach, before, describe, it } from 'node:test';
+import type { JobParameters } from '@thermomesh/contracts';
+import { planEqualization, type Definition, type Mode } from '@thermomesh/equalization';
+import { deriveToken, subjects } from '@thermomesh/runtime';
+import { testKafka, type TestKafka } from '@thermomesh/servers';
+import { DynamicConfig, LeaderElection, type Lease } from '@thermomesh/zookeeper';
+import { fencedWrites } from './adapters/fenced-writes.ts';
+import { createJobStore } from './adapters/zookeeper-job-store.ts';
+import { createProgressStore } from './adapters/zookeeper-progress.ts';
+import { nodesOf } from './core/jobs.ts';
+import { decode, type SpoolShape } from './image/index.ts';
+import { equalizeHere } from './image/testing/here.ts';
+import { dimPhotograph, imageOf, spoolPixels } from './image/testing/samples.ts';
+import type { EqualizerService } from './service.ts';
+import { adminSecret, meshSecret, openTestMesh, testTickTimeMs, until, type TestMesh } from './testing.ts';
+
+let servers: TestKafka;
+let mesh: TestMesh;
+
+before(async () => {
+  servers = await testKafka({
+    zookeeper: { tickTimeMs: testTickTimeMs },
+    // A broker that was killed comes back when its former session has ended.
+    settings: { 'zookeeper.session.timeout.ms': '2000' },
+  });
+});
+after(async () => servers.remove());
+
+const colour: SpoolShape = { width: 160, height: 120, channels: 3, depth: 8 };
+const log = { LOG_LEVEL: process.env['TEST_LOG'] ?? 'silent' };
+/** As many chunks as a job may have: phases that last. */
+const many = { CHUNK_PIXELS: '10' };
+
+async function pngOf(shape: SpoolShape): Promise<Buffer> {
+  return imageOf(shape, dimPhotograph(shape)).png().toBuffer();
+}
+
+/** Asserts that the job ends with the pixels that one process alone makes (I4). */
+async function sameAsAlone(
+  id: string,
+  image: Buffer,
+  shape: SpoolShape,
+  { mode, definition }: { mode?: Mode; definition?: Definition } = {},
+): Promise<void> {
+  const { result, reason, phase } = await mesh.over(id);
+  assert.ok(result !== null, `${phase}: ${reason}`);
+  const at = (name: string) => path.join(mesh.folder, `${id}-${name}`);
+  const { shape: got } = await decode(mesh.blobs.localPath(result), at('got.spool'));
+  writeFileSync(at('input'), image);
+  const { depth, channels } = shape;
+  const asked = {
+    ...(mode === undefined ? {} : { mode }),
+    ...(definition === undefined ? {} : { definition }),
+  };
+  const wanted = await equalizeHere(
+    at('input'),
+    at('wanted'),
+    planEqualization({ depth, channels, ...asked }),
+  );
+  assert.ok(wanted.equals(spoolPixels(at('got.spool'), got)), 'differs from one process doing it alone');
+}
+
+describe('the fence', () => {
+  const submission = {
+    ...{ id: '11111111-2222-3333-4444-555555555555', caller: 'key:ann', input: 'jobs/a/input' },
+    ...{ parameters: {}, fileName: 'a.png', submittedAtMs: 1 },
+  };
+  before(async () => {
+    mesh = await openTestMesh(servers, log);
+  });
+  after(async () => mesh.remove());
+
+  /** The seat of whoever is next, and the writes of one that never hears of its end: it is asleep. */
+  async function seat(id: string) {
+    const elected = Promise.withResolvers<Lease>();
+    const listener = { elected: elected.resolve };
+    const election = new LeaderElection(mesh.zk, { path: `${mesh.root}/coordinator`, id, listener }).start();
+    const lease = await elected.promise;
+    const asleep: Lease = {
+      ...{ epoch: lease.epoch, path: lease.path, held: true, ended: new Promise(() => undefined) },
+      ...{ signal: new AbortController().signal, assertHeld: () => undefined },
+      ...{ onHeld: () => () => undefined, release: async () => undefined },
+    };
+    const options = { zk: mesh.zk, root: mesh.root, onUnreadable: () => assert.fail() };
+    const store = createJobStore({ ...options, writes: fencedWrites(mesh.zk, asleep) });
+    const progress = createProgressStore({ ...options, writes: fencedWrites(mesh.zk, asleep) });
+    return { election, store, progress };
+  }
+
+  it('a coordinator or leader whose seat is gone writes nothing, whatever it believes (I4)', async () => {
+    const former = await seat('a');
+    await former.store.store({ submission, metadata: null });
+    const saved = { offset: 3, coordinatorEpoch: 1, handled: [], begun: null };
+    await former.progress.save(0, saved);
+    await former.election.close();
+    const present = await seat('b');
+    const deposed = { code: 'equalizer.deposed' };
+    await assert.rejects(
+      former.store.store({ submission: { ...submission, caller: 'x' }, metadata: null }),
+      deposed,
+    );
+    await assert.rejects(former.store.remove(submission.id), deposed);
+    await assert.rejects(
+      former.store.saveProgress(submission.id, { phase: 'x', done: 0, chunks: 0 }),
+      deposed,
+    );
+    await assert.rejects(former.progress.save(0, { ...saved, offset: 1 }), deposed);
+    const [job] = await present.store.readAll();
+    assert.deepEqual(job?.document.submission, submission);
+    assert.equal((await present.progress.read(0))?.offset, 3);
+    await present.election.close();
+  });
+
+  it('progress of a job that is forgotten is not written: nobody would remove it', async () => {
+    const present = await seat('c');
+    await present.store.saveProgress(submission.id, { phase: 'mapping', done: 0, chunks: 2 });
+    await present.store.remove(submission.id);
+    await present.store.saveProgress(submission.id, { phase: 'mapping', done: 1, chunks: 2 });
+    assert.deepEqual((await mesh.zk.getChildren(nodesOf(mesh.root).progressOfJobs)).names, []);
+    await present.election.close();
+  });
+});
+
+describe('three nodes', () => {
+  let image: Buffer;
+  let nodes: EqualizerService[] = [];
+  before(async () => {
+    mesh = await openTestMesh(servers, log);
+    image = await pngOf(colour);
+  });
+  after(async () => mesh.remove());
+
+  it('a job that was accepted while no node ran is done once there are some (I5)', async () => {
+    const id = await mesh.submit(image);
+    nodes = await Promise.all([mesh.start(1), mesh.start(2), mesh.start(3)]);
+    await sameAsAlone(id, image, colour);
+    await mesh.settled('equalizer-1', 'equalizer-2', 'equalizer-3');
+  });
+
+  it('any node takes a job over HTTP and gives its result, whoever coordinates', async () => {
+    const other = nodes.find(({ node }) => node.coordinator.epoch === undefined);
+    const url = `http://127.0.0.1:${other?.httpPort}`;
+    const headers = { authorization: `Bearer ${deriveToken(meshSecret, subjects.operator)}` };
+    const body = new FormData();
+    body.set('mode', 'grey');
+    body.set('file', new Blob([new Uint8Array(image)]), 'a.png');
+    const taken = await fetch(`${url}/v1/jobs`, { method: 'POST', headers, body });
+    assert.equal(taken.status, 201, await taken.clone().text());
+    const { id } = (await taken.json()) as { id: string };
+    await sameAsAlone(id, image, colour, { mode: 'grey' });
+    const result = await fetch(`${url}/v1/jobs/${id}/result`, { headers });
+    assert.equal(result.headers.get('content-type'), 'image/png');
+    const { result: key } = await mesh.over(id);
+    assert.ok(Buffer.from(await result.arrayBuffer()).equals(readFileSync(mesh.blobs.localPath(key ?? ''))));
+    const asked = await fetch(`${url}/v1/coordinator`, { headers });
+    const seen = (await asked.json()) as { coordinator: { node: number; epoch: number } };
+    assert.equal(`equalizer-${seen.coordinator.node}`, await mesh.coordinator());
+  });
+
+  it('jobs of every kind of pixels and mode at once are each identical to one process alone (I4)', async () => {
+    const cases: [SpoolShape, { mode?: Mode; definition?: Definition }][] = [
+      [colour, { mode: 'grey' }],
+      [colour, { mode: 'per-channel', definition: 'pillow' }],
+      [{ ...colour, channels: 4 }, { definition: 'vips' }],
+      [{ ...colour, channels: 1 }, { definition: 'textbook' }],
+      [{ ...colour, depth: 16 }, {}],
+      [
+        { ...colour, depth: 16, channels: 4 },
+        { mode: 'per-channel', definition: 'vips' },
+      ],
+      [{ width: 1, height: 1, channels: 1, depth: 8 }, {}],
+    ];
+    const jobs = await Promise.all(
+      cases.map(async ([shape, asked], index) => {
+        const upload = await pngOf(shape);
+        return {
+          shape,
+          asked,
+          upload,
+          id: await mesh.submit(upload, asked, `key:${index % 2}`),
+        };
+      }),
+    );
+    for (const { id, upload, shape, asked } of jobs) await sameAsAlone(id, upload, shape, asked);
+  });
+
+  it('a local equalization is done in one piece', async () => {
+    const { phase, result } = await mesh.over(await mesh.submit(image, { mode: 'clahe', format: 'webp' }));
+    assert.equal(phase, 'finished');
+    const { facts } = await decode(mesh.blobs.localPath(result ?? ''), path.join(mesh.folder, 'clahe.spool'));
+    assert.deepEqual([facts.format, facts.width, facts.height], ['webp', colour.width, colour.height]);
+  });
+
+  it('what cannot be done is refused with its reason, and leaves no files', async () => {
+    const deep = await pngOf({ ...colour, depth: 16 });
+    const refused: [Buffer, JobParameters, RegExp][] = [
+      [image.subarray(0, image.length - 400), {}, /image\.(truncated|damaged)/],
+      [Buffer.from('no image at all'), {}, /image\.not_an_image/],
+      [deep, { definition: 'opencv' }, /opencv has no 16-bit equalization/],
+      [deep, { format: 'jpeg' }, /jpeg has no 16 bit/],
+      [deep, { mode: 'clahe' }, /8 bit alone/],
+    ];
+    for (const [upload, parameters, why] of refused) {
+      const id = await mesh.submit(upload, parameters);
+      const { phase, reason } = await mesh.over(id);
+      assert.equal(phase, 'failed');
+      assert.match(reason ?? '', why);
+      await until('its files are gone', async () => !(await mesh.blobs.exists(`jobs/${id}/input-1`)));
+      assert.ok(!existsSync(mesh.blobs.localPath(`jobs/${id}/work`)));
+    }
+  });
+
+  it('chunks are as large as published, and what is no size changes nothing', async () => {
+    const any = new DynamicConfig<unknown>(mesh.zk, {
+      ...{ path: nodesOf(mesh.root).config, initial: {}, adminSecret },
+      parse: (value) => value,
+    });
+    const rowsOfAChunk = async () => {
+      const id = await mesh.submit(image);
+      await sameAsAlone(id, image, colour);
+      const { data } = await mesh.zk.getData(nodesOf(mesh.root).job(id));
+      const { metadata } = JSON.parse(String(data)) as { metadata: { grid: { chunkHeightPixels: number } } };
+      return metadata.grid.chunkHeightPixels;
+    };
+    assert.equal(await rowsOfAChunk(), 12);
+    await any.publish({ chunk_pixels: 1_600 });
+    let rows = 0;
+    await until('it counts', async () => (rows = await rowsOfAChunk()) !== 12);
+    assert.equal(rows, 10);
+    await any.publish({ chunk_pixels: 'large' });
+    assert.equal(await rowsOfAChunk(), 10);
+    await any.publish({ chunk_pixels: 2_000 });
+  });
+});
+
+describe('hazards', () => {
+  let image: Buffer;
+  before(async () => {
+    image = await pngOf(colour);
+  });
+  afterEach(async () => mesh.remove());
+
+  it('a job that is cancelled while it is mapped ends, and so do its tasks', async () => {
+    mesh = await openTestMesh(servers, { ...log, ...many });
+    await mesh.start(1);
+    const id = await mesh.submit(image);
+    await mesh.until(id, ({ phase }) => phase === 'mapping');
+    await mesh.jobs.cancel(id);
+    assert.equal((await mesh.over(id)).phase, 'cancelled');
+    await until('the wish is gone', async () => {
+      const { names } = await mesh.zk.getChildren(nodesOf(mesh.root).cancellations);
+      return names.length === 0;
+    });
+    // The next one finds free partitions.
+    const next = await mesh.submit(await pngOf({ ...colour, width: 2, height: 3 }));
+    assert.equal((await mesh.over(next)).phase, 'finished');
+  });
+
+  it('a job whose decoded pixels are lost fails with its reason and does not hang (I5)', async () => {
+    mesh = await openTestMesh(servers, { ...log, ...many });
+    await mesh.start(1);
+    const id = await mesh.submit(image);
+    await mesh.until(id, ({ phase }) => phase === 'mapping');
+    await mesh.blobs.removeAll(`jobs/${id}/work/`);
+    const { phase, reason } = await mesh.over(id);
+    assert.equal(phase, 'failed');
+    assert.match(reason ?? '', /chunk \d+ failed 3 times while (mapping|applying)/);
+  });
+
+  it('a job is forgotten after its retention: znodes and files go back to what they were', async () => {
+    mesh = await openTestMesh(servers, { ...log, JOB_RETENTION_MS: '300' });
+    await mesh.start(1);
+    const id = await mesh.submit(image);
+    await mesh.over(id);
+    await until('it is forgotten', async () => (await mesh.blobs.listJobs()).length === 0);
+    const { jobs, progressOfJobs, cancellations } = nodesOf(mesh.root);
+    for (const folder of [jobs, progressOfJobs, cancellations])
+      assert.deepEqual((await mesh.zk.getChildren(folder)).names, []);
+  });
+
+  it('nodes that come and go in the middle of a job hand their partitions over, and it ends the same', async () => {
+    mesh = await openTestMesh(servers, { ...log, CHUNK_PIXELS: '100' });
+    const first = await mesh.start(1);
+    const id = await mesh.submit(image);
+    await mesh.until(id, ({ phase }) => phase === 'mapping');
+    await mesh.start(2);
+    await mesh.settled('equalizer-1', 'equalizer-2');
+    // It coordinates too: the successor begins with what Kafka and ZooKeeper hold.
+    await first.stop();
+    assert.equal(await mesh.coordinator(), 'equalizer-2');
+    await sameAsAlone(id, image, colour);
+  });
+
+  it('a coordinator that is killed in the middle of mapping has a successor that ends the same job (I5)', async () => {
+    mesh = await openTestMesh(servers, { ...log, CHUNK_PIXELS: '200' });
+    const doomed = await mesh.fork(1, { CRASH_POINT: 'equalizer.before-produce:40' });
+    assert.equal(await mesh.coordinator(), 'equalizer-1');
+    await mesh.start(2);
+    const id = await mesh.submit(image);
+    await doomed.ended;
+    await sameAsAlone(id, image, colour);
+    assert.equal(await mesh.coordinator(), 'equalizer-2');
+  });
+
+  it('a leader that is killed while it works on a chunk has a successor that does it', async () => {
+    mesh = await openTestMesh(servers, { ...log, CHUNK_PIXELS: '200', STRAGGLER_TIMEOUT_MS: '60000' });
+    await mesh.start(1);
+    await mesh.coordinator();
+    const doomed = await mesh.fork(2, { CRASH_POINT: 'equalizer.mid-chunk:3' });
+    await mesh.settled('equalizer-1', 'equalizer-2');
+    const id = await mesh.submit(image);
+    await doomed.ended;
+    await sameAsAlone(id, image, colour);
+  });
+
+  it('a coordinator that was paused and wakes after its successor changes nothing', async () => {
+    mesh = await openTestMesh(servers, { ...log, CHUNK_PIXELS: '1000', JOB_RETENTION_MS: '600000' });
+    const paused = await mesh.fork(1, { CRASH_POINT: 'equalizer.before-stitched:1:stop' });
+    assert.equal(await mesh.coordinator(), 'equalizer-1');
+    const successor = await mesh.start(2);
+    const id = await mesh.submit(image);
+    await until('it is replaced', () => successor.node.coordinator.epoch !== undefined);
+    await sameAsAlone(id, image, colour);
+    const path = nodesOf(mesh.root).job(id);
+    const { stat: before } = await mesh.zk.getData(path);
+    process.kill(paused.pid, 'SIGCONT');
+    await until('it has heard of its end', async () => {
+      const metrics = await (await fetch(`${paused.url}/metrics`)).text();
+      return /thermomesh_equalizer_terms_total\{[^}]*\} 1/.test(metrics);
+    });
+    assert.equal((await mesh.zk.getData(path)).stat.mzxid, before.mzxid, 'it has written');
+    assert.equal(await mesh.coordinator(), 'equalizer-2');
+    await sameAsAlone(await mesh.submit(image), image, colour);
+  });
+});
+
+describe('without its servers', () => {
+  it('a job waits while ZooKeeper and the broker are away, goes on when they are back, and nobody is ready meanwhile', async () => {
+    mesh = await openTestMesh(servers, { ...log, ...many });
+    const service = await mesh.start(1);
+    const image = await pngOf({ ...colour, width: 60, height: 60 });
+    const id = await mesh.submit(image);
+    await mesh.until(id, ({ phase }) => phase === 'mapping');
+    const [broker] = servers.members;
+    const [zookeeper] = servers.zookeeper.members;
+    assert.ok(broker && zookeeper);
+    await Promise.all([zookeeper.kill(), broker.kill()]);
+    const ready = async () => (await fetch(`http://127.0.0.1:${service.httpPort}/readyz`)).status;
+    await until('it is not ready', async () => (await ready()) === 503);
+    await zookeeper.restart();
+    await broker.restart();
+    await sameAsAlone(id, image, { ...colour, width: 60, height: 60 });
+    await until('it is ready', async () => (await ready()) === 200);
+    await mesh.remove();
+  });
+});

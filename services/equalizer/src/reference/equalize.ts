@@ -1,0 +1,77 @@
+/**
+ * One image by one process: no Kafka, no ZooKeeper, the same worker threads. What every job's result must be identical to (I4), and the
+ * arm without brokers in the bench.
+ */
+import { rm } from 'node:fs/promises';
+import { decodeHistogram, encodeTables, HistogramMerge, lookupTablesOf } from '@thermomesh/equalization';
+import { chunkCount, planChunks, rectangleOf } from '@thermomesh/mapreduce';
+import { decodedShape, planImage, type EqualizationRequest, type ImagePlan } from '../core/request.ts';
+import type { ImageLimits, SpoolShape } from '../image/index.ts';
+import type { ImageWorkers } from '../worker/index.ts';
+
+export interface ReferenceOptions {
+  file: string;
+  out: string;
+  request: EqualizationRequest;
+  workers: ImageWorkers;
+  limits: ImageLimits;
+  chunkPixelsMax: number;
+}
+
+/** The workers' queue has to hold so many tasks. */
+export const referenceChunksMax = 4_096;
+
+/**
+ * Equalizes `file` into `out`, by way of two spools beside it that are gone afterwards.
+ * @returns bytes of the result
+ * @throws MeshError the codes of the worker pool and of `image/`; EqualizationError
+ */
+export async function equalizeAlone(options: ReferenceOptions): Promise<number> {
+  const { file, out, request, workers, limits } = options;
+  const [spool, result] = [`${out}.spool`, `${out}.result-spool`];
+  const paged = request.page === undefined ? {} : { page: request.page };
+  try {
+    const facts = await workers.run({ kind: 'identify', file, ...paged });
+    const plan = planImage(facts, decodedShape(facts), request, limits.wholeImagePixelsMax);
+    const { shape } = await workers.run({ kind: 'decode', file, spool, ...paged });
+    await mapPixels(options, plan, { spool, result, shape });
+    return (await workers.run({ kind: 'encode', spool: result, file: out, output: plan.output })).bytes;
+  } finally {
+    await Promise.all([spool, result].map(async (each) => rm(each, { force: true })));
+  }
+}
+
+interface Spools {
+  spool: string;
+  result: string;
+  shape: SpoolShape;
+}
+
+async function mapPixels(
+  { workers, chunkPixelsMax }: ReferenceOptions,
+  { equalization: plan }: ImagePlan,
+  { spool, result, shape }: Spools,
+): Promise<void> {
+  if (plan === null) {
+    await workers.run({ kind: 'clahe', spool, result });
+    return;
+  }
+  const grid = planChunks(shape.width, shape.height, { chunkPixelsMax, chunksPerJobMax: referenceChunksMax });
+  const rectangles = Array.from({ length: chunkCount(grid) }, (_, chunk) => rectangleOf(grid, chunk));
+  const counted = await Promise.all(
+    rectangles.map(async (rectangle) => workers.run({ kind: 'histogram', spool, shape, plan, rectangle })),
+  );
+  const merge = new HistogramMerge(
+    plan,
+    new Map(counted.map(({ pixels }, chunk) => [String(chunk), pixels])),
+  );
+  for (const [chunk, { counts }] of counted.entries())
+    merge.put(String(chunk), decodeHistogram(plan, counts));
+  const tables = encodeTables(lookupTablesOf(plan, merge.totals()));
+  await workers.run({ kind: 'prepare', spool, result, channels: plan.outputChannels });
+  await Promise.all(
+    rectangles.map(async (rectangle) =>
+      workers.run({ kind: 'apply', spool, shape, plan, tables, rectangle, place: { spool: result } }),
+    ),
+  );
+}

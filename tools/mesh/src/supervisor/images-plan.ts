@@ -1,0 +1,95 @@
+/** The image part of the mesh: equalizer nodes, as soon as ZooKeeper and Kafka serve. */
+import { mkdirSync } from 'node:fs';
+import os from 'node:os';
+import { MeshError } from '@thermomesh/runtime';
+import { equalizerPath, servicesPath } from '../state/znodes.ts';
+import { host, launchService, type PlanOptions } from './launching.ts';
+import type { ProcessSpec } from './spec.ts';
+import type { Stage } from './supervisor.ts';
+
+/**
+ * The local mesh is there to be loaded and broken by one caller: many jobs, small chunks, so that every image concerns several nodes,
+ * and results that are not kept for long.
+ */
+const settings = {
+  CHUNK_PIXELS: '250000',
+  JOBS_OPEN_MAX: '2000',
+  JOBS_PER_CALLER_MAX: '2000',
+  JOB_RETENTION_MS: '300000',
+  // Below the supervisor's own patience.
+  STOP_TIMEOUT_MS: '10000',
+  // Memory that is freed goes back: glibc keeps an arena for every thread otherwise.
+  MALLOC_ARENA_MAX: '2',
+};
+/** Of all nodes together, image threads are no more than processors, and each has one. */
+const threadsOf = (nodes: number) => Math.max(1, Math.floor(os.availableParallelism() / nodes));
+
+/** What the equalizer stands on; known when it starts. */
+export interface ImageServers {
+  zookeeperHosts: () => string | null;
+  kafkaBrokers: () => string | null;
+  /** Settles when both have served, or cannot be had. */
+  up: Promise<boolean>;
+}
+
+export interface ImagesPlan {
+  /** Started beside the rest, and not waited for by anybody. */
+  stage: Stage;
+  /** What the gateway is told: it asks these until others are listed. */
+  gatewayEnv(): Record<string, string>;
+}
+
+export function planImages(options: PlanOptions, servers: ImageServers): ImagesPlan {
+  const ports = (options.ports.images ?? []).slice(0, options.equalizers);
+  if (ports.length === 0) throw new MeshError('mesh.start_failed', 'no ports were chosen for images');
+  const urls = ports.map((port) => `http://${host}:${port}`);
+  return {
+    stage: {
+      part: 'images',
+      late: true,
+      async before() {
+        if (!(await servers.up)) throw new MeshError('images.no_servers', 'it needs ZooKeeper and Kafka');
+        mkdirSync(options.layout.blobsDir, { recursive: true });
+      },
+      specs: ports.map((port, index) => equalizerSpec(options, servers, index + 1, port)),
+    },
+    gatewayEnv() {
+      const hosts = servers.zookeeperHosts();
+      return {
+        EQUALIZER_URLS: urls.join(','),
+        ...(hosts === null ? {} : { ZOOKEEPER_HOSTS: hosts, SERVICES_PATH: servicesPath(options.name) }),
+      };
+    },
+  };
+}
+
+function equalizerSpec(options: PlanOptions, servers: ImageServers, id: number, port: number): ProcessSpec {
+  const { layout, config, equalizers = 1 } = options;
+  const name = `equalizer-${id}`;
+  const url = `http://${host}:${port}`;
+  const own = () => ({
+    NODE_ID: String(id),
+    MESH_SECRET_FILE: layout.secretFile,
+    API_KEYS_FILE: layout.apiKeysFile,
+    ZOOKEEPER_HOSTS: servers.zookeeperHosts() ?? '',
+    ZOOKEEPER_PATH: equalizerPath(options.name),
+    SERVICES_PATH: servicesPath(options.name),
+    KAFKA_BROKERS: servers.kafkaBrokers() ?? '',
+    // Brokers that several meshes share keep their topics apart.
+    ...(config.kafkaBrokers === undefined ? {} : { KAFKA_TOPIC_PREFIX: `thermomesh-${options.name}` }),
+    BLOB_DIR: layout.blobsDir,
+    HTTP_HOST: host,
+    HTTP_PORT: String(port),
+    WORKER_THREADS: String(threadsOf(equalizers)),
+    ...settings,
+  });
+  return {
+    name,
+    role: 'equalizer',
+    url,
+    ports: { http: port },
+    logFile: layout.logFile(name),
+    launch: async (start) =>
+      launchService(options, name, 'services/equalizer/src/main.ts', url, start, own()),
+  };
+}
