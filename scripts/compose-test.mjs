@@ -40,6 +40,11 @@ const rolled = [
   'node-3',
   'node-4',
   'node-5',
+  'equalizer-1',
+  'equalizer-2',
+  'equalizer-3',
+  'equalizer-4',
+  'equalizer-5',
   'gateway',
 ];
 const built = ['secrets', 'gateway', 'node-1', 'billing-1', 'card-processor', 'equalizer-1', 'kafka-1'];
@@ -149,6 +154,13 @@ async function test() {
       '20',
     );
     assert.equal(document.ok, true);
+  });
+  await stage("the equalizer's coordinator is killed while images are equalised", async () => {
+    const words = ['equalizer-coordinator', '--load', '--rate', '100', '--devices', '10'];
+    const document = await mesh('chaos', ...words);
+    assert.equal(document.ok, true, JSON.stringify(document.invariants));
+    const { accepted, finished, identical } = document.jobs;
+    assert.ok(finished > 0 && finished === accepted && identical, JSON.stringify(document.jobs));
   });
   await stage('the profile "chaos": the same from a container', async () => {
     const { stdout } = await compose(current, '--profile', 'chaos', 'run', '--rm', '--no-deps', 'chaos');
