@@ -2,6 +2,7 @@
 import path from 'node:path';
 import { readConfig } from '@thermomesh/runtime';
 import Type from 'typebox';
+import { projectDefault } from './topology.ts';
 
 const SecretsSettings = Type.Object({
   SECRETS_DIR: Type.String({ default: '/run/secrets', description: 'the volume of secrets' }),
@@ -23,6 +24,10 @@ const Settings = Type.Object({
     pattern: '^(unix|npipe|tcp)://.+',
     description: 'the engine',
   }),
+  COMPOSE_PROJECT_NAME: Type.String({
+    default: projectDefault,
+    description: 'the project that commands are about unless they name one',
+  }),
   COMPOSE_INSIDE: Type.Boolean({
     default: false,
     description: 'this process runs in a container of the mesh: parts are reached by their names there',
@@ -35,6 +40,7 @@ const Settings = Type.Object({
 
 export interface ComposeConfig {
   dockerHost: string;
+  project: string;
   inside: boolean;
   secretsDir: string | undefined;
   keysDir: string | undefined;
@@ -42,9 +48,10 @@ export interface ComposeConfig {
 
 /** @throws MeshError `config.invalid` */
 export function readComposeConfig(env: NodeJS.ProcessEnv = process.env): ComposeConfig {
-  const { DOCKER_HOST, COMPOSE_INSIDE, COMPOSE_SECRETS_DIR, COMPOSE_KEYS_DIR } = readConfig(Settings, env);
+  const { DOCKER_HOST, COMPOSE_PROJECT_NAME, COMPOSE_INSIDE, COMPOSE_SECRETS_DIR, COMPOSE_KEYS_DIR } = readConfig(Settings, env);
   return {
     dockerHost: DOCKER_HOST,
+    project: COMPOSE_PROJECT_NAME,
     inside: COMPOSE_INSIDE,
     secretsDir: COMPOSE_SECRETS_DIR,
     keysDir: COMPOSE_KEYS_DIR,

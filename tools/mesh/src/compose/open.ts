@@ -10,7 +10,7 @@ import { readComposeConfig, type ComposeConfig } from './config.ts';
 import { createEngineApi, type EngineApi } from './engine-api.ts';
 import { composeHost } from './host.ts';
 import { runOf, serviceOf } from './records.ts';
-import { projectDefault, secretsService } from './topology.ts';
+import { secretsService } from './topology.ts';
 
 const refreshIntervalMs = 250;
 /** What the tools need; whoever may speak to the engine could read all of them. */
@@ -26,7 +26,7 @@ export async function openComposeMesh(
   name: string,
   config: ComposeConfig = readComposeConfig(),
 ): Promise<Mesh> {
-  const project = name === 'main' ? projectDefault : name;
+  const project = name === 'main' ? config.project : name;
   const layout = layoutOf(meshConfig.home, `compose-${project}`);
   mkdirSync(layout.folder, { recursive: true, mode: 0o700 });
   const engine = await reachable(config);
