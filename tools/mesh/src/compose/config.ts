@@ -48,7 +48,8 @@ export interface ComposeConfig {
 
 /** @throws MeshError `config.invalid` */
 export function readComposeConfig(env: NodeJS.ProcessEnv = process.env): ComposeConfig {
-  const { DOCKER_HOST, COMPOSE_PROJECT_NAME, COMPOSE_INSIDE, COMPOSE_SECRETS_DIR, COMPOSE_KEYS_DIR } = readConfig(Settings, env);
+  const { DOCKER_HOST, COMPOSE_PROJECT_NAME, COMPOSE_INSIDE, COMPOSE_SECRETS_DIR, COMPOSE_KEYS_DIR } =
+    readConfig(Settings, env);
   return {
     dockerHost: DOCKER_HOST,
     project: COMPOSE_PROJECT_NAME,
