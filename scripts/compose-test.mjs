@@ -64,7 +64,7 @@ for (const name of [
   'MQTT',
   'HTTP',
   'POSTGRES',
-  ...[1, 2, 3, 4, 5].map((id) => `NODE_${id}`),
+  ...[1, 2, 3, 4, 5].flatMap((id) => [`NODE_${id}`, `EQUALIZER_${id}`]),
   ...[1, 2, 3].map((id) => `ZOOKEEPER_${id}`),
 ])
   ports[`${name}_PORT`] = String(await freeLastingPort());
