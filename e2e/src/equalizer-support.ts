@@ -99,15 +99,7 @@ export async function openRig(size: 1 | 3 = 1): Promise<Rig> {
       return node;
     },
     nodes: () => [...running],
-    untilCoordinates: async (node) =>
-      void (await until({ what: `${node.name} to coordinate`, timeoutMs: waitMs }, async () =>
-        node.log().includes('"event":"coordinator.recovered"'),
-      )),
-    untilLeads: async (node) =>
-      void (await until(
-        { what: `${node.name} to lead a partition`, timeoutMs: waitMs },
-        async () => (await node.metric('equalizer_leading_partitions')) > 0,
-      )),
+    ...waits,
     async stop(node) {
       node.child.kill('SIGTERM');
       await node.ended;
@@ -133,6 +125,20 @@ export async function openRig(size: 1 | 3 = 1): Promise<Rig> {
   };
   return rig;
 }
+
+const waits: Pick<Rig, 'untilCoordinates' | 'untilLeads'> = {
+  async untilCoordinates(node) {
+    await until({ what: `${node.name} to coordinate`, timeoutMs: waitMs }, async () =>
+      node.log().includes('"event":"coordinator.recovered"'),
+    );
+  },
+  async untilLeads(node) {
+    await until(
+      { what: `${node.name} to lead a partition`, timeoutMs: waitMs },
+      async () => (await node.metric('equalizer_leading_partitions')) > 0,
+    );
+  },
+};
 
 /** What all nodes are told. */
 function environmentOf(servers: TestKafka, zkRoot: string, blobDir: string): Record<string, string> {

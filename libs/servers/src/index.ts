@@ -4,7 +4,7 @@ export * from './describe.ts';
 export * from './kafka/cluster.ts';
 export * from './kafka/probe.ts';
 export * from './kafka/server.ts';
-export { replication } from './kafka/settings.ts';
+export { kafkaSettings, replication } from './kafka/settings.ts';
 export type { RunningServer, ServerExit, ServerOptions } from './launch.ts';
 export * from './mosquitto.ts';
 export * from './ports.ts';

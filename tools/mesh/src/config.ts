@@ -1,6 +1,7 @@
 /** What the command line tool takes from its environment; the only reader of it here. */
 import path from 'node:path';
 import { MeshError } from '@thermomesh/runtime';
+import type { Mesh } from './client/mesh.ts';
 import type { ElectionStrategy } from './state/run-file.ts';
 
 export interface MeshConfig {
@@ -20,6 +21,8 @@ export interface MeshConfig {
   election: ElectionStrategy;
   /** Handed on to the mesh's processes, without what the mesh sets itself. */
   environment: Record<string, string>;
+  /** The mesh that every command is about, if it is none of this machine's processes (`--target compose`). */
+  opened?: Mesh;
 }
 
 /** Names that belong to one process: a value from outside must not reach all of them. */

@@ -17,6 +17,8 @@ export interface SignalBlow {
   signal: BlowSignal;
   /** STOP only: how long the process stays stopped. */
   pauseMs: number;
+  /** STOP of a container only: it goes on, cut off these networks. */
+  networks?: readonly string[] | undefined;
 }
 
 export type Blow = SignalBlow | CutBlow;
@@ -25,7 +27,10 @@ export const pauseMsOf = { STOP: 3_000, links: 6_000 } as const;
 
 /** @throws MeshError `usage` if this mesh has no such target or link */
 export function checkBlow(mesh: Mesh, blow: Blow): void {
-  if (blow.kind === 'signal') return checkTarget(mesh, blow.target, blow.node);
+  if (blow.kind === 'signal') {
+    checkNetworks(mesh, blow.networks ?? []);
+    return checkTarget(mesh, blow.target, blow.node);
+  }
   const processes = mesh.run()?.processes ?? [];
   if (!processes.some(({ role }) => role === 'links')) {
     throw new MeshError(
@@ -46,8 +51,17 @@ export function linkEndsOf(mesh: Mesh): LinkEnds {
   };
 }
 
+function checkNetworks({ host }: Mesh, networks: readonly string[]): void {
+  const unknown = networks.filter((name) => !host.networks.includes(name));
+  if (unknown.length === 0) return;
+  const known =
+    host.networks.length === 0 ? 'only containers have some' : `known: ${host.networks.join(', ')}`;
+  throw new MeshError('usage', `no network ${unknown.join(', ')} to be cut off: ${known}`);
+}
+
 export function describeBlow(blow: Blow): string {
   if (blow.kind === 'links') return describeCut(blow);
-  const { signal, target, node } = blow;
-  return `${signal} ${target}${node === undefined ? '' : ` ${node}`}`;
+  const { signal, target, node, networks } = blow;
+  const whom = `${target}${node === undefined ? '' : ` ${node}`}`;
+  return networks === undefined ? `${signal} ${whom}` : `cut ${whom} off ${networks.join(', ')}`;
 }

@@ -2,7 +2,7 @@
 import type { InvariantVerdict, JobsDocument } from '@thermomesh/contracts';
 import type { Mesh } from '../client/mesh.ts';
 import { startJobLoad, type JobLoad } from '../equalize/load.ts';
-import { equalizerUrls, jobPlaceOf } from '../equalize/place.ts';
+import { hasEqualizer, jobPlaceOf } from '../equalize/place.ts';
 import type { ChaosOptions } from './run.ts';
 import type { Timeline } from './timeline.ts';
 
@@ -24,7 +24,7 @@ export async function startJobs(
 ): Promise<JobLoad | undefined> {
   const unasked = load !== undefined && concerned.has(target) ? perSecondDefault : 0;
   const perSecond = load?.jobs?.perSecond ?? unasked;
-  if (perSecond === 0 || equalizerUrls(mesh).length === 0) return undefined;
+  if (perSecond === 0 || !hasEqualizer(mesh)) return undefined;
   return startJobLoad({
     ...load?.jobs,
     config: mesh.config,

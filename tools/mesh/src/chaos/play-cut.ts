@@ -10,7 +10,8 @@ import { conditionsOf, describeCut, someoneCanDrain, type CutBlow } from './cut.
 import type { Round, RoundOptions } from './rounds.ts';
 import { judgeCut, type EpochBatches } from './rules.ts';
 
-const drainedSql = `
+/** What each epoch committed between two moments, by the database's clock. */
+export const drainedSql = `
   SELECT epoch, node, count(*)::int AS batches, sum(rows)::int AS rows, min(id) AS "firstId", max(id) AS "lastId",
     (extract(epoch FROM min(committed_at)) * 1000)::float8 AS "firstAtMs",
     (extract(epoch FROM max(committed_at)) * 1000)::float8 AS "lastAtMs"
@@ -63,7 +64,8 @@ export async function playCut(
   return { victim: what, failoverMs, handOverMs: null, rules };
 }
 
-async function present(pool: SqlPool): Promise<{ epoch: number; node: number; atMs: number }> {
+/** Who may write now, by the database and its clock. */
+export async function present(pool: SqlPool): Promise<{ epoch: number; node: number; atMs: number }> {
   const [row] = await pool.query<{ epoch: number; node: number; atMs: number }>(nowSql);
   return row ?? { epoch: 0, node: 0, atMs: Date.now() };
 }

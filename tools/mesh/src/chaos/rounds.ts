@@ -2,12 +2,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { RuleVerdict } from '@thermomesh/contracts';
 import { MeshError } from '@thermomesh/runtime';
-import { isAlive, signalProcess } from '@thermomesh/servers';
 import type { SqlPool } from '@thermomesh/sql';
 import { readCoordinator, readStatus, type Mesh } from '../client/mesh.ts';
 import { until } from '../client/until.ts';
 import { describeBlow, type BlowSignal, type SignalBlow } from './blow.ts';
-import { whileFrozen } from './freeze.ts';
 import { measureImageFailover } from './image-failover.ts';
 import { judgeHandOver } from './rules.ts';
 import { findVictim, type Victim } from './target.ts';
@@ -59,13 +57,13 @@ export async function playSignal(
   if (blow.signal === 'STOP') {
     // PostgreSQL serves each connection by a process of its own.
     const how = { family: blow.target === 'postgres', timeoutMs };
-    await whileFrozen(victim.identity, how, async () => delay(blow.pauseMs));
+    await mesh.host.whileFrozen(victim, how, async () => delay(blow.pauseMs));
     options.note('signal.sent', { signal: 'SIGCONT', victim: victim.name, pid: victim.identity.pid });
   } else {
-    if (!(await signalProcess(victim.identity, signal))) {
+    if (!(await mesh.host.signal(victim, signal))) {
       throw new MeshError('chaos.missed', `${victim.name} ended before it could be hit`);
     }
-    await until({ what: `${victim.name} to end`, timeoutMs }, async () => !(await isAlive(victim.identity)));
+    await until({ what: `${victim.name} to end`, timeoutMs }, async () => !(await mesh.host.isAlive(victim)));
   }
   await untilWhole(mesh, victim, blow.signal, timeoutMs);
   options.note('mesh.whole', { victim: victim.name });

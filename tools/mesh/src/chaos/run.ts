@@ -2,16 +2,26 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ChaosDocument, InvariantVerdict } from '@thermomesh/contracts';
 import { messageOf } from '@thermomesh/runtime';
+import type { SqlPool } from '@thermomesh/sql';
 import { untilDrained } from '../client/drained.ts';
 import { judgeLoad, startLoad, type LoadVerdict, type RunningLoad } from '../client/load.ts';
 import { readStatus, type Mesh } from '../client/mesh.ts';
 import { until } from '../client/until.ts';
 import { openPool, verifyMesh } from '../verdict/verify.ts';
-import { blowSignals, checkBlow, describeBlow, pauseMsOf, type Blow, type BlowSignal } from './blow.ts';
+import {
+  blowSignals,
+  checkBlow,
+  describeBlow,
+  pauseMsOf,
+  type Blow,
+  type BlowSignal,
+  type SignalBlow,
+} from './blow.ts';
 import type { JobLoad, JobLoadSize } from '../equalize/load.ts';
 import type { CutBlow } from './cut.ts';
 import { judgeJobPromises, startJobs } from './jobs.ts';
 import { playCut } from './play-cut.ts';
+import { playDisconnect } from './play-disconnect.ts';
 import { randomBlows, targetsOf } from './random.ts';
 import { playSignal, type Round, type RoundOptions } from './rounds.ts';
 import { mergeRules } from './rules.ts';
@@ -29,6 +39,8 @@ export interface ChaosOptions {
   signal: BlowSignal | undefined;
   /** Of STOP, how long; of `random`, how long at most; undefined: 3 s. */
   pauseMs: number | undefined;
+  /** Of a container: it is cut off these networks instead. */
+  networks?: readonly string[] | undefined;
   cut?: CutBlow | undefined;
   steps?: Step[] | undefined;
   /** Of `random`. */
@@ -90,6 +102,7 @@ export async function runChaos(mesh: Mesh, options: ChaosOptions): Promise<Chaos
     timeline.note('series.cut_short', { reason: failure });
     options.onProgress(failure);
   }
+  await mesh.host.bringLogs(timeline.since);
   const ended = await judgeSeries(mesh, options, { load, jobs }, failure);
   const rules = mergeRules(rounds.flatMap((round) => round.rules));
   const complete = ended.failure === undefined && rounds.length === steps.length;
@@ -128,6 +141,8 @@ function stepsOf(mesh: Mesh, options: ChaosOptions): Step[] {
       }));
     }
     default:
+      if (options.networks !== undefined)
+        return all({ kind: 'signal', target, node, signal: 'STOP', pauseMs, networks: options.networks });
       return all({ kind: 'signal', target, node, signal: signal ?? 'KILL', pauseMs });
   }
 }
@@ -223,7 +238,7 @@ async function playSteps(
       const round =
         blow.kind === 'links'
           ? await playCut(mesh, pool, blow, roundOptions)
-          : await playSignal(mesh, pool, blow, roundOptions);
+          : await playBlow(mesh, pool, blow, roundOptions);
       await jobs?.moving(recoveryTimeoutMs);
       rounds.push(round);
       timeline.note('round.over', { round: index + 1, ...round });
@@ -234,6 +249,13 @@ async function playSteps(
   } finally {
     await pool.close();
   }
+}
+
+async function playBlow(mesh: Mesh, pool: SqlPool, blow: SignalBlow, options: RoundOptions): Promise<Round> {
+  const { networks } = blow;
+  return networks === undefined
+    ? playSignal(mesh, pool, blow, options)
+    : playDisconnect(mesh, pool, { ...blow, networks }, options);
 }
 
 function describeRound({ victim, failoverMs, handOverMs, rules }: Round): string {

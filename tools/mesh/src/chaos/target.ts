@@ -1,9 +1,9 @@
 /** What can be hurt. Each kind of target says which process it is now and how its recovery is recognised. */
 import { MeshError } from '@thermomesh/runtime';
-import { identify, type ProcessIdentity } from '@thermomesh/servers';
+import type { ProcessIdentity } from '@thermomesh/servers';
 import { readEqualizerCoordinator } from '../client/equalizers.ts';
 import { readCoordinator, type Mesh } from '../client/mesh.ts';
-import { livingProcess, type ProcessRole } from '../state/run-file.ts';
+import type { ProcessRole } from '../state/run-file.ts';
 
 export const targetKinds = [
   'coordinator',
@@ -136,7 +136,6 @@ function oneToHurt(mesh: Mesh, kind: ProcessRole, spared?: string): string {
 
 async function named(mesh: Mesh, name: string): Promise<Victim | undefined> {
   const record = mesh.run()?.processes.find((process) => process.name === name);
-  const living = record === undefined ? undefined : await livingProcess(record);
-  const identity = living === undefined ? undefined : await identify(living.pid);
+  const identity = record === undefined ? undefined : await mesh.host.living(record);
   return identity === undefined ? undefined : { name, identity, epoch: undefined };
 }

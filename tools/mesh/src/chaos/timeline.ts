@@ -15,6 +15,8 @@ import type { Mesh } from '../client/mesh.ts';
 
 export interface Timeline {
   readonly folder: string;
+  /** When it began, in ISO 8601. */
+  readonly since: string;
   /** Writes one event down, at once. */
   note: (event: string, detail?: Record<string, unknown>) => void;
   /** Adds what supervisor and nodes have logged meanwhile, in the order of time, and keeps logs and the ledgers of the series. */
@@ -36,6 +38,7 @@ export function openTimeline(mesh: Mesh, now = new Date()): Timeline {
   const since = now.toISOString();
   return {
     folder,
+    since,
     note(event, detail = {}) {
       const line = { time: new Date().toISOString(), from: 'chaos', event, ...detail };
       appendFileSync(file, `${JSON.stringify(line)}\n`);

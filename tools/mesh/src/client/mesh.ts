@@ -10,16 +10,11 @@ import {
 import { probeKafka, probePostgres, probeRedis, probeZooKeeper } from '@thermomesh/servers';
 import type { MeshConfig } from '../config.ts';
 import { layoutOf, type Layout } from '../state/layout.ts';
-import {
-  livingProcess,
-  livingSupervisor,
-  readRunFile,
-  type ProcessRecord,
-  type RunFile,
-} from '../state/run-file.ts';
+import { readRunFile, type ProcessRecord, type RunFile } from '../state/run-file.ts';
 import { readSecret } from '../state/secrets.ts';
 import { accountsOf } from '../verdict/accounts.ts';
 import { readEqualizerCoordinator } from './equalizers.ts';
+import { localHost, type ProcessHost } from './host.ts';
 import { answerTimeoutMs, createMeshHttp, type MeshHttp } from './http.ts';
 
 export interface Mesh {
@@ -28,6 +23,7 @@ export interface Mesh {
   layout: Layout;
   secret: string;
   http: MeshHttp;
+  host: ProcessHost;
   /** What its supervisor wrote last; undefined before the first start. */
   run(): RunFile | undefined;
 }
@@ -37,9 +33,11 @@ export interface Mesh {
  * @throws MeshError `mesh.unknown` if it was never started
  */
 export function openMesh(config: MeshConfig, name: string): Mesh {
+  if (config.opened !== undefined) return config.opened;
   const layout = layoutOf(config.home, name);
   const secret = readSecret(layout);
-  return { name, config, layout, secret, http: createMeshHttp(secret), run: () => readRunFile(layout) };
+  const http = createMeshHttp(secret);
+  return { name, config, layout, secret, http, host: localHost(layout), run: () => readRunFile(layout) };
 }
 
 /** The gateway's account of itself; undefined if it does not answer. */
@@ -89,8 +87,8 @@ export async function sampleAccounts(mesh: Mesh): Promise<Accounts> {
 /** `mesh status`: works with any part dead; what does not answer in time is not ready or null. */
 export async function readStatus(mesh: Mesh): Promise<StatusDocument> {
   const run = mesh.run();
-  const [supervisor, nodes, accounts, processes, equalizerCoordinator] = await Promise.all([
-    livingSupervisor(mesh.layout),
+  const [supervised, nodes, accounts, processes, equalizerCoordinator] = await Promise.all([
+    mesh.host.supervised(),
     readNodes(mesh),
     sampleAccounts(mesh),
     readProcesses(mesh),
@@ -102,7 +100,7 @@ export async function readStatus(mesh: Mesh): Promise<StatusDocument> {
   const led = coordinator !== null && (equalizerCoordinator !== null || !has(processes, 'equalizer'));
   return {
     name: mesh.name,
-    ready: supervisor !== undefined && run?.state === 'running' && allReady && led,
+    ready: supervised && run?.state === 'running' && allReady && led,
     mqttUrl: running ? run.mqttUrl : null,
     httpUrl: running ? run.httpUrl : null,
     databaseUrl: running ? run.databaseUrl : null,
@@ -127,12 +125,14 @@ export async function readProcesses(mesh: Mesh): Promise<ProcessStatus[]> {
 
 async function statusOf(mesh: Mesh, record: ProcessRecord): Promise<ProcessStatus> {
   const { name, role, url } = record;
-  const identity = await livingProcess(record);
+  const identity = await mesh.host.living(record);
   const ready = identity !== undefined && (await isReady(mesh, record));
   return { name, role, pid: identity?.pid ?? null, url, ready };
 }
 
 async function isReady(mesh: Mesh, record: ProcessRecord): Promise<boolean> {
+  const known = mesh.host.readiness(record);
+  if (known !== undefined) return known;
   if (record.role === 'postgres')
     return (await probePostgres(record.ports['sql'] ?? 0, answerTimeoutMs)) === 'accepting';
   if (record.role === 'redis') {

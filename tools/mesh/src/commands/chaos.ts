@@ -18,6 +18,7 @@ import { numberWithin, printJson, say, wholeNumber, withOutput, type OutputOptio
 interface ChaosFlags extends OutputOptions {
   signal?: BlowSignal;
   pauseMs?: number;
+  disconnect?: string[];
   partition?: string;
   cut?: string;
   slow?: string;
@@ -75,7 +76,8 @@ Examples:
   mesh chaos --cut coordinator:postgres,coordinator:gateway --silent --pause-ms 10000 --load
   mesh chaos --cut coordinator:zookeeper --silent --load
   mesh chaos --slow every:nodes --delay-ms 50 --bandwidth 100000 --load
-  mesh chaos --schedule storm.json --load`;
+  mesh chaos --schedule storm.json --load
+  mesh --target compose chaos coordinator --disconnect mesh data --pause-ms 5000 --load`;
 
 export function addChaos(program: Command, config: () => MeshConfig): void {
   const command = withOutput(program.command('chaos'))
@@ -92,6 +94,10 @@ export function addChaos(program: Command, config: () => MeshConfig): void {
       '--pause-ms <ms>',
       'how long it stays stopped (default: 3000), or cut (default: 6000)',
       wholeNumber(1, 600_000),
+    )
+    .option(
+      '--disconnect <network...>',
+      'containers: cut the target off these of its networks (mesh, data, front)',
     )
     .option('--partition <sides>', 'cut the links between sides: 1,2/3,4,5; who is not named keeps all')
     .option('--cut <links>', 'cut these links')
@@ -146,7 +152,10 @@ export function addChaos(program: Command, config: () => MeshConfig): void {
   );
 }
 
-type Series = Pick<ChaosOptions, 'target' | 'node' | 'signal' | 'pauseMs' | 'cut' | 'steps' | 'seed'>;
+type Series = Pick<
+  ChaosOptions,
+  'target' | 'node' | 'signal' | 'pauseMs' | 'networks' | 'cut' | 'steps' | 'seed'
+>;
 
 /** What the words mean, or one line about why they mean nothing. */
 function seriesOf(
@@ -175,7 +184,9 @@ function seriesOf(
     say(`seed ${chosen}: --seed ${chosen} plays the same blows again`);
     return { target, signal, pauseMs, seed: chosen };
   }
-  return { target: target ?? 'coordinator', node, signal, pauseMs };
+  if (flags.disconnect !== undefined && signal !== undefined)
+    refuse('--disconnect and --signal are two things');
+  return { target: target ?? 'coordinator', node, signal, pauseMs, networks: flags.disconnect };
 }
 
 function cutOf(flags: ChaosFlags, refuse: (text: string) => never): CutBlow {

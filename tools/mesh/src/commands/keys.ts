@@ -13,7 +13,7 @@ import {
 } from '@thermomesh/runtime';
 import { InvalidArgumentError, type Command } from 'commander';
 import type { MeshConfig } from '../config.ts';
-import { layoutOf } from '../state/layout.ts';
+import { layoutOf, type Layout } from '../state/layout.ts';
 import { ensureSecret, readSecret } from '../state/secrets.ts';
 import { table } from '../view/table.ts';
 import { printJson, withName, withOutput, type NameOption, type OutputOptions } from './options.ts';
@@ -28,7 +28,7 @@ export function addDeviceToken(program: Command, config: () => MeshConfig): void
     .action((device: string, { name }: NameOption) => {
       if (!isDeviceId(device))
         throw new MeshError('usage', `"${device}" is no device id: 1 to 64 of A-Z a-z 0-9 _ . -`);
-      console.log(deriveToken(readSecret(layoutOf(config().home, name)), subjects.device(device)));
+      console.log(deriveToken(secretOf(config(), name), subjects.device(device)));
     });
 }
 
@@ -41,8 +41,8 @@ export function addApiKey(program: Command, config: () => MeshConfig): void {
     ] as ApiScope[])
     .addHelpText('after', '\nExample:\n  mesh api-key create --scopes read,images')
     .action(async ({ name, json, scopes }: OutputOptions & { scopes: ApiScope[] }) => {
-      const layout = layoutOf(config().home, name);
-      ensureSecret(layout);
+      const layout = keyLayoutOf(config(), name);
+      if (config().opened === undefined) ensureSecret(layout);
       const created = await createApiKey(layout.apiKeysFile, scopes);
       if (json === true) printJson({ ...created, scopes });
       else console.log(created.key);
@@ -50,7 +50,7 @@ export function addApiKey(program: Command, config: () => MeshConfig): void {
   withOutput(keys.command('list'))
     .description('the keys that are valid')
     .action(({ name, json }: OutputOptions) => {
-      const valid = validKeys(layoutOf(config().home, name).apiKeysFile);
+      const valid = validKeys(keyLayoutOf(config(), name).apiKeysFile);
       if (json === true) printJson({ keys: valid });
       else
         console.log(
@@ -65,12 +65,26 @@ export function addApiKey(program: Command, config: () => MeshConfig): void {
     .description('end a key; services notice at its next use')
     .addHelpText('after', '\nExample:\n  mesh api-key revoke 0123456789ab')
     .action(async (id: string, { name }: NameOption) => {
-      const { apiKeysFile } = layoutOf(config().home, name);
+      const { apiKeysFile } = keyLayoutOf(config(), name);
       if (!validKeys(apiKeysFile).some((key) => key.id === id))
         throw new MeshError('usage', `there is no valid key "${id}"`);
       await revokeApiKey(apiKeysFile, id);
       console.log(`key ${id} is revoked`);
     });
+}
+
+/** Where the keys are. Those of containers are in a volume, so they are made where that is mounted. */
+function keyLayoutOf({ home, opened }: MeshConfig, name: string): Layout {
+  if (opened === undefined) return layoutOf(home, name);
+  if (!opened.layout.apiKeysFile.startsWith(opened.layout.folder)) return opened.layout;
+  throw new MeshError(
+    'usage',
+    'keys of containers are made in one: docker compose run --rm tools api-key create',
+  );
+}
+
+function secretOf({ home, opened }: MeshConfig, name: string): string {
+  return opened?.secret ?? readSecret(layoutOf(home, name));
 }
 
 function parseScopes(text: string): ApiScope[] {

@@ -36,16 +36,20 @@ export function jobPlaceOf(mesh: Mesh, key?: string): JobPlace {
   const run = mesh.run();
   if (run === undefined || run.state === 'stopped')
     throw new MeshError('mesh.not_up', `the mesh "${mesh.name}" is not up: "mesh up" starts it`);
-  const nodes = equalizerUrls(mesh);
-  if (nodes.length === 0)
+  if (!hasEqualizer(mesh))
     throw new MeshError(
       'equalizer.absent',
       `the mesh "${mesh.name}" runs no equalizer: it was started without images or coordination, or ZooKeeper or Kafka could not be had; ${mesh.layout.logFile('events')} says why`,
     );
-  return { urls: [run.httpUrl, ...nodes], apiKey: key ?? operatorToken(mesh) };
+  return { urls: [run.httpUrl, ...equalizerUrls(mesh)], apiKey: key ?? operatorToken(mesh) };
 }
 
-/** Addresses of the mesh's equalizer nodes; none if it runs none. */
+/** Whether images can be handed in; the nodes themselves need not be in reach, the gateway is. */
+export function hasEqualizer(mesh: Mesh): boolean {
+  return (mesh.run()?.processes ?? []).some(({ role }) => role === 'equalizer');
+}
+
+/** Addresses of the mesh's equalizer nodes, as far as they are in reach. */
 export function equalizerUrls(mesh: Mesh): string[] {
   return (mesh.run()?.processes ?? [])
     .filter(({ role }) => role === 'equalizer')

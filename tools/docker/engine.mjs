@@ -1,0 +1,268 @@
+/**
+ * A container engine for whoever needs one: the one that runs, else Debian's own, started for the time of a command and ended with it.
+ *
+ * Ours touches nothing of the machine's network: no firewall rules, no forwarding. Its containers reach each other inside the networks
+ * that are made for them, the machine reaches published ports, and nothing leaves. Runs on the pinned Node.
+ */
+import { execFile, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { mkdtemp, rename, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { libraryPath, unpackDebian } from '../../libs/servers/src/index.ts';
+
+const run = promisify(execFile);
+const root = path.resolve(import.meta.dirname, '../..');
+const toolsDir = path.join(root, '.mesh/tools');
+/** Images stay here from run to run; containers, networks and volumes do not. */
+const dataRoot = path.join(root, '.mesh/docker');
+
+/** The engine and what it needs beyond a bare Debian system. */
+const enginePackages = [
+  ...['docker.io', 'containerd', 'runc', 'tini', 'iptables', 'libip4tc2', 'libip6tc2', 'libxtables12'],
+  ...['libnftnl11', 'libmnl0', 'libnfnetlink0', 'libnetfilter-conntrack3', 'libdevmapper1.02.1'],
+];
+/** The first release that has Compose version 2; its package runs on the one before. */
+const composeRelease = 'trixie';
+const settingsDir = '/etc/docker';
+const startTimeoutMs = 60_000;
+const stopTimeoutMs = 60_000;
+const commandTimeoutMs = 300_000;
+
+/**
+ * @typedef {object} Engine
+ * @property {Record<string, string>} env for children: DOCKER_HOST, and a PATH on which `docker` is
+ * @property {string[]} compose the words that begin a Compose command
+ * @property {string} text for people
+ * @property {boolean} own it was started here
+ * @property {() => Promise<void>} stop ends it if it was started here
+ */
+
+/**
+ * Finds an engine that runs, or starts one.
+ * @param {(line: string) => void} say
+ * @returns {Promise<Engine | { absent: string }>} `absent`: why there is none, in one line
+ */
+export async function findEngine(say) {
+  const running = await answering(process.env);
+  if (running !== undefined) {
+    const compose = await findCompose(process.env, say).catch((error) => ({ absent: firstLine(error) }));
+    if ('absent' in compose) return { absent: `an engine runs, but Compose is absent: ${compose.absent}` };
+    return {
+      env: {},
+      ...compose,
+      text: `the engine that runs here (${running})`,
+      own: false,
+      stop: async () => {},
+    };
+  }
+  if (process.platform !== 'linux' || process.getuid?.() !== 0)
+    return { absent: 'no container engine runs here, and only root on Linux can start one' };
+  try {
+    return await startEngine(say);
+  } catch (error) {
+    return {
+      absent: `no container engine runs here, and Debian's could not be started: ${firstLine(error)}`,
+    };
+  }
+}
+
+/** Its version, if an engine answers. */
+async function answering(env) {
+  const words = ['version', '--format', '{{.Server.Version}}'];
+  return run('docker', words, { env, timeout: 10_000 }).then(
+    ({ stdout }) => stdout.trim() || undefined,
+    () => undefined,
+  );
+}
+
+async function startEngine(say) {
+  const programs = await findDockerd(say);
+  const folder = path.join(
+    '/run',
+    `thermomesh-docker-${createHash('sha256').update(root).digest('hex').slice(0, 8)}`,
+  );
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  mkdirSync(dataRoot, { recursive: true, mode: 0o710 });
+  const env = { ...programs.env, DOCKER_HOST: `unix://${folder}/docker.sock` };
+  const whole = { ...process.env, ...env };
+  const logFile = path.join(dataRoot, 'dockerd.log');
+  const hadSettings = existsSync(settingsDir);
+  const words = [
+    ...['--data-root', path.join(dataRoot, 'data'), '--exec-root', path.join(folder, 'exec')],
+    ...['--pidfile', path.join(folder, 'dockerd.pid'), '--host', env.DOCKER_HOST],
+    // The machine's firewall, forwarding and bridges stay as they are.
+    ...['--iptables=false', '--ip6tables=false', '--ip-forward=false', '--ip-masq=false', '--bridge=none'],
+    ...['--log-opt', 'max-size=16m'],
+  ];
+  const log = openSync(logFile, 'a', 0o600);
+  const child = spawn(programs.dockerd, words, {
+    env: { ...whole, ...programs.daemonEnv },
+    stdio: ['ignore', log, log],
+    detached: true,
+  });
+  const ended = new Promise((resolve) => child.once('exit', resolve).once('error', resolve));
+  const stop = async () => {
+    if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
+    await Promise.race([ended, delay(stopTimeoutMs, undefined, { ref: false })]);
+    if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
+    await rm(folder, { recursive: true, force: true });
+    // The engine keeps a key there, whatever folders it is given.
+    if (!hadSettings) await rm(settingsDir, { recursive: true, force: true });
+  };
+  try {
+    const deadline = Date.now() + startTimeoutMs;
+    let version;
+    while ((version = await answering(whole)) === undefined) {
+      if (child.exitCode !== null || Date.now() > deadline)
+        throw new Error(`dockerd does not start: ${lastError(logFile)}`);
+      await delay(100);
+    }
+    const compose = await findCompose(whole, say);
+    return { env, ...compose, text: `Debian's engine ${version}, started for this run`, own: true, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function lastError(logFile) {
+  const lines = readFileSync(logFile, 'utf8').trim().split('\n');
+  return lines.findLast((line) => /level=(error|fatal)|failed to start/.test(line)) ?? lines.at(-1) ?? '';
+}
+
+/** Debian's packages, unpacked into a folder: nothing of the system is touched, and client and engine fit one another. */
+async function findDockerd(say) {
+  const folder = await unpackDebian({
+    toolsDir,
+    name: 'docker-engine',
+    packages: enginePackages,
+    onNotice: say,
+  });
+  // An installed package has these by its alternatives; the engine's own name service needs them inside containers.
+  for (const name of ['iptables', 'ip6tables']) {
+    const link = path.join(folder, 'usr/sbin', name);
+    if (!existsSync(link)) symlinkSync('xtables-nft-multi', link);
+  }
+  const inside = (names) => names.map((name) => path.join(folder, name)).filter(existsSync);
+  const PATH = [...inside(['usr/sbin', 'usr/bin', 'sbin', 'bin']), process.env.PATH ?? ''].join(
+    path.delimiter,
+  );
+  const libraries = libraryPath(folder);
+  const extensions = libraries.split(path.delimiter).map((library) => path.join(library, 'xtables'));
+  return {
+    dockerd: path.join(folder, 'usr/sbin/dockerd'),
+    env: { PATH },
+    // The engine alone needs the libraries; containers get none of its environment.
+    daemonEnv: { LD_LIBRARY_PATH: libraries, XTABLES_LIBDIR: extensions.find(existsSync) ?? '' },
+  };
+}
+
+/** `docker compose`, `docker-compose` of version 2 or newer, or the package of a later Debian. */
+async function findCompose(env, say) {
+  for (const compose of [['docker', 'compose'], ['docker-compose']]) {
+    const [command, ...words] = compose;
+    const version = await run(command, [...words, 'version', '--short'], { env }).then(
+      ({ stdout }) => Number(/\d+/.exec(stdout)?.[0]),
+      () => 0,
+    );
+    if (version >= 2) return { compose };
+  }
+  return { compose: [await fetchCompose(say)] };
+}
+
+/** Compose's program. */
+async function fetchCompose(say) {
+  const folder = await unpackFrom(composeRelease, 'docker-compose', ['docker-compose'], say);
+  return path.join(folder, 'usr/libexec/docker/cli-plugins/docker-compose');
+}
+
+/**
+ * Unpacks packages of a certain release of Debian below `.mesh/tools`, unless that was done before. Apt gets lists of its own: the
+ * system's sources and what it knows of them stay as they are.
+ * @returns {Promise<string>} the folder that stands for `/`
+ */
+export async function unpackFrom(release, name, packages, say) {
+  const folder = path.join(toolsDir, `${name}-${release}`);
+  if (existsSync(folder)) return folder;
+  say(`unpacking ${packages.join(', ')} of Debian ${release} into ${folder}`);
+  const work = await mkdtemp(path.join(os.tmpdir(), 'thermomesh-apt-'));
+  const building = `${folder}.${process.pid}`;
+  try {
+    for (const part of ['lists/partial', 'cache/archives/partial', 'deb'])
+      mkdirSync(path.join(work, part), { recursive: true });
+    const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
+    const source = `deb [signed-by=${keyring}] ${await debianMirror()} ${release} main\n`;
+    writeFileSync(path.join(work, 'sources.list'), source);
+    const settings = {
+      'Dir::Etc::sourcelist': path.join(work, 'sources.list'),
+      'Dir::Etc::sourceparts': '-',
+      'Dir::State::lists': path.join(work, 'lists'),
+      'Dir::Cache': path.join(work, 'cache'),
+      'APT::Sandbox::User': 'root',
+      'Acquire::Languages': 'none',
+    };
+    const lines = Object.entries(settings).map(([key, value]) => `${key} "${value}";\n`);
+    writeFileSync(path.join(work, 'apt.conf'), lines.join(''));
+    const env = { ...process.env, APT_CONFIG: path.join(work, 'apt.conf') };
+    const options = { cwd: path.join(work, 'deb'), env, timeout: commandTimeoutMs };
+    await run('apt-get', ['update'], options);
+    await run('apt-get', ['download', ...packages], options);
+    mkdirSync(building, { recursive: true });
+    for (const file of readdirSync(options.cwd)) await run('dpkg-deb', ['-x', file, building], options);
+    await rename(building, folder);
+  } finally {
+    await rm(work, { recursive: true, force: true });
+    await rm(building, { recursive: true, force: true });
+  }
+  return folder;
+}
+
+/** Where this machine has its packages from, whatever the mirror is. */
+export async function debianMirror() {
+  const words = ['indextargets', '--format', '$(ORIGIN) $(REPO_URI)', 'Created-By: Packages'];
+  const list = async () =>
+    (await run('apt-get', words)).stdout.split('\n').filter((line) => line.startsWith('Debian '));
+  let known = await list();
+  // A system that has no lists yet names nothing.
+  if (known.length === 0) {
+    await run('apt-get', ['update'], { timeout: commandTimeoutMs });
+    known = await list();
+  }
+  const mirror = known.map((line) => line.split(' ')[1]).find((address) => !address.includes('security'));
+  if (mirror === undefined) throw new Error('no sources of Debian are set up on this machine');
+  return mirror;
+}
+
+function firstLine(error) {
+  const text = error.stderr?.trim() || error.message;
+  return text.split('\n')[0];
+}
+
+/** `engine.mjs <command> …` runs the command beside an engine, and ends what it had to start. */
+if (process.argv[1] === import.meta.filename) {
+  const engine = await findEngine((line) => console.error(line));
+  if ('absent' in engine) {
+    console.error(engine.absent);
+    process.exitCode = 1;
+  } else {
+    console.error(engine.text);
+    const [command = 'bash', ...words] = process.argv.slice(2);
+    const env = { ...process.env, ...engine.env, COMPOSE: engine.compose.join(' ') };
+    const child = spawn(command, words, { env, stdio: 'inherit' });
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+    process.exitCode = await new Promise((resolve) => child.once('exit', (code) => resolve(code ?? 1)));
+    await engine.stop();
+  }
+}

@@ -1,0 +1,102 @@
+/** What stands in several files about the containers says the same in each. */
+import assert from 'node:assert/strict';
+import { globSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, it } from 'node:test';
+import { kafkaSettings } from '@thermomesh/servers';
+import { groups } from './secret-files.ts';
+import { composeServices, secretsService } from './topology.ts';
+
+const root = path.resolve(import.meta.dirname, '../../../..');
+const text = (file: string) => readFileSync(path.join(root, file), 'utf8');
+const composeFile = text('docker-compose.yml');
+const service = (name: string) =>
+  new RegExp(`\\n  ${name}:\\n((?:    .*\\n|\\n)*)`).exec(composeFile)?.[1] ?? '';
+
+describe('the Compose file', () => {
+  it('has-every-container-that-the-tools-ask-for-under-that-name', () => {
+    for (const { name } of [...composeServices, { name: secretsService }])
+      assert.notEqual(service(name), '', `docker-compose.yml has no service ${name}`);
+  });
+
+  it('gives-each-name-on-which-the-tools-ask-to-the-container', () => {
+    for (const { name, host } of composeServices) {
+      if (host === undefined || host === name) continue;
+      assert.match(
+        service(name),
+        new RegExp(`aliases: \\[(.*, )?${host.replace('.', '\\.')}(,.*)?\\]`),
+        name,
+      );
+    }
+  });
+
+  it('publishes-nothing-beyond-loopback', () => {
+    const published = [...composeFile.matchAll(/'([^']*\$\{[A-Z0-9_]*PORT:-\d+\}:\d+)'/g)].map(
+      ([, port]) => port,
+    );
+    assert.ok(published.length >= 8);
+    for (const port of published) assert.match(port ?? '', /^127\.0\.0\.1:/);
+  });
+
+  it('gives-the-groups-of-secrets-that-exist', () => {
+    const known = Object.values(groups).map(String);
+    const used = [...composeFile.matchAll(/'(200\d\d)'/g)].map(([, group]) => group ?? '');
+    assert.ok(used.length > 10);
+    assert.deepEqual([...new Set(used.filter((group) => !known.includes(group)))], []);
+  });
+
+  it('takes-no-setting-that-the-example-does-not-explain-with-the-same-default', () => {
+    const example = new Map(
+      text('.env.example')
+        .split('\n')
+        .filter((line) => /^[A-Z]/.test(line))
+        .map((line) => [line.split('=')[0], line.slice(line.indexOf('=') + 1)]),
+    );
+    const used = new Map(
+      [...composeFile.matchAll(/\$\{([A-Z0-9_]+):-([^}]*)\}/g)].map(([, name, value]) => [name, value]),
+    );
+    assert.deepEqual(Object.fromEntries([...used].sort()), Object.fromEntries([...example].sort()));
+  });
+});
+
+describe('pinned images', () => {
+  it('are-the-same-in-the-compose-file-the-dockerfiles-and-the-stand-ins', () => {
+    const standIns = text('tools/docker/images.mjs');
+    for (const name of ['NODE', 'JAVA', 'MAVEN', 'POSTGRES', 'REDIS', 'ZOOKEEPER', 'PROMETHEUS']) {
+      const pinned = new RegExp(`\\$\\{${name}_IMAGE:-([^}]*)\\}`).exec(composeFile)?.[1] ?? '';
+      assert.match(pinned, /^[a-z/-]+:[^:]*\d/, `${name} is pinned`);
+      assert.ok(standIns.includes(`'${pinned}'`), `images.mjs knows ${pinned}`);
+      for (const file of ['Dockerfile', 'tools/docker/kafka/Dockerfile']) {
+        const own = new RegExp(`ARG ${name}_IMAGE=(.*)`).exec(text(file))?.[1];
+        if (own !== undefined) assert.equal(own, pinned, file);
+      }
+    }
+    const { devDependencies } = JSON.parse(text('package.json')) as {
+      devDependencies: Record<string, string>;
+    };
+    assert.ok(composeFile.includes(`node:${devDependencies['node']}-`), 'the Node of package.json');
+  });
+
+  it('run-kafka-with-the-settings-of-the-local-mesh', () => {
+    const lines = text('tools/docker/kafka/server.properties').split('\n');
+    const settings = lines
+      .filter((line) => line !== '' && !line.startsWith('#'))
+      .map((line) => line.split('='));
+    assert.deepEqual(Object.fromEntries(settings), kafkaSettings(3));
+  });
+});
+
+describe('the dashboard', () => {
+  it('shows-only-metrics-that-some-process-has', () => {
+    const sources = globSync('{services,apps,libs}/*/src/**/*.ts', { cwd: root })
+      .filter((file) => !/\.(test|int)\.ts$/.test(file))
+      .map((file) => text(file))
+      .join('\n');
+    const shown = [
+      ...text('tools/docker/metrics/grafana/dashboards/thermomesh.json').matchAll(/thermomesh_([a-z0-9_]+)/g),
+    ];
+    assert.ok(shown.length > 10);
+    for (const [, name = ''] of shown)
+      assert.ok(sources.includes(`'${name.replace(/_bucket$/, '')}'`), `no process has thermomesh_${name}`);
+  });
+});

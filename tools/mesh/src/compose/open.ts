@@ -1,0 +1,108 @@
+/** A Compose project as a mesh: the same questions, the same verdicts. */
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { MeshError } from '@thermomesh/runtime';
+import { createMeshHttp } from '../client/http.ts';
+import type { Mesh } from '../client/mesh.ts';
+import type { MeshConfig } from '../config.ts';
+import { layoutOf, type Layout } from '../state/layout.ts';
+import { readComposeConfig, type ComposeConfig } from './config.ts';
+import { createEngineApi, type EngineApi } from './engine-api.ts';
+import { composeHost } from './host.ts';
+import { runOf, serviceOf } from './records.ts';
+import { secretsService } from './topology.ts';
+
+const refreshIntervalMs = 250;
+/** What the tools need; whoever may speak to the engine could read all of them. */
+const neededSecrets = ['secret', 'database.url'] as const;
+
+/**
+ * Opens the project for questions. What `run()` tells is at most a moment old.
+ * @param name of the project; `main`, the default of every command, stands for the one of docker-compose.yml
+ * @throws MeshError `compose.no_engine`, `mesh.unknown` if the project has no containers
+ */
+export async function openComposeMesh(
+  meshConfig: MeshConfig,
+  name: string,
+  config: ComposeConfig = readComposeConfig(),
+): Promise<Mesh> {
+  const project = name === 'main' ? config.project : name;
+  const layout = layoutOf(meshConfig.home, `compose-${project}`);
+  mkdirSync(layout.folder, { recursive: true, mode: 0o700 });
+  const engine = await reachable(config);
+  const host = composeHost(project, layout, engine);
+  await host.refresh();
+  const secrets = await secretsOf(config, project, engine, host.containers() ?? []);
+  keep(layout, secrets.secret);
+  if (config.keysDir !== undefined) layout.apiKeysFile = path.join(config.keysDir, 'api-keys.ndjson');
+  if (engine !== undefined) keepFresh(host.refresh);
+  const view = () => ({
+    project,
+    containers: host.containers(),
+    inside: config.inside,
+    databaseUrl: secrets.databaseUrl,
+  });
+  return {
+    name: project,
+    config: meshConfig,
+    layout,
+    secret: secrets.secret,
+    http: createMeshHttp(secrets.secret),
+    host,
+    run: () => runOf(view()),
+  };
+}
+
+/** Inside a container the socket need not be there. */
+async function reachable({ dockerHost, inside }: ComposeConfig): Promise<EngineApi | undefined> {
+  if (inside && dockerHost.startsWith('unix://') && !existsSync(dockerHost.slice('unix://'.length)))
+    return undefined;
+  return createEngineApi(dockerHost);
+}
+
+interface Secrets {
+  secret: string;
+  databaseUrl: string;
+}
+
+async function secretsOf(
+  { secretsDir }: ComposeConfig,
+  project: string,
+  engine: EngineApi | undefined,
+  containers: ReturnType<ReturnType<typeof composeHost>['containers']> & object,
+): Promise<Secrets> {
+  let files: Record<string, string>;
+  if (secretsDir !== undefined)
+    files = Object.fromEntries(
+      neededSecrets.map((name) => [name, readFileSync(path.join(secretsDir, name), 'utf8')]),
+    );
+  else {
+    const holder = containers.find((container) => serviceOf(container) === secretsService);
+    if (engine === undefined || holder === undefined) {
+      throw new MeshError(
+        'mesh.unknown',
+        `the engine has no containers of the project "${project}": "docker compose up" makes them`,
+      );
+    }
+    files = await engine.files(holder.Id, '/run/secrets');
+  }
+  const [secret = '', databaseUrl = ''] = neededSecrets.map((name) => (files[name] ?? '').trim());
+  if (secret === '' || databaseUrl === '')
+    throw new MeshError('mesh.unknown', `the project "${project}" has no secrets yet: is it being started?`);
+  return { secret, databaseUrl };
+}
+
+/** For the load generator, which reads it as a file. */
+function keep({ secretFile }: Layout, secret: string): void {
+  writeFileSync(secretFile, `${secret}\n`, { mode: 0o600 });
+  chmodSync(secretFile, 0o600);
+}
+
+/** Looks again and again, but keeps no process alive. A look that fails leaves what was known: the next one is soon. */
+function keepFresh(refresh: () => Promise<void>): void {
+  const loop = async () => {
+    await refresh().catch(() => undefined);
+    setTimeout(() => void loop(), refreshIntervalMs).unref();
+  };
+  setTimeout(() => void loop(), refreshIntervalMs).unref();
+}

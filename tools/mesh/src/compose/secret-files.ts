@@ -1,0 +1,28 @@
+/** The secrets of a mesh in containers: files in one volume, and for each the group that may read it. Pure. */
+
+/** The user that our images run as (Dockerfile). */
+export const serviceUser = 10_001;
+
+export const groups = {
+  mesh: 20_001,
+  billing: 20_002,
+  processor: 20_003,
+  checkout: 20_004,
+  database: 20_005,
+  redis: 20_006,
+  grafana: 20_008,
+} as const;
+
+/** In the order in which they are made: later ones may hold earlier ones. */
+export const secretGroups = {
+  secret: groups.mesh,
+  'billing.secret': groups.billing,
+  'processor.secret': groups.processor,
+  'checkout.secret': groups.checkout,
+  'postgres.password': groups.database,
+  'database.url': groups.database,
+  'redis.password': groups.redis,
+  'redis.url': groups.redis,
+  'redis.conf': groups.redis,
+  'grafana.password': groups.grafana,
+} as const;
