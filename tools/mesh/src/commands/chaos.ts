@@ -133,14 +133,7 @@ export function addChaos(program: Command, config: () => MeshConfig): void {
         ...series,
         times: flags.times,
         everyMs: flags.every,
-        load:
-          flags.load === true
-            ? {
-                devices: flags.devices,
-                rate: flags.rate,
-                ...(flags.jobs === undefined ? {} : { jobs: { perSecond: flags.jobs } }),
-              }
-            : undefined,
+        load: loadOf(flags),
         recoveryTimeoutMs: flags.recoverySeconds * 1000,
         drainTimeoutMs: flags.drainSeconds * 1000,
         onProgress: say,
@@ -150,6 +143,11 @@ export function addChaos(program: Command, config: () => MeshConfig): void {
       if (!document.ok) process.exitCode = 1;
     },
   );
+}
+
+function loadOf({ load, devices, rate, jobs }: ChaosFlags): ChaosOptions['load'] {
+  if (load !== true) return undefined;
+  return { devices, rate, ...(jobs === undefined ? {} : { jobs: { perSecond: jobs } }) };
 }
 
 type Series = Pick<

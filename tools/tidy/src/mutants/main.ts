@@ -25,7 +25,7 @@ else if (values.list === true)
   mutants.forEach((mutant) => console.log(`${mutant.name}  ${mutant.promise}  ${mutant.guard}`));
 else process.exitCode = await runAll(chosen(positionals));
 
-function chosen(names: string[]): Mutant[] {
+function chosen(names: string[]): readonly Mutant[] {
   const unknown = names.filter((name) => !mutants.some((mutant) => mutant.name === name));
   if (unknown.length > 0) {
     console.error(`unknown mutant: ${unknown.join(', ')}; npm run mutants -- --list names them`);
@@ -34,7 +34,7 @@ function chosen(names: string[]): Mutant[] {
   return names.length === 0 ? mutants : mutants.filter(({ name }) => names.includes(name));
 }
 
-async function runAll(list: Mutant[]): Promise<number> {
+async function runAll(list: readonly Mutant[]): Promise<number> {
   const repository = path.resolve(import.meta.dirname, '../../../..');
   const count = Math.min(workspacesMax, list.length);
   const workspaces = Array.from({ length: count }, () => createWorkspace(repository));
