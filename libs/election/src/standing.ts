@@ -60,7 +60,7 @@ function wantedTimers(node: NodeState): Partial<Record<TimerName, Wanted>> {
       return { status, ...followerTimers(node, phase) };
     case 'leading':
       // A coordinator that alone is unfit yields; if nobody is fit it keeps the title, for a change would help nobody.
-      return !node.fit && fitPeer(node, null) !== null
+      return !node.fit && (fitPeer(node, null) !== null || seesNobody(node))
         ? { status, yield: { delayMs: limits.yieldHoldMs, account: 'unfit' } }
         : { status };
     case 'releasing':
@@ -71,6 +71,11 @@ function wantedTimers(node: NodeState): Partial<Record<TimerName, Wanted>> {
         coordinator: { delayMs: limits.coordinatorTimeoutMs, account: `vacated ${phase.epoch}` },
       };
   }
+}
+
+/** Whoever is out of sight may be fit: all of them together are taken for it. */
+function seesNobody(node: NodeState): boolean {
+  return Object.keys(node.peers).length > 0 && connectedPeers(node).length === 0;
 }
 
 function followerTimers(

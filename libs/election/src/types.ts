@@ -108,7 +108,7 @@ export interface ElectionLimits {
   /** How long an orderly release may take before the coordinator steps down without order. */
   releaseTimeoutMs: number;
   /**
-   * How long an unfit coordinator sees a fit peer before it yields. Longer than the fitness probes lie apart: when the
+   * How long an unfit coordinator sees a fit peer, or no peer at all, before it yields. Longer than the fitness probes lie apart: when the
    * database fails for everyone, one node is always the first to notice.
    */
   yieldHoldMs: number;

@@ -51,7 +51,7 @@ const mutants: Record<string, typeof step> = {
 describe('the properties go red when a node', () => {
   for (const [name, mutant] of Object.entries(mutants)) {
     it(name, () => {
-      const settings = { numRuns: 300, seed: 20_260, endOnFailure: true };
+      const settings = { numRuns: 300, seed: 6, endOnFailure: true };
       const caught =
         fc.check(agreementAfterTrouble(mutant), settings).failed ||
         fc.check(oneEpochPerCutAndPerHeal(mutant), settings).failed;

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, afterEach, before, describe, it } from 'node:test';
+import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { sharedZooKeeper, type SharedZooKeeper } from '@thermomesh/servers';
 import { LeaderElection, ZooKeeper, type Lease } from '@thermomesh/zookeeper';
 import { nodesOf } from '../core/jobs.ts';
@@ -16,14 +16,17 @@ describe('the fence', () => {
   let shared: SharedZooKeeper;
   let zk: ZooKeeper;
   let root: string;
+  let places = 0;
   const elections: LeaderElection[] = [];
   before(async () => {
     shared = await sharedZooKeeper();
-    root = `${shared.root}/fence`;
     zk = new ZooKeeper({ hosts: shared.hosts, sessionTimeoutMs: 10_000 });
     zk.start();
     await zk.whenConnected({ timeoutMs: 30_000 });
-    await zk.ensurePath(root);
+  });
+  beforeEach(async () => {
+    root = `${shared.root}/fence-${(places += 1)}`;
+    for (const path of [nodesOf(root).jobs, nodesOf(root).progressOfJobs]) await zk.ensurePath(path);
   });
   afterEach(async () => {
     await Promise.all(elections.splice(0).map(async (election) => election.close()));
@@ -76,7 +79,9 @@ describe('the fence', () => {
 
   it('progress of a job that is forgotten is not written: nobody would remove it', async () => {
     const present = await seat('c');
+    await present.store.store({ submission, metadata: null });
     await present.store.saveProgress(submission.id, { phase: 'mapping', done: 0, chunks: 2 });
+    assert.equal((await zk.getChildren(nodesOf(root).progressOfJobs)).names.length, 1);
     await present.store.remove(submission.id);
     await present.store.saveProgress(submission.id, { phase: 'mapping', done: 1, chunks: 2 });
     assert.deepEqual((await zk.getChildren(nodesOf(root).progressOfJobs)).names, []);

@@ -17,8 +17,19 @@ const stopTimeoutMs = 10_000;
 /** Found by their pid files, and ended in their own way. */
 const serverRoles: ReadonlySet<string> = new Set(['postgres', 'redis', 'zookeeper', 'kafka']);
 
+/** Callers before whom they call. */
+const orderOfEnds = [
+  'fleet',
+  'analytics',
+  'gateway',
+  'equalizer',
+  'billing',
+  'card-processor',
+  'links',
+] as const;
+
 /**
- * Ends every process of the mesh that still lives, in order: fleet, nodes, gateway, billing, card processor, links, Kafka,
+ * Ends every process of the mesh that still lives, in order: fleet, nodes, gateway, equalizer, billing, card processor, links, Kafka,
  * ZooKeeper, Redis, PostgreSQL. Processes are told by pid and start time (a pid that somebody else got meanwhile is left alone), by the mark in
  * their environment, and the servers by their pid files. Only for a mesh without a supervisor.
  * @returns how many were ended
@@ -35,8 +46,12 @@ export async function endLeftovers(layout: Layout, onEvent: (event: MeshEvent) =
     if (!found.has(identity.pid))
       found.set(identity.pid, { name: 'unrecorded', role: 'analytics', identity });
   }
-  for (const role of ['fleet', 'analytics', 'gateway', 'billing', 'card-processor', 'links']) {
-    const group = [...found.values()].filter((entry) => entry.role === role);
+  const known: readonly string[] = orderOfEnds;
+  for (const role of [...orderOfEnds, undefined]) {
+    // Whatever else there is comes last.
+    const group = [...found.values()].filter((entry) =>
+      role === undefined ? !known.includes(entry.role) : entry.role === role,
+    );
     await Promise.all(group.map(async ({ identity }) => endProcess(identity, stopTimeoutMs)));
     for (const { name, identity } of group) onEvent({ event: 'leftover.ended', name, pid: identity.pid });
   }
