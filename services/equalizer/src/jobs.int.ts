@@ -274,10 +274,13 @@ describe('hazards', () => {
 });
 
 describe('without its servers', () => {
+  afterEach(async () => mesh.remove());
+
   it('a job waits while ZooKeeper and the broker are away, goes on when they are back, and nobody is ready meanwhile', async () => {
     mesh = await openTestMesh(servers, { ...log, ...many });
     const service = await mesh.start(1);
-    const image = await pngOf({ ...colour, width: 60, height: 60 });
+    // Long enough to be met while it is mapped.
+    const image = await pngOf(colour);
     const id = await mesh.submit(image);
     await mesh.until(id, ({ phase }) => phase === 'mapping');
     const [broker] = servers.members;
@@ -288,8 +291,7 @@ describe('without its servers', () => {
     await until('it is not ready', async () => (await ready()) === 503);
     await zookeeper.restart();
     await broker.restart();
-    await sameAsAlone(id, image, { ...colour, width: 60, height: 60 });
+    await sameAsAlone(id, image, colour);
     await until('it is ready', async () => (await ready()) === 200);
-    await mesh.remove();
   });
 });

@@ -85,9 +85,18 @@ export const telemetryMutants: Mutant[] = [
     guard:
       'a coordinator that alone cannot reach PostgreSQL or the gateway gives its title to a node that can',
     file: 'libs/election/src/standing.ts',
-    find: 'return !node.fit && fitPeer(node, null) !== null',
+    find: 'return !node.fit && (fitPeer(node, null) !== null || seesNobody(node))',
     replace: 'return false',
     suites: ['libs/election/src/trace.test.ts', 'libs/election/src/driver.test.ts'],
+  },
+  {
+    name: 'no-yield-out-of-sight',
+    promise: 'I5',
+    guard: 'a coordinator that cannot drain and sees nobody does not keep its lease from those that could',
+    file: 'libs/election/src/standing.ts',
+    find: ' || seesNobody(node)',
+    replace: '',
+    suites: ['libs/election/src/trace.test.ts'],
   },
   {
     name: 'slow-yield',
