@@ -126,6 +126,8 @@ export class GroupMembership<M> extends Recipe {
         this.#lease = lease;
         this.#hasJoined = true;
         this.#written = content;
+        // Whoever closes has looked for a lease already: it waits for this to end, and then gives back what there is.
+        if (this.closing.aborted) return;
         await this.#write(lease);
         await lease.ended;
       } catch (error) {
