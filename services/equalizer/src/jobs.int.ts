@@ -145,7 +145,7 @@ describe('three nodes', () => {
       assert.equal(phase, 'failed');
       assert.match(reason ?? '', why);
       await until('its files are gone', async () => !(await mesh.blobs.exists(`jobs/${id}/input-1`)));
-      assert.ok(!existsSync(mesh.blobs.localPath(`jobs/${id}/work`)));
+      assert.ok(!existsSync(mesh.blobs.localPath(`jobs/${id}/made`)));
     }
   });
 
@@ -200,7 +200,7 @@ describe('hazards', () => {
     await mesh.start(1);
     const id = await mesh.submit(image);
     await mesh.until(id, ({ phase }) => phase === 'mapping');
-    await mesh.blobs.removeAll(`jobs/${id}/work/`);
+    await mesh.blobs.removeAll(`jobs/${id}/made/`);
     const { phase, reason } = await mesh.over(id);
     assert.equal(phase, 'failed');
     assert.match(reason ?? '', /chunk \d+ failed 3 times while (mapping|applying)/);

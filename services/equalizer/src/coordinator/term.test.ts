@@ -13,7 +13,7 @@ import { DeposedError } from '../adapters/fenced-writes.ts';
 import { Term, type EffectHandlers, type TermOptions } from './term.ts';
 
 const epoch = 7;
-const image = { key: 'jobs/a/work/spool-7', widthPixels: 10, heightPixels: 4, channels: 1, bitDepth: 8 };
+const image = { key: 'jobs/a/made/spool-7', widthPixels: 10, heightPixels: 4, channels: 1, bitDepth: 8 };
 const submitted: CoordinatorEvent = {
   ...{ type: 'submitted', id: 'a', number: 1, caller: 'ann', input: 'jobs/a/input', parameters: {} },
 };

@@ -38,7 +38,7 @@ export function pixelWork(parameters: JobParameters, image: SpooledImage): Pixel
 
 /** Blobs that only the work itself needs: they go when the job is over. */
 export function workPrefix(jobId: string): string {
-  return `${blobsOf(jobId).prefix}work/`;
+  return `${blobsOf(jobId).prefix}made/`;
 }
 
 /**
