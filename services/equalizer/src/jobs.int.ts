@@ -27,7 +27,7 @@ before(async () => {
 after(async () => servers.remove());
 
 const colour: SpoolShape = { width: 160, height: 120, channels: 3, depth: 8 };
-const log = { LOG_LEVEL: process.env['TEST_LOG'] ?? 'silent' };
+const log = { LOG_LEVEL: 'silent' };
 /** As many chunks as a job may have: phases that last. */
 const many = { CHUNK_PIXELS: '10' };
 

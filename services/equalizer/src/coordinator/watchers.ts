@@ -1,4 +1,5 @@
 /** What others see of jobs under way: counts of chunks in ZooKeeper, at most every so often, and gauges. Never the truth about a job. */
+import { imageJobPhases } from '@thermomesh/contracts';
 import { phaseOf, progressOf, type CoordinatorState, type Job, type JobPhase } from '@thermomesh/mapreduce';
 import { codeOf, type Log } from '@thermomesh/runtime';
 import type { JobStore } from '../adapters/zookeeper-job-store.ts';
@@ -19,17 +20,6 @@ export interface Watchers {
 }
 
 const intervalDefaultMs = 500;
-const phases: readonly JobPhase[] = [
-  'queued',
-  'decoding',
-  'mapping',
-  'reducing',
-  'applying',
-  'stitching',
-  'finished',
-  'failed',
-  'cancelled',
-];
 
 export function createWatchers(options: WatchersOptions): Watchers {
   const { store, metrics, log, intervalMs = intervalDefaultMs } = options;
@@ -42,7 +32,7 @@ export function createWatchers(options: WatchersOptions): Watchers {
   async function write(): Promise<void> {
     if (latest === undefined) return;
     const jobs = Object.values(latest.jobs);
-    const counts = new Map<JobPhase, number>(phases.map((phase) => [phase, 0]));
+    const counts = new Map<JobPhase, number>(imageJobPhases.map((phase) => [phase, 0]));
     for (const job of jobs) counts.set(phaseOf(job), (counts.get(phaseOf(job)) ?? 0) + 1);
     for (const [phase, count] of counts) metrics.jobs.set({ phase }, count);
     for (const id of written.keys()) if (latest.jobs[id] === undefined) written.delete(id);
