@@ -5,7 +5,7 @@ import { layoutOf, type Layout, type Raster, type Samples } from './raster.ts';
 
 /** How often each value occurs among the pixels of one chunk. */
 export interface Histogram {
-  /** Pixels that were counted; every plane sums to it. */
+  /** Pixels that were counted; every plane sums to it, unless it was added to others. */
   readonly pixels: number;
   /** `planes × bins` counts, plane after plane. */
   readonly counts: Uint32Array;
@@ -13,11 +13,15 @@ export interface Histogram {
 
 /**
  * Counts the pixels of a raster. Alpha is not looked at: transparent pixels count as any other.
+ * @param counts what they are added to; zeros if absent
  * @throws EqualizationError `equalization.bad_raster`, `equalization.too_many_pixels`
  */
-export function histogramOf(plan: EqualizationPlan, raster: Raster): Histogram {
+export function histogramOf(
+  plan: EqualizationPlan,
+  raster: Raster,
+  counts = new Uint32Array(plan.planes * plan.bins),
+): Histogram {
   const layout = layoutOf(raster, plan.channels, plan.depth);
-  const counts = new Uint32Array(plan.planes * plan.bins);
   for (let row = 0; row < layout.rows; row++) {
     const from = row * layout.stride;
     const to = from + layout.rowSamples;

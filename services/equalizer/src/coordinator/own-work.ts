@@ -12,9 +12,9 @@ import {
 import { chunkCount, rectangleOf } from '@thermomesh/mapreduce';
 import { MeshError, type CrashHook } from '@thermomesh/runtime';
 import type { BlobStore } from '../core/blob-store.ts';
-import { decodedShape, planImage, readRequest } from '../core/request.ts';
+import { decodedShape, planImage, readRequest, staysInPlace } from '../core/request.ts';
 import { coordinatorBlobs, pixelWork, resultSpoolOf } from '../core/work.ts';
-import type { ImageFacts, ImageLimits } from '../image/index.ts';
+import type { ImageFacts, ImageLimits, OutputOptions, SpoolShape } from '../image/index.ts';
 import type { ImageWorkers } from '../worker/index.ts';
 
 export interface OwnWorkOptions {
@@ -50,29 +50,34 @@ const histogramsAtOnce = 32;
 
 export function createOwnWork(options: OwnWorkOptions): OwnWork {
   const { blobs, workers, limits, chunkPixelsMax, crash } = options;
+  const uploads = createUploads(options);
 
-  async function factsOf(job: JobMetadata, signal: AbortSignal): Promise<ImageFacts> {
-    if (!(await blobs.exists(job.input)))
-      throw new MeshError('equalizer.upload_lost', 'the uploaded file is no longer there');
-    const { page } = readRequest(job.parameters);
-    const file = blobs.localPath(job.input);
-    return workers.run({ kind: 'identify', file, ...(page === undefined ? {} : { page }) }, signal);
+  /** The empty file that the chunks go into. */
+  async function prepared(
+    job: JobMetadata,
+    plan: EqualizationPlan | null,
+    key: string,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { image } = decoded(job);
+    const spool = blobs.localPath(image.key);
+    const wanted = image.key === job.input ? { wanted: await uploads.outputOf(job, signal) } : {};
+    const make = async (result: string): Promise<unknown> =>
+      plan === null
+        ? workers.run({ kind: 'clahe', spool, result }, signal)
+        : workers.run({ kind: 'prepare', spool, result, channels: plan.outputChannels, ...wanted }, signal);
+    await blobs.write(key, make, { durable: false });
   }
 
   return {
     async decode(job, epoch, signal) {
       const request = readRequest(job.parameters);
-      const facts = await factsOf(job, signal);
+      const facts = await uploads.factsOf(job, signal);
       const planned = planImage(facts, decodedShape(facts), request, limits.wholeImagePixelsMax);
       if (planned.equalization === null) checkLocal(facts, limits);
-      const key = coordinatorBlobs(job.id, epoch).spool;
-      const file = blobs.localPath(job.input);
-      const page = request.page === undefined ? {} : { page: request.page };
-      const { shape } = await blobs.write(
-        key,
-        async (spool) => workers.run({ kind: 'decode', file, spool, ...page }, signal),
-        { durable: false },
-      );
+      const inPlace = staysInPlace(facts, planned);
+      const key = inPlace ? job.input : coordinatorBlobs(job.id, epoch).spool;
+      const shape = inPlace ? decodedShape(facts) : await uploads.decodeInto(key, job, signal);
       const { width: widthPixels, height: heightPixels, channels, depth: bitDepth } = shape;
       const image = { key, widthPixels, heightPixels, channels, bitDepth };
       // What cannot be cut goes through both phases as one chunk.
@@ -84,16 +89,12 @@ export function createOwnWork(options: OwnWorkOptions): OwnWork {
       const { image, grid } = decoded(job);
       const { plan } = pixelWork(job.parameters, image);
       const { table } = coordinatorBlobs(job.id, epoch);
-      const spool = blobs.localPath(image.key);
-      const make = async (result: string): Promise<unknown> =>
-        plan === null
-          ? workers.run({ kind: 'clahe', spool, result }, signal)
-          : workers.run({ kind: 'prepare', spool, result, channels: plan.outputChannels }, signal);
+      const [totals] = await Promise.all([
+        plan === null ? null : totalsOf(blobs, plan, grid, outputs, signal),
+        prepared(job, plan, resultSpoolOf(table), signal),
+      ]);
       const tables =
-        plan === null
-          ? new Uint8Array()
-          : encodeTables(lookupTablesOf(plan, await totalsOf(blobs, plan, grid, outputs, signal)));
-      await blobs.write(resultSpoolOf(table), make, { durable: false });
+        plan === null || totals === null ? new Uint8Array() : encodeTables(lookupTablesOf(plan, totals));
       await blobs.put(table, tables);
       return table;
     },
@@ -101,13 +102,38 @@ export function createOwnWork(options: OwnWorkOptions): OwnWork {
     async stitch(job, epoch, signal) {
       if (job.table === null) throw new Error(`job ${job.id} has no table`);
       const spool = blobs.localPath(resultSpoolOf(job.table));
-      const facts = await factsOf(job, signal);
-      const request = readRequest(job.parameters);
-      const { output } = planImage(facts, decodedShape(facts), request, limits.wholeImagePixelsMax);
+      const output = await uploads.outputOf(job, signal);
       const { result } = coordinatorBlobs(job.id, epoch);
       await blobs.write(result, async (file) => workers.run({ kind: 'encode', spool, file, output }, signal));
       crash('equalizer.before-stitched');
       return result;
+    },
+  };
+}
+
+/** What a job was submitted with: looked at, decoded. */
+function createUploads({ blobs, workers, limits }: OwnWorkOptions) {
+  function taskOf(job: JobMetadata): { file: string; page?: number } {
+    const { page } = readRequest(job.parameters);
+    return { file: blobs.localPath(job.input), ...(page === undefined ? {} : { page }) };
+  }
+
+  async function factsOf(job: JobMetadata, signal: AbortSignal): Promise<ImageFacts> {
+    if (!(await blobs.exists(job.input)))
+      throw new MeshError('equalizer.upload_lost', 'the uploaded file is no longer there');
+    return workers.run({ kind: 'identify', ...taskOf(job) }, signal);
+  }
+
+  return {
+    factsOf,
+    async outputOf(job: JobMetadata, signal: AbortSignal): Promise<OutputOptions> {
+      const facts = await factsOf(job, signal);
+      const request = readRequest(job.parameters);
+      return planImage(facts, decodedShape(facts), request, limits.wholeImagePixelsMax).output;
+    },
+    async decodeInto(key: string, job: JobMetadata, signal: AbortSignal): Promise<SpoolShape> {
+      const make = async (spool: string) => workers.run({ kind: 'decode', spool, ...taskOf(job) }, signal);
+      return (await blobs.write(key, make, { durable: false })).shape;
     },
   };
 }

@@ -113,6 +113,14 @@ export function planImage(
   return { equalization, output };
 }
 
+/**
+ * Whether the chunks of an image are read where they lie in the upload: nothing has to be decoded first. What is equalized in one piece
+ * is decoded all the same.
+ */
+export function staysInPlace(facts: ImageFacts, { equalization }: ImagePlan): boolean {
+  return equalization !== null && facts.tiff?.bare === true;
+}
+
 /** The shape that an image of these facts has once it is decoded. */
 export function decodedShape({ width, height, channels, depth }: ImageFacts): SpoolShape {
   return { width, height, channels, depth };

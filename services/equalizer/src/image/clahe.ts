@@ -7,17 +7,12 @@ import { applyLumas, lumaOf } from '@thermomesh/equalization';
 import { checkDecoded } from './decode.ts';
 import { imageFault } from './faults.ts';
 import { nameFault, sharp } from './library.ts';
-import {
-  closePixels,
-  createResultSpool,
-  createSpool,
-  openSpoolPixels,
-  readPixels,
-  readSpool,
-  runsOf,
-  writePixels,
-} from './spool.ts';
-import { pixelBytes, type SpoolShape } from './spool-file.ts';
+import { closeSync, openSync } from 'node:fs';
+import { readBytes, writeBytes } from './bytes.ts';
+import { createResult } from './result.ts';
+import { createSpool, readSpool } from './spool.ts';
+import { spoolDataOffset } from './spool-file.ts';
+import type { SpoolShape } from './layout.ts';
 
 export interface ClaheOptions {
   /** Of the square neighbourhood, in pixels. */
@@ -63,7 +58,7 @@ export async function clahe(
       .toColourspace('b-w')
       .toFile(moved);
     await checkDecoded(moved, grey);
-    await createResultSpool(spool, result, shape.channels);
+    await createResult(spool, result, shape.channels);
     joinLumas(spool, shape, moved, result);
     return shape;
   } catch (error) {
@@ -75,56 +70,54 @@ export async function clahe(
 }
 
 function splitLumas(spool: string, shape: SpoolShape, lumas: string): void {
-  using source = opened(spool, shape, 'r');
-  using target = opened(lumas, { ...shape, channels: 1 }, 'r+');
+  using source = opened(spool, 'r');
+  using target = opened(lumas, 'r+');
   for (const { at, samples, values } of blocks(shape)) {
-    readPixels(source, at, samples);
+    readBytes(source.fd, spoolDataOffset + at * shape.channels, samples);
     for (let pixel = 0, from = 0; pixel < values.length; pixel++, from += shape.channels) {
       const first = samples[from]!;
       values[pixel] = shape.channels < 3 ? first : lumaOf(first, samples[from + 1]!, samples[from + 2]!);
     }
-    writePixels(target, at, values);
+    writeBytes(target.fd, spoolDataOffset + at, values);
   }
 }
 
 /** `moved` is libvips' own format: its pixels begin where a spool's do. */
 function joinLumas(spool: string, shape: SpoolShape, moved: string, result: string): void {
-  using source = opened(spool, shape, 'r');
-  using wanted = opened(moved, { ...shape, channels: 1 }, 'r');
-  using target = opened(result, shape, 'r+');
+  using source = opened(spool, 'r');
+  using wanted = opened(moved, 'r');
+  using target = opened(result, 'r+');
   const { channels } = shape;
   for (const { at, samples, values } of blocks(shape)) {
-    readPixels(source, at, samples);
-    readPixels(wanted, at, values);
+    readBytes(source.fd, spoolDataOffset + at * channels, samples);
+    readBytes(wanted.fd, spoolDataOffset + at, values);
     if (channels >= 3) {
       applyLumas({ samples, width: values.length, height: 1 }, values, channels === 4 ? 4 : 3);
     } else {
       for (let pixel = 0; pixel < values.length; pixel++) samples[pixel * channels] = values[pixel]!;
     }
-    writePixels(target, at, samples);
+    writeBytes(target.fd, spoolDataOffset + at * channels, samples);
   }
 }
 
-function opened(file: string, shape: SpoolShape, flags: 'r' | 'r+') {
-  const pixels = openSpoolPixels(file, shape, flags);
-  return Object.assign(pixels, {
+function opened(file: string, flags: 'r' | 'r+') {
+  const fd = openSync(file, flags);
+  return {
+    fd,
     [Symbol.dispose]: () => {
-      closePixels(pixels);
+      closeSync(fd);
     },
-  });
+  };
 }
 
-/** The blocks of an image, with room for their samples and for one value a pixel. */
+/** The blocks of an image of decoded rows, with room for their samples (8 bit) and for one value a pixel. */
 function* blocks(shape: SpoolShape) {
-  const whole = { left: 0, top: 0, width: shape.width, height: shape.height };
-  const room = Math.min(blockPixelsMax, shape.width * shape.height);
-  const samples = new Uint8Array(room * pixelBytes(shape));
+  const all = shape.width * shape.height;
+  const room = Math.min(blockPixelsMax, all);
+  const samples = new Uint8Array(room * shape.channels);
   const values = new Uint8Array(room);
-  for (const { at, pixels } of runsOf(shape, whole, blockPixelsMax)) {
-    yield {
-      at,
-      samples: samples.subarray(0, pixels * pixelBytes(shape)),
-      values: values.subarray(0, pixels),
-    };
+  for (let at = 0; at < all; at += room) {
+    const pixels = Math.min(room, all - at);
+    yield { at, samples: samples.subarray(0, pixels * shape.channels), values: values.subarray(0, pixels) };
   }
 }

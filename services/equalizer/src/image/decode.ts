@@ -6,17 +6,12 @@
  */
 import { open, rename, rm } from 'node:fs/promises';
 import { imageFault } from './faults.ts';
-import { identifyFile, type IdentifyOptions, type ImageFacts } from './identify.ts';
+import { identifyFile, type Identified, type IdentifyOptions, type ImageFacts } from './identify.ts';
 import { nameFileFault } from './ending.ts';
 import { sharp } from './library.ts';
 import { imageLimitsDefault } from './limits.ts';
-import {
-  dataBytes,
-  spoolDataOffset,
-  writeSpoolFrame,
-  type SpoolMetadata,
-  type SpoolShape,
-} from './spool-file.ts';
+import { dataBytes, type SpoolShape } from './layout.ts';
+import { spoolDataOffset, writeSpoolFrame, type SpoolMetadata } from './spool-file.ts';
 import { exactly } from './tiff.ts';
 
 /** What was decoded. */
@@ -95,7 +90,8 @@ export async function checkDecoded(file: string, shape: SpoolShape): Promise<voi
   }
 }
 
-function metadataOf(header: Awaited<ReturnType<typeof identifyFile>>['header']): SpoolMetadata {
+/** What is kept of an image's header. */
+export function metadataOf(header: Identified['header']): SpoolMetadata {
   const prefix = Buffer.from('Exif\0\0', 'latin1');
   const exif = header.exif;
   const block = exif?.subarray(0, 6).equals(prefix) === true ? exif.subarray(6) : exif;

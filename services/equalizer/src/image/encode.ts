@@ -1,13 +1,15 @@
 /** From a spool to an image file, in bounded memory wherever the format allows it. */
-import { rename, rm, stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { copyFile, link, open, rename, rm, stat } from 'node:fs/promises';
 import type { Sharp, TiffOptions } from 'sharp';
 import { colourSpaceOf } from './decode.ts';
 import { putExif } from './exif.ts';
 import { imageFault } from './faults.ts';
-import type { ImageFacts, ImageFormat, TiffFacts } from './identify.ts';
+import { identify, type ImageFacts, type ImageFormat, type TiffFacts } from './identify.ts';
 import { nameFault, sharp } from './library.ts';
+import { dataBytes, type SpoolShape } from './layout.ts';
 import { readSpool } from './spool.ts';
-import { dataBytes, type SpoolMetadata, type SpoolShape } from './spool-file.ts';
+import { isSpool, type SpoolMetadata } from './spool-file.ts';
 
 /** How the result is written. Plain data. */
 export interface OutputOptions {
@@ -53,7 +55,8 @@ export function checkEncodable(shape: SpoolShape, format: ImageFormat, wholeImag
 }
 
 /**
- * Writes a spool as an image file, which appears whole under its name, or not at all.
+ * Writes a spool as an image file, which appears whole under its name, or not at all. A result that is its image already (`createResult`)
+ * gets a second name.
  * @returns bytes of the file
  * @throws MeshError `image.unencodable`, `image.spool_damaged`, `image.io`
  */
@@ -63,20 +66,10 @@ export async function encode(
   output: OutputOptions,
   wholeImagePixelsMax = Number.MAX_SAFE_INTEGER,
 ): Promise<number> {
-  const { shape, metadata } = await readSpool(spool);
-  checkEncodable(shape, output.format, wholeImagePixelsMax);
   const aside = `${file}.${crypto.randomUUID()}.part`;
   try {
-    const image = sharp(spool, {
-      sequentialRead: true,
-      ignoreIcc: true,
-      limitInputPixels: false,
-      failOn: 'error',
-    })
-      .toColourspace(colourSpaceOf(shape))
-      .keepMetadata();
-    await formatted(image, output, shape, metadata).toFile(aside);
-    if (metadata.exif !== undefined) await putExif(aside, output.format, metadata.exif);
+    if (await isImage(spool)) await nameAgain(spool, aside);
+    else await encodeAside(spool, aside, output, wholeImagePixelsMax);
     const { size } = await stat(aside);
     await rename(aside, file);
     return size;
@@ -85,6 +78,42 @@ export async function encode(
   } finally {
     await rm(aside, { force: true });
   }
+}
+
+/** @throws MeshError `image.spool_damaged`: neither a spool nor an image whose pixels lie bare */
+async function isImage(file: string): Promise<boolean> {
+  const handle = await open(file, 'r');
+  if (await isSpool(handle).finally(async () => handle.close())) return false;
+  const facts = await identify(file).catch((error: unknown) => {
+    throw imageFault('image.spool_damaged', 'no spool by its mark', error);
+  });
+  if (facts.tiff?.bare === true) return true;
+  throw imageFault('image.spool_damaged', 'no spool by its mark, and no image of bare pixels');
+}
+
+/** A copy where the file system has no second names: one that shares the blocks, if it can. */
+async function nameAgain(file: string, other: string): Promise<void> {
+  await link(file, other).catch(async () => copyFile(file, other, constants.COPYFILE_FICLONE));
+}
+
+async function encodeAside(
+  spool: string,
+  aside: string,
+  output: OutputOptions,
+  wholeImagePixelsMax: number,
+): Promise<void> {
+  const { shape, metadata } = await readSpool(spool);
+  checkEncodable(shape, output.format, wholeImagePixelsMax);
+  const image = sharp(spool, {
+    sequentialRead: true,
+    ignoreIcc: true,
+    limitInputPixels: false,
+    failOn: 'error',
+  })
+    .toColourspace(colourSpaceOf(shape))
+    .keepMetadata();
+  await formatted(image, output, shape, metadata).toFile(aside);
+  if (metadata.exif !== undefined) await putExif(aside, output.format, metadata.exif);
 }
 
 function formatted(image: Sharp, output: OutputOptions, shape: SpoolShape, metadata: SpoolMetadata): Sharp {
@@ -107,7 +136,8 @@ function formatted(image: Sharp, output: OutputOptions, shape: SpoolShape, metad
   }
 }
 
-const classicTiffBytesMax = 3.9e9;
+/** Above it a TIFF is a BigTIFF: classic offsets end at 4 GiB. */
+export const classicTiffBytesMax = 3.9e9;
 
 function tiffOptions(like: TiffFacts | undefined, shape: SpoolShape, metadata: SpoolMetadata): TiffOptions {
   const compression = like?.compression === 1 ? 'none' : like?.compression === 5 ? 'lzw' : 'deflate';

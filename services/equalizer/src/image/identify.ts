@@ -4,6 +4,7 @@ import type { Metadata } from 'sharp';
 import { imageFault } from './faults.ts';
 import { nameFileFault } from './ending.ts';
 import { sharp } from './library.ts';
+import { readLayout } from './layout.ts';
 import { imageLimitsDefault, segmentBytesMax, type ImageLimits } from './limits.ts';
 import { readDirectory, tag } from './tiff.ts';
 
@@ -41,6 +42,8 @@ export interface TiffFacts {
   big: boolean;
   /** TIFF's number: 1 none, 5 LZW, 8 and 32946 deflate, 7 JPEG, … */
   compression: number;
+  /** The page that was looked at is the first, and its pixels can be worked on where they lie (`layout.ts`). */
+  bare: boolean;
   /** Absent for strips. */
   tile?: { width: number; height: number };
 }
@@ -135,7 +138,9 @@ async function identifyHandle(
     facts.access = tiled ? 'tiles' : 'strips';
     // Bare strips are read row by row however high they are.
     if (segment * bytesPerPixel > segmentBytesMax && (tiled || compression !== 1)) facts.access = 'whole';
-    facts.tiff = { big: directory.big, compression, ...(tiled ? { tile: { width, height } } : {}) };
+    const layout = page === 0 ? await readLayout(handle, directory, facts) : undefined;
+    const bare = layout !== undefined;
+    facts.tiff = { big: directory.big, compression, bare, ...(tiled ? { tile: { width, height } } : {}) };
   }
   checkLimits(facts, header, limits);
   return { facts, header };

@@ -12,6 +12,8 @@ export {
   type TiffFacts,
 } from './identify.ts';
 export { imageLimitsDefault, type ImageLimits } from './limits.ts';
-export { countRectangle, mapRectangle, placeRectangle, type ResultPlace } from './pixels.ts';
-export { createResultSpool, createSpool, readSpool, type Rectangle } from './spool.ts';
-export { dataBytes, type SpoolMetadata, type SpoolShape } from './spool-file.ts';
+export { dataBytes, type Rectangle, type SpoolShape } from './layout.ts';
+export { countRectangle, mapRectangle } from './pixels.ts';
+export { createResult } from './result.ts';
+export { createSpool, readSpool } from './spool.ts';
+export type { SpoolMetadata } from './spool-file.ts';

@@ -15,7 +15,7 @@ import {
   type LibraryJob,
 } from '@thermomesh/image-libraries';
 import { decode } from './decode.ts';
-import type { SpoolShape } from './spool-file.ts';
+import type { SpoolShape } from './layout.ts';
 import { equalizeHere } from './testing/here.ts';
 import { imageOf, noise, place, spoolPixels, type Place } from './testing/samples.ts';
 

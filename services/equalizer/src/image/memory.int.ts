@@ -13,8 +13,11 @@ const aboveIdleMiBMax = 150;
 const shape = { width: 9_000, height: 8_000, channels: 3, depth: 8 } as const;
 
 const outputs: [string, OutputOptions][] = [
-  ['tiled-tiff', { format: 'tiff', tiff: { big: false, compression: 5, tile: { width: 256, height: 256 } } }],
-  ['strip-bigtiff', { format: 'tiff', tiff: { big: true, compression: 1 } }],
+  [
+    'tiled-tiff',
+    { format: 'tiff', tiff: { big: false, compression: 5, bare: false, tile: { width: 256, height: 256 } } },
+  ],
+  ['strip-bigtiff', { format: 'tiff', tiff: { big: true, compression: 1, bare: true } }],
   ['png', { format: 'png' }],
 ];
 

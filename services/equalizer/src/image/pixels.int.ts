@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync, statSync, truncateSync } from 'node:fs';
+import { readFileSync, truncateSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import {
   applyTables,
@@ -12,9 +12,9 @@ import {
 } from '@thermomesh/equalization';
 import { clahe } from './clahe.ts';
 import { decode } from './decode.ts';
-import { countRectangle, mapRectangle, placeRectangle } from './pixels.ts';
-import { createResultSpool, runsOf, type Rectangle } from './spool.ts';
-import type { SpoolShape } from './spool-file.ts';
+import type { Rectangle, SpoolShape } from './layout.ts';
+import { countRectangle, mapRectangle } from './pixels.ts';
+import { createResult } from './result.ts';
 import { bytesOf, imageOf, noise, place, shapes, spoolPixels, type Place } from './testing/samples.ts';
 
 const bands = (shape: SpoolShape, rows: number): Rectangle[] =>
@@ -34,9 +34,14 @@ const tiles = (shape: SpoolShape, side: number): Rectangle[] =>
   );
 
 /** The tables of an image by way of its chunks, and by way of all its pixels at once. */
-function tablesFor(spool: string, shape: SpoolShape, plan: EqualizationPlan, cut: Rectangle[]): LookupTables {
+async function tablesFor(
+  spool: string,
+  shape: SpoolShape,
+  plan: EqualizationPlan,
+  cut: Rectangle[],
+): Promise<LookupTables> {
   const merge = new HistogramMerge(plan, new Map(cut.map((part, at) => [`${at}`, part.width * part.height])));
-  for (const [at, part] of cut.entries()) merge.put(`${at}`, countRectangle(spool, shape, plan, part));
+  for (const [at, part] of cut.entries()) merge.put(`${at}`, await countRectangle(spool, shape, plan, part));
   return lookupTablesOf(plan, merge.totals());
 }
 
@@ -61,18 +66,10 @@ describe('rectangles of a spool', () => {
           applyTables(plan, lookupTablesOf(plan, all.totals()), { samples, width, height }).samples,
         );
         for (const cut of shape.depth === 8 ? [bands(shape, 5), tiles(shape, 13)] : [tiles(shape, 31)]) {
-          const tables = tablesFor(files.at('spool'), shape, plan, cut);
-          const result = await createResultSpool(files.at('spool'), files.at('result'), plan.outputChannels);
-          for (const [at, part] of cut.entries()) {
-            const [from, own] = [files.at('spool'), files.at('chunk')];
-            if (at % 2 === 0) {
-              mapRectangle(from, shape, plan, tables, part, { spool: files.at('result') });
-            } else {
-              const bytes = mapRectangle(from, shape, plan, tables, part, { file: own });
-              assert.equal(statSync(own).size, bytes);
-              placeRectangle(files.at('result'), result, part, own);
-            }
-          }
+          const tables = await tablesFor(files.at('spool'), shape, plan, cut);
+          const result = await createResult(files.at('spool'), files.at('result'), plan.outputChannels);
+          for (const part of cut)
+            await mapRectangle(files.at('spool'), shape, plan, tables, part, files.at('result'));
           assert.ok(
             spoolPixels(files.at('result'), result).equals(expected),
             `${mode} in ${cut.length} chunks`,
@@ -80,7 +77,7 @@ describe('rectangles of a spool', () => {
         }
       }
     }
-    assert.deepEqual(files.names(), ['chunk', 'in.png', 'result', 'spool']);
+    assert.deepEqual(files.names(), ['in.png', 'result', 'spool']);
   });
 
   it('a-chunk-that-is-done-twice-changes-nothing', async () => {
@@ -89,39 +86,13 @@ describe('rectangles of a spool', () => {
     await spoolOf(files, shape);
     const plan = planEqualization(shape);
     const cut = bands(shape, 10);
-    const tables = tablesFor(files.at('spool'), shape, plan, cut);
-    await createResultSpool(files.at('spool'), files.at('result'), 3);
-    const result = { spool: files.at('result') };
-    for (const part of cut) mapRectangle(files.at('spool'), shape, plan, tables, part, result);
+    const tables = await tablesFor(files.at('spool'), shape, plan, cut);
+    await createResult(files.at('spool'), files.at('result'), 3);
+    const result = files.at('result');
+    for (const part of cut) await mapRectangle(files.at('spool'), shape, plan, tables, part, result);
     const once = readFileSync(files.at('result'));
-    for (const part of cut) mapRectangle(files.at('spool'), shape, plan, tables, part, result);
+    for (const part of cut) await mapRectangle(files.at('spool'), shape, plan, tables, part, result);
     assert.ok(readFileSync(files.at('result')).equals(once));
-  });
-
-  it('runs-cover-each-pixel-once-whatever-the-block', () => {
-    const shape: SpoolShape = { width: 7, height: 5, channels: 3, depth: 16 };
-    const rectangles = [
-      { left: 0, top: 0, width: 7, height: 5 },
-      { left: 0, top: 2, width: 7, height: 2 },
-      { left: 3, top: 1, width: 2, height: 4 },
-      { left: 6, top: 4, width: 1, height: 1 },
-    ];
-    for (const rectangle of rectangles) {
-      for (const block of [1, 2, 3, 8, 100]) {
-        const seen: [number, number][] = [];
-        for (const run of runsOf(shape, rectangle, block)) {
-          assert.ok(run.pixels > 0 && run.pixels <= block);
-          for (let pixel = 0; pixel < run.pixels; pixel++) seen.push([run.at + pixel, run.inside + pixel]);
-        }
-        const expected: [number, number][] = [];
-        for (let y = 0; y < rectangle.height; y++) {
-          for (let x = 0; x < rectangle.width; x++) {
-            expected.push([(rectangle.top + y) * 7 + rectangle.left + x, y * rectangle.width + x]);
-          }
-        }
-        assert.deepEqual(seen, expected);
-      }
-    }
   });
 
   it('a-rectangle-outside-or-a-plan-for-other-pixels-is-refused-and-leaves-nothing', async () => {
@@ -132,18 +103,20 @@ describe('rectangles of a spool', () => {
     const spool = files.at('spool');
     const whole = { left: 0, top: 0, width: shape.width, height: shape.height };
     for (const wrong of [{ left: 1 }, { top: -1 }, { height: 0 }, { width: 1.5 }, { top: 2 ** 40 }]) {
-      assert.throws(() => countRectangle(spool, shape, plan, { ...whole, ...wrong }), {
+      await assert.rejects(countRectangle(spool, shape, plan, { ...whole, ...wrong }), {
         code: 'image.outside',
       });
     }
     const grey = planEqualization(shapes[0]!);
-    assert.throws(() => countRectangle(spool, shape, grey, whole), { code: 'image.spool_damaged' });
-    const tables = tablesFor(spool, shape, plan, [whole]);
+    await assert.rejects(countRectangle(spool, shape, grey, whole), { code: 'image.spool_damaged' });
+    const tables = await tablesFor(spool, shape, plan, [whole]);
+    await createResult(spool, files.at('result'), 3);
+    await createResult(spool, files.at('grey'), 1);
+    const damaged = { code: 'image.spool_damaged' };
+    await assert.rejects(mapRectangle(spool, shape, plan, tables, whole, files.at('grey')), damaged);
     truncateSync(spool, 4_000);
-    assert.throws(() => mapRectangle(spool, shape, plan, tables, whole, { file: files.at('chunk') }), {
-      code: 'image.spool_damaged',
-    });
-    assert.deepEqual(files.names(), ['in.png', 'spool']);
+    await assert.rejects(mapRectangle(spool, shape, plan, tables, whole, files.at('result')), damaged);
+    await assert.rejects(countRectangle(spool, shape, plan, whole), damaged);
   });
 });
 

@@ -1,7 +1,7 @@
-/** The pixel work on rectangles of spools: count, map, put together. Memory is a few blocks, however large the rectangle. */
-import { renameSync, rmSync } from 'node:fs';
+/** The pixel work on rectangles of bare pixels: count, map. Memory is a few blocks, however large the rectangle. */
 import {
   applyTables,
+  emptyRaster,
   histogramOf,
   type EqualizationPlan,
   type Histogram,
@@ -9,159 +9,140 @@ import {
   type Raster,
   type Samples,
 } from '@thermomesh/equalization';
+import { readBytes, writeBytes } from './bytes.ts';
 import { imageFault } from './faults.ts';
 import {
   checkRectangle,
-  closePixels,
-  openBarePixels,
-  openSpoolPixels,
-  readPixels,
-  runsOf,
-  writePixels,
-  type PixelFile,
+  pixelBytes,
+  placeOf,
+  spanPixels,
+  spansOf,
+  type Layout,
   type Rectangle,
-} from './spool.ts';
-import { pixelBytes, type SpoolShape } from './spool-file.ts';
+  type SpoolShape,
+} from './layout.ts';
+import { openPixels, type PixelFile } from './spool.ts';
 
 /** Bytes that are read, worked on and written at once. */
 export const blockBytes = 1024 * 1024;
-
-/** Where the result of a rectangle goes: into its place in a spool, or into a file of its own, which appears whole or not at all. */
-export type ResultPlace = { spool: string } | { file: string };
+/** One for all: rectangles are worked on one after the other, each without a pause. */
+const block = new ArrayBuffer(blockBytes);
 
 /**
- * Counts the pixels of a rectangle of a spool.
+ * Counts the pixels of a rectangle.
+ * @param source a spool, or an image whose pixels lie bare
  * @throws MeshError `image.outside`, `image.spool_damaged`; EqualizationError
  */
-export function countRectangle(
-  spool: string,
+export async function countRectangle(
+  source: string,
   shape: SpoolShape,
   plan: EqualizationPlan,
   rectangle: Rectangle,
-): Histogram {
+): Promise<Histogram> {
   checkPlan(plan, shape);
   checkRectangle(shape, rectangle);
   const counts = new Uint32Array(plan.planes * plan.bins);
-  const source = openSpoolPixels(spool, shape, 'r');
+  const file = await openPixels(source, shape, 'r');
   try {
-    for (const { raster } of blocksOf(source, shape, rectangle)) {
-      const block = histogramOf(plan, raster).counts;
-      for (let bin = 0; bin < counts.length; bin++) counts[bin]! += block[bin]!;
-    }
+    for (const { raster } of blocksOf(file, shape, [file.layout], rectangle))
+      histogramOf(plan, raster, counts);
   } finally {
-    closePixels(source);
+    await file.handle.close();
   }
   return { pixels: rectangle.width * rectangle.height, counts };
 }
 
 /**
- * Maps the pixels of a rectangle of a spool through the tables. The same call writes the same bytes: a repeat harms nothing.
+ * Maps the pixels of a rectangle through the tables, each into its place in the result. The same call writes the same bytes: a repeat
+ * harms nothing, and nor does somebody else's who writes a rectangle beside it.
+ * @param result what `createResult` made of `source`
  * @returns bytes written
  * @throws MeshError `image.outside`, `image.spool_damaged`; EqualizationError
  */
-export function mapRectangle(
-  spool: string,
+export async function mapRectangle(
+  source: string,
   shape: SpoolShape,
   plan: EqualizationPlan,
   tables: LookupTables,
   rectangle: Rectangle,
-  place: ResultPlace,
-): number {
+  result: string,
+): Promise<number> {
   checkPlan(plan, shape);
   checkRectangle(shape, rectangle);
-  const result: SpoolShape = { ...shape, channels: plan.outputChannels };
-  const source = openSpoolPixels(spool, shape, 'r');
+  const from = await openPixels(source, shape, 'r');
   try {
-    return writeResult(place, result, (sink, whole) => {
-      let bytes = 0;
-      for (const { raster, at, inside } of blocksOf(source, shape, rectangle)) {
-        // In place where it fits: a block of garbage for each block would cost more than the mapping.
-        const target = plan.outputChannels === plan.channels ? raster : undefined;
-        const mapped = bytesOf(applyTables(plan, tables, raster, target).samples);
-        writePixels(sink, whole ? at : inside, mapped);
-        bytes += mapped.length;
-      }
-      return bytes;
-    });
-  } finally {
-    closePixels(source);
-  }
-}
-
-/**
- * Puts a rectangle's own file into its place in a spool.
- * @throws MeshError `image.outside`, `image.spool_damaged`: the file is too short
- */
-export function placeRectangle(spool: string, shape: SpoolShape, rectangle: Rectangle, file: string): void {
-  checkRectangle(shape, rectangle);
-  const source = openBarePixels(file, shape, 'r');
-  try {
-    const target = openSpoolPixels(spool, shape, 'r+');
+    const to = await openPixels(result, { ...shape, channels: plan.outputChannels }, 'r+');
     try {
-      const buffer = new Uint8Array(blockPixels(shape) * pixelBytes(shape));
-      for (const run of runsOf(shape, rectangle, blockPixels(shape))) {
-        const bytes = buffer.subarray(0, run.pixels * pixelBytes(shape));
-        readPixels(source, run.inside, bytes);
-        writePixels(target, run.at, bytes);
-      }
+      checkSegments(from.layout, to.layout);
+      return mapBlocks({ from, to, shape }, plan, tables, rectangle);
     } finally {
-      closePixels(target);
+      await to.handle.close();
     }
   } finally {
-    closePixels(source);
+    await from.handle.close();
   }
 }
 
-function writeResult(
-  place: ResultPlace,
-  shape: SpoolShape,
-  write: (target: PixelFile, whole: boolean) => number,
+interface Files {
+  from: PixelFile;
+  to: PixelFile;
+  shape: SpoolShape;
+}
+
+function mapBlocks(
+  { from, to, shape }: Files,
+  plan: EqualizationPlan,
+  tables: LookupTables,
+  rectangle: Rectangle,
 ): number {
-  if ('spool' in place) {
-    const target = openSpoolPixels(place.spool, shape, 'r+');
-    try {
-      return write(target, true);
-    } finally {
-      closePixels(target);
-    }
+  let bytes = 0;
+  for (const { raster, span } of blocksOf(from, shape, [from.layout, to.layout], rectangle)) {
+    // In place where it fits: a block of garbage for each block would cost more than the mapping.
+    const target = plan.outputChannels === plan.channels ? raster : targetFor(plan, raster);
+    const { samples } = applyTables(plan, tables, raster, target);
+    const mapped = new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength);
+    writeBytes(to.handle.fd, placeOf(to.layout, span), mapped);
+    bytes += mapped.length;
   }
-  // A name of its own for each try: two workers that do the same chunk do not write into each other's file.
-  const aside = `${place.file}.${crypto.randomUUID()}.part`;
-  try {
-    const target = openBarePixels(aside, shape, 'w');
-    let bytes: number;
-    try {
-      bytes = write(target, false);
-    } finally {
-      closePixels(target);
-    }
-    renameSync(aside, place.file);
-    return bytes;
-  } catch (error) {
-    rmSync(aside, { force: true });
-    throw error;
-  }
+  return bytes;
 }
 
-function* blocksOf(source: PixelFile, shape: SpoolShape, rectangle: Rectangle) {
+/** Zeros where the raster has padding. */
+function targetFor(
+  plan: EqualizationPlan,
+  { width, height, stride = width * plan.channels }: Raster,
+): Raster {
+  const pixels = ((height - 1) * stride) / plan.channels + width;
+  const { samples } = emptyRaster(plan, pixels, 1);
+  return { samples, width, height, stride: (stride / plan.channels) * plan.outputChannels };
+}
+
+function* blocksOf(
+  { handle, layout }: PixelFile,
+  shape: SpoolShape,
+  layouts: readonly [Layout, ...Layout[]],
+  rectangle: Rectangle,
+) {
   const size = pixelBytes(shape);
-  const buffer = new ArrayBuffer(Math.min(blockPixels(shape), rectangle.width * rectangle.height) * size);
-  for (const run of runsOf(shape, rectangle, blockPixels(shape))) {
-    readPixels(source, run.at, new Uint8Array(buffer, 0, run.pixels * size));
-    const length = run.pixels * shape.channels;
+  for (const span of spansOf(shape, layouts, rectangle, blockPixels(shape))) {
+    const pixels = spanPixels(span);
+    readBytes(handle.fd, placeOf(layout, span), new Uint8Array(block, 0, pixels * size));
+    const length = pixels * shape.channels;
     const samples: Samples =
-      shape.depth === 8 ? new Uint8Array(buffer, 0, length) : new Uint16Array(buffer, 0, length);
-    const raster: Raster = { samples, width: run.pixels, height: 1 };
-    yield { raster, at: run.at, inside: run.inside };
+      shape.depth === 8 ? new Uint8Array(block, 0, length) : new Uint16Array(block, 0, length);
+    const { width, rows: height, stride } = span;
+    const raster: Raster = {
+      samples,
+      width,
+      height,
+      ...(height > 1 ? { stride: stride * shape.channels } : {}),
+    };
+    yield { raster, span };
   }
 }
 
 function blockPixels(shape: SpoolShape): number {
   return Math.floor(blockBytes / pixelBytes(shape));
-}
-
-function bytesOf(samples: Samples): Uint8Array {
-  return new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength);
 }
 
 /** A plan for other pixels would count rubbish without a word. */
@@ -171,4 +152,10 @@ function checkPlan(plan: EqualizationPlan, shape: SpoolShape): void {
     'image.spool_damaged',
     `the plan is for ${plan.channels} channels of ${plan.depth} bit, the spool has ${shape.channels} of ${shape.depth}`,
   );
+}
+
+/** Pixels keep their places only between files that are cut alike. */
+function checkSegments(from: Layout, to: Layout): void {
+  if (from.tiled === to.tiled && from.width === to.width && from.height === to.height) return;
+  throw imageFault('image.spool_damaged', 'the result is cut into other segments than its source');
 }

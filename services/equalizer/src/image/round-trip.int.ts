@@ -6,7 +6,8 @@ import { decode } from './decode.ts';
 import { encode, outputLike } from './encode.ts';
 import { identify, type ImageFormat } from './identify.ts';
 import { sharp } from './library.ts';
-import { createResultSpool, readSpool } from './spool.ts';
+import { createResult } from './result.ts';
+import { readSpool } from './spool.ts';
 import { bytesOf, imageOf, noise, place, shapes, spoolPixels } from './testing/samples.ts';
 
 const containers: [string, 8 | 16, (image: Sharp) => Sharp][] = [
@@ -185,8 +186,8 @@ describe('what an image carries besides pixels', () => {
     const shape = shapes[2]!;
     await imageOf(shape, noise(shape)).withIccProfile('p3').withXmp(xmp).png().toFile(files.at('in'));
     await decode(files.at('in'), files.at('spool'));
-    await createResultSpool(files.at('spool'), files.at('same'), 3);
-    await createResultSpool(files.at('spool'), files.at('grey'), 1);
+    await createResult(files.at('spool'), files.at('same'), 3);
+    await createResult(files.at('spool'), files.at('grey'), 1);
     assert.notEqual((await readSpool(files.at('same'))).metadata.icc, undefined);
     const grey = await readSpool(files.at('grey'));
     assert.deepEqual(

@@ -1,21 +1,15 @@
 /**
- * The spool: decoded pixels in a file, row after row, nothing between them, from byte 64 on. Around them lies a BigTIFF: its header before,
- * its directory after, so that libvips reads a spool strip by strip, and so does any other program.
+ * The spool: the pixels of an image, bare, in a file, from byte 64 on. Around them lies a TIFF: its header before, its directory after, so
+ * that libvips reads a spool segment by segment, and so does any other program. Decoded ones are strips, row after row, nothing between them.
  */
 import type { FileHandle } from 'node:fs/promises';
 import { imageFault } from './faults.ts';
+import { dataBytes, pixelBytes, type Segmentation, type SpoolShape } from './layout.ts';
+import { directoryBytes, headerBytes, segmentedBytes } from './tiff-directory.ts';
 import { exactly, readDirectory, tag, type TiffDirectory } from './tiff.ts';
 
 /** Where the pixels begin. */
 export const spoolDataOffset = 64;
-
-/** What the pixels are. Plain data. 16-bit samples are little-endian. */
-export interface SpoolShape {
-  width: number;
-  height: number;
-  channels: 1 | 2 | 3 | 4;
-  depth: 8 | 16;
-}
 
 /** What an image carries besides its pixels. */
 export interface SpoolMetadata {
@@ -30,18 +24,16 @@ export interface SpoolMetadata {
   exif?: Buffer;
 }
 
-/** Bytes of one pixel. */
-export function pixelBytes(shape: SpoolShape): number {
-  return (shape.channels * shape.depth) / 8;
-}
-
-/** Bytes of all pixels. */
-export function dataBytes(shape: SpoolShape): number {
-  return shape.width * shape.height * pixelBytes(shape);
-}
-
 const mark = 'MESHSPL1';
 const stripBytes = 256 * 1024;
+
+/** What is written around the pixels, where it is not the usual. */
+export interface FrameOptions {
+  /** How the pixels are cut; into strips of 256 KiB if absent. */
+  cut?: Segmentation;
+  /** The file is to be somebody's image as it is: without our mark and without EXIF. */
+  image?: { big: boolean };
+}
 
 /**
  * Writes what lies around the pixels; the pixels themselves are left as they are (zeros in a new file).
@@ -51,23 +43,38 @@ export async function writeSpoolFrame(
   file: FileHandle,
   shape: SpoolShape,
   metadata: SpoolMetadata,
+  { cut = stripsOf(shape), image }: FrameOptions = {},
 ): Promise<void> {
-  const end = spoolDataOffset + dataBytes(shape);
+  const end = spoolDataOffset + segmentedBytes(shape, cut);
   const directoryOffset = end + ((8 - (end % 8)) % 8);
-  const directory = directoryBytes(shape, metadata, directoryOffset);
-  const exif = metadata.exif ?? Buffer.alloc(0);
+  const big = image?.big ?? true;
+  const described = { shape, cut, metadata, dataOffset: spoolDataOffset, big };
+  const directory = directoryBytes(described, directoryOffset);
+  const exif = (image === undefined ? metadata.exif : undefined) ?? Buffer.alloc(0);
   const header = Buffer.alloc(spoolDataOffset);
-  header.write('II', 0, 'latin1');
-  header.writeUInt16LE(43, 2);
-  header.writeUInt16LE(8, 4);
-  header.writeBigUInt64LE(BigInt(directoryOffset), 8);
-  header.write(mark, 16, 'latin1');
-  header.writeBigUInt64LE(BigInt(directoryOffset + directory.length), 24);
-  header.writeBigUInt64LE(BigInt(exif.length), 32);
+  headerBytes(big, directoryOffset).copy(header);
+  if (image === undefined) {
+    header.write(mark, 16, 'latin1');
+    header.writeBigUInt64LE(BigInt(directoryOffset + directory.length), 24);
+    header.writeBigUInt64LE(BigInt(exif.length), 32);
+  }
   await file.truncate(end);
   await whole(file, directory, directoryOffset);
   await whole(file, exif, directoryOffset + directory.length);
   await whole(file, header, 0);
+}
+
+function stripsOf(shape: SpoolShape): Segmentation {
+  const { width, height } = shape;
+  const rows = Math.floor(stripBytes / (width * pixelBytes(shape)));
+  return { tiled: false, width, height: Math.min(height, Math.max(1, rows)) };
+}
+
+/** Whether a file is a spool by its mark: not an image of somebody's. */
+export async function isSpool(file: FileHandle): Promise<boolean> {
+  const header = Buffer.alloc(spoolDataOffset);
+  await file.read(header, 0, spoolDataOffset, 0);
+  return header.toString('latin1', 16, 24) === mark;
 }
 
 async function whole(file: FileHandle, bytes: Buffer, position: number): Promise<void> {
@@ -126,102 +133,4 @@ async function spoolDirectory(file: FileHandle): Promise<TiffDirectory> {
   return readDirectory(file, 0).catch((error: unknown) => {
     throw imageFault('image.spool_damaged', 'the spool has no directory', error);
   });
-}
-
-/** TIFF types of the fields that are written. */
-const type = { short: 3, long: 4, rational: 5, bytes: 7, long8: 16 } as const;
-interface Field {
-  id: number;
-  type: number;
-  count: number;
-  values: Buffer;
-}
-
-function directoryBytes(shape: SpoolShape, metadata: SpoolMetadata, offset: number): Buffer {
-  const fields = fieldsOf(shape, metadata).sort((one, other) => one.id - other.id);
-  const table = Buffer.alloc(8 + fields.length * 20 + 8);
-  table.writeBigUInt64LE(BigInt(fields.length), 0);
-  const behind: Buffer[] = [];
-  let free = offset + table.length;
-  fields.forEach((field, index) => {
-    const at = 8 + index * 20;
-    table.writeUInt16LE(field.id, at);
-    table.writeUInt16LE(field.type, at + 2);
-    table.writeBigUInt64LE(BigInt(field.count), at + 4);
-    if (field.values.length <= 8) {
-      field.values.copy(table, at + 12);
-    } else {
-      table.writeBigUInt64LE(BigInt(free), at + 12);
-      const padded = Buffer.alloc(Math.ceil(field.values.length / 8) * 8);
-      field.values.copy(padded);
-      behind.push(padded);
-      free += padded.length;
-    }
-  });
-  return Buffer.concat([table, ...behind]);
-}
-
-function fieldsOf(shape: SpoolShape, metadata: SpoolMetadata): Field[] {
-  const { width, height, channels, depth } = shape;
-  const rowBytes = width * pixelBytes(shape);
-  const rowsPerStrip = Math.min(height, Math.max(1, Math.floor(stripBytes / rowBytes)));
-  const strips = Math.ceil(height / rowsPerStrip);
-  const offsets = Buffer.alloc(strips * 8);
-  const sizes = Buffer.alloc(strips * 8);
-  for (let strip = 0; strip < strips; strip++) {
-    const first = strip * rowsPerStrip;
-    const rows = Math.min(rowsPerStrip, height - first);
-    offsets.writeBigUInt64LE(BigInt(spoolDataOffset + first * rowBytes), strip * 8);
-    sizes.writeBigUInt64LE(BigInt(rows * rowBytes), strip * 8);
-  }
-  const blocks: [number, Buffer | undefined][] = [
-    [tag.icc, metadata.icc],
-    [tag.xmp, metadata.xmp],
-    [tag.iptc, metadata.iptc],
-    [tag.photoshop, metadata.photoshop],
-  ];
-  return [
-    long(tag.width, width),
-    long(tag.height, height),
-    short(tag.bitsPerSample, ...new Array<number>(channels).fill(depth)),
-    short(tag.compression, 1),
-    short(tag.photometric, channels >= 3 ? 2 : 1),
-    { id: tag.stripOffsets, type: type.long8, count: strips, values: offsets },
-    short(tag.orientation, metadata.orientation),
-    short(tag.samplesPerPixel, channels),
-    long(tag.rowsPerStrip, rowsPerStrip),
-    { id: tag.stripByteCounts, type: type.long8, count: strips, values: sizes },
-    short(tag.planar, 1),
-    // 2: alpha that the colours were not multiplied with.
-    ...(channels % 2 === 0 ? [short(tag.extraSamples, 2)] : []),
-    ...resolutionFields(metadata.density),
-    ...blocks.flatMap(([id, values]) =>
-      values === undefined ? [] : [{ id, type: type.bytes, count: values.length, values }],
-    ),
-  ];
-}
-
-function resolutionFields(density: number | undefined): Field[] {
-  if (density === undefined) return [];
-  const values = Buffer.alloc(8);
-  values.writeUInt32LE(Math.round(density * 1_000), 0);
-  values.writeUInt32LE(1_000, 4);
-  const inch = 2;
-  return [
-    { id: tag.xResolution, type: type.rational, count: 1, values },
-    { id: tag.yResolution, type: type.rational, count: 1, values },
-    short(tag.resolutionUnit, inch),
-  ];
-}
-
-function short(id: number, ...numbers: number[]): Field {
-  const values = Buffer.alloc(numbers.length * 2);
-  numbers.forEach((number, at) => values.writeUInt16LE(number, at * 2));
-  return { id, type: type.short, count: numbers.length, values };
-}
-
-function long(id: number, number: number): Field {
-  const values = Buffer.alloc(4);
-  values.writeUInt32LE(number);
-  return { id, type: type.long, count: 1, values };
 }

@@ -1,40 +1,21 @@
-/** Reading and writing rectangles of a spool. Synchronous: this runs in worker threads, where nobody waits for the event loop. */
-import { closeSync, openSync, readSync, writeSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+/** Spools as files: made empty, opened, read. */
+import { open, type FileHandle } from 'node:fs/promises';
+import { MeshError } from '@thermomesh/runtime';
 import { imageFault } from './faults.ts';
+import { pixelBytes, readLayout, type Layout, type SpoolShape } from './layout.ts';
 import {
-  pixelBytes,
   readSpoolMetadata,
   readSpoolShape,
-  spoolDataOffset,
   writeSpoolFrame,
+  type FrameOptions,
   type SpoolMetadata,
-  type SpoolShape,
 } from './spool-file.ts';
+import { readDirectory } from './tiff.ts';
 
-/** A part of an image, in pixels. */
-export interface Rectangle {
-  left: number;
-  top: number;
-  width: number;
-  height: number;
-}
-
-/** Pixels that follow each other both in the image and in the rectangle. */
-export interface Run {
-  /** The first one's index in the image. */
-  at: number;
-  /** The first one's index in the rectangle, taken by itself. */
-  inside: number;
-  pixels: number;
-}
-
-/** An open place for pixels: a spool, or a file of one rectangle's pixels and nothing else. */
+/** An open file of bare pixels: a spool, or an image whose pixels lie bare. */
 export interface PixelFile {
-  fd: number;
-  /** Where the first pixel is. */
-  offset: number;
-  pixelBytes: number;
+  handle: FileHandle;
+  layout: Layout;
 }
 
 /**
@@ -51,94 +32,66 @@ export async function readSpool(file: string): Promise<{ shape: SpoolShape; meta
 }
 
 /** Makes a spool whose pixels are zeros that take no room until they are written; an existing one is begun anew. */
-export async function createSpool(file: string, shape: SpoolShape, metadata: SpoolMetadata): Promise<void> {
+export async function createSpool(
+  file: string,
+  shape: SpoolShape,
+  metadata: SpoolMetadata,
+  options: FrameOptions = {},
+): Promise<void> {
   const handle = await open(file, 'w+');
   try {
-    await writeSpoolFrame(handle, shape, metadata);
+    await writeSpoolFrame(handle, shape, metadata, options);
   } finally {
     await handle.close();
   }
 }
 
 /**
- * Makes the spool that the result of another goes into: the same size, depth and metadata. The ICC profile is left out if colour
- * becomes grey, for which an RGB profile has no meaning.
+ * Opens the pixels of a spool, or of an image whose pixels lie bare; `handle.close()` must follow.
+ * @throws MeshError `image.spool_damaged`: these pixels are not there
  */
-export async function createResultSpool(
-  source: string,
-  result: string,
-  channels: SpoolShape['channels'],
-): Promise<SpoolShape> {
-  const { shape, metadata } = await readSpool(source);
-  const { icc, ...rest } = metadata;
-  const turnsGrey = shape.channels >= 3 && channels < 3;
-  const kept = turnsGrey || icc === undefined ? rest : metadata;
-  const resultShape = { ...shape, channels };
-  await createSpool(result, resultShape, kept);
-  return resultShape;
+export async function openPixels(file: string, shape: SpoolShape, flags: 'r' | 'r+'): Promise<PixelFile> {
+  const handle = await open(file, flags);
+  try {
+    return { handle, layout: await layoutOf(file, handle, shape, flags) };
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
 }
 
-/** Opens the pixels of a spool whose shape is known; {@link closePixels} must follow. */
-export function openSpoolPixels(file: string, shape: SpoolShape, flags: 'r' | 'r+'): PixelFile {
-  return { fd: openSync(file, flags), offset: spoolDataOffset, pixelBytes: pixelBytes(shape) };
+/** The lists of a large image's tiles take a millisecond to read, and each of its chunks asks for them. */
+const layoutsKeptMax = 8;
+const layouts = new Map<string, Layout>();
+
+async function layoutOf(
+  file: string,
+  handle: FileHandle,
+  shape: SpoolShape,
+  flags: 'r' | 'r+',
+): Promise<Layout> {
+  const { dev, ino, size, mtimeMs } = await handle.stat();
+  // A file that pixels are written into changes all the time; where they lie in it does not.
+  const key = JSON.stringify([file, dev, ino, size, shape, flags === 'r' ? mtimeMs : flags]);
+  const known = layouts.get(key) ?? (await layoutIn(handle, shape));
+  layouts.delete(key);
+  layouts.set(key, known);
+  const [oldest] = layouts.keys();
+  if (layouts.size > layoutsKeptMax && oldest !== undefined) layouts.delete(oldest);
+  return known;
 }
 
-/** Opens a file of bare pixels; `w` begins it anew. */
-export function openBarePixels(file: string, shape: SpoolShape, flags: 'r' | 'w'): PixelFile {
-  return { fd: openSync(file, flags), offset: 0, pixelBytes: pixelBytes(shape) };
-}
-
-export function closePixels(pixels: PixelFile): void {
-  closeSync(pixels.fd);
-}
-
-/** @throws MeshError `image.outside`: the rectangle is empty, not whole numbers, or not inside the image */
-export function checkRectangle(shape: SpoolShape, rectangle: Rectangle): void {
-  const { left, top, width, height } = rectangle;
-  const numbers = [left, top, width, height].every((number) => Number.isSafeInteger(number));
-  const inside =
-    left >= 0 &&
-    top >= 0 &&
-    width > 0 &&
-    height > 0 &&
-    left + width <= shape.width &&
-    top + height <= shape.height;
-  if (numbers && inside) return;
+async function layoutIn(handle: FileHandle, shape: SpoolShape): Promise<Layout> {
+  let layout: Layout | undefined;
+  try {
+    layout = await readLayout(handle, await readDirectory(handle, 0), shape);
+  } catch (error) {
+    if (!(error instanceof MeshError)) throw error;
+    throw imageFault('image.spool_damaged', 'no TIFF of bare pixels', error);
+  }
+  if (layout !== undefined) return layout;
   throw imageFault(
-    'image.outside',
-    `${width} × ${height} at ${left}, ${top} is not inside ${shape.width} × ${shape.height}`,
+    'image.spool_damaged',
+    `no bare pixels of ${shape.width} × ${shape.height} × ${pixelBytes(shape)} bytes`,
   );
-}
-
-/** Cuts a rectangle into runs of at most `pixelsMax`; rows over the whole width flow together. */
-export function* runsOf(shape: SpoolShape, rectangle: Rectangle, pixelsMax: number): Generator<Run> {
-  const { left, top, width, height } = rectangle;
-  const [rows, length] = width === shape.width ? [1, width * height] : [height, width];
-  for (let row = 0; row < rows; row++) {
-    for (let done = 0; done < length; done += pixelsMax) {
-      yield {
-        at: (top + row) * shape.width + left + done,
-        inside: row * width + done,
-        pixels: Math.min(pixelsMax, length - done),
-      };
-    }
-  }
-}
-
-/** @throws MeshError `image.spool_damaged`: the file ends before */
-export function readPixels(file: PixelFile, at: number, into: Uint8Array): void {
-  const position = file.offset + at * file.pixelBytes;
-  let done = 0;
-  while (done < into.length) {
-    const read = readSync(file.fd, into, done, into.length - done, position + done);
-    if (read === 0)
-      throw imageFault('image.spool_damaged', `pixels end before ${at + into.length / file.pixelBytes}`);
-    done += read;
-  }
-}
-
-export function writePixels(file: PixelFile, at: number, from: Uint8Array): void {
-  const position = file.offset + at * file.pixelBytes;
-  let done = 0;
-  while (done < from.length) done += writeSync(file.fd, from, done, from.length - done, position + done);
 }

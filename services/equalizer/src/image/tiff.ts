@@ -19,7 +19,10 @@ export const tag = {
   resolutionUnit: 296,
   tileWidth: 322,
   tileHeight: 323,
+  tileOffsets: 324,
+  tileByteCounts: 325,
   extraSamples: 338,
+  sampleFormat: 339,
   xmp: 700,
   iptc: 33723,
   photoshop: 34377,
@@ -37,9 +40,16 @@ export interface TiffField {
 
 export interface TiffDirectory {
   big: boolean;
+  /** Whether samples of 16 bit are little-endian. */
+  little: boolean;
   fields: ReadonlyMap<number, TiffField>;
   /** The first value of a field of whole numbers; undefined if there is no such field. */
   number(id: number): Promise<number | undefined>;
+  /**
+   * All values of a field of whole numbers; undefined if there is no such field, or if it has more than `countMax`.
+   * @throws MeshError `image.damaged`, `image.truncated`
+   */
+  numbers(id: number, countMax: number): Promise<Float64Array | undefined>;
   /** The bytes of a field's values. */
   bytes(id: number): Promise<Buffer | undefined>;
 }
@@ -62,6 +72,8 @@ const sizeOfType: Readonly<Record<number, number>> = {
   17: 8,
   18: 8,
 };
+/** Sizes of the types that are unsigned whole numbers. */
+const wordTypes: Readonly<Record<number, number>> = { 1: 1, 3: 2, 4: 4, 13: 4, 16: 8, 18: 8 };
 const entriesMax = 4_096;
 
 /** The word sizes and byte order of one file. */
@@ -119,8 +131,15 @@ function directoryOf(file: FileHandle, entries: Buffer, offset: number, dialect:
   };
   return {
     big: dialect.big,
+    little: dialect.little,
     fields,
     bytes: bytesOf,
+    numbers: async (id, countMax) => {
+      const field = fields.get(id);
+      const size = wordTypes[field?.type ?? 0];
+      if (field === undefined || size === undefined || field.count > countMax) return undefined;
+      return words(await exactly(file, field.offset, field.bytes), size, dialect);
+    },
     number: async (id) => {
       const field = fields.get(id);
       if (field === undefined || field.count === 0) return undefined;
@@ -139,6 +158,20 @@ function word(buffer: Buffer, at: number, size: number, { little }: Dialect): nu
     return Number(value);
   }
   return little ? buffer.readUIntLE(at, size) : buffer.readUIntBE(at, size);
+}
+
+/** Many of them. Tens of thousands are read again for each chunk of a large image: offsets below 4 GiB take a shorter way. */
+function words(buffer: Buffer, size: number, dialect: Dialect): Float64Array {
+  const values = new Float64Array(buffer.length / size);
+  const short = size === 8 && dialect.little;
+  for (let at = 0, from = 0; at < values.length; at++, from += size) {
+    const isSmall =
+      short && (buffer[from + 4]! | buffer[from + 5]! | buffer[from + 6]! | buffer[from + 7]!) === 0;
+    values[at] = isSmall
+      ? (buffer[from]! | (buffer[from + 1]! << 8) | (buffer[from + 2]! << 16)) + buffer[from + 3]! * 2 ** 24
+      : word(buffer, from, size, dialect);
+  }
+  return values;
 }
 
 const readBytesMax = 64 * 1024 * 1024;

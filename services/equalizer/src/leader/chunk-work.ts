@@ -71,8 +71,7 @@ export function createChunkWork(options: ChunkWorkOptions): ChunkWork {
     if (plan === null) return nothingToDo(task, { kind: 'blob', key, bytes: 0 });
     const tables = await tableOf(table);
     const [spool, result] = [blobs.localPath(image.key), blobs.localPath(key)];
-    const place = { spool: result };
-    const running = workers.run({ kind: 'apply', spool, shape, plan, tables, rectangle, place }, signal);
+    const running = workers.run({ kind: 'apply', spool, shape, plan, tables, rectangle, result }, signal);
     crash('equalizer.mid-chunk');
     const { bytes } = await running;
     // The pixels are in their place in the shared spool: what decides them is the table and where they lie.

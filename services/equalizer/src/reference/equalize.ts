@@ -2,11 +2,17 @@
  * One image by one process: no Kafka, no ZooKeeper, the same worker threads. What every job's result must be identical to (I4), and the
  * arm without brokers in the bench.
  */
-import { rm } from 'node:fs/promises';
+import { open, rm } from 'node:fs/promises';
 import { decodeHistogram, encodeTables, HistogramMerge, lookupTablesOf } from '@thermomesh/equalization';
 import { chunkCount, planChunks, rectangleOf } from '@thermomesh/mapreduce';
-import { decodedShape, planImage, type EqualizationRequest, type ImagePlan } from '../core/request.ts';
-import type { ImageLimits, SpoolShape } from '../image/index.ts';
+import {
+  decodedShape,
+  planImage,
+  staysInPlace,
+  type EqualizationRequest,
+  type ImagePlan,
+} from '../core/request.ts';
+import type { ImageLimits, OutputOptions, SpoolShape } from '../image/index.ts';
 import type { ImageWorkers } from '../worker/index.ts';
 
 export interface ReferenceOptions {
@@ -22,7 +28,7 @@ export interface ReferenceOptions {
 export const referenceChunksMax = 4_096;
 
 /**
- * Equalizes `file` into `out`, by way of two spools beside it that are gone afterwards.
+ * Equalizes `file` into `out`, by way of spools beside it that are gone afterwards. As with a job, the result is on disk at the end.
  * @returns bytes of the result
  * @throws MeshError the codes of the worker pool and of `image/`; EqualizationError
  */
@@ -33,24 +39,41 @@ export async function equalizeAlone(options: ReferenceOptions): Promise<number> 
   try {
     const facts = await workers.run({ kind: 'identify', file, ...paged });
     const plan = planImage(facts, decodedShape(facts), request, limits.wholeImagePixelsMax);
-    const { shape } = await workers.run({ kind: 'decode', file, spool, ...paged });
-    await mapPixels(options, plan, { spool, result, shape });
-    return (await workers.run({ kind: 'encode', spool: result, file: out, output: plan.output })).bytes;
+    if (staysInPlace(facts, plan)) {
+      await mapPixels(options, plan, {
+        spool: file,
+        result,
+        shape: decodedShape(facts),
+        wanted: plan.output,
+      });
+    } else {
+      const { shape } = await workers.run({ kind: 'decode', file, spool, ...paged });
+      await mapPixels(options, plan, { spool, result, shape });
+    }
+    const { bytes } = await workers.run({ kind: 'encode', spool: result, file: out, output: plan.output });
+    await sync(out);
+    return bytes;
   } finally {
     await Promise.all([spool, result].map(async (each) => rm(each, { force: true })));
   }
+}
+
+async function sync(file: string): Promise<void> {
+  const handle = await open(file, 'r');
+  await handle.sync().finally(async () => handle.close());
 }
 
 interface Spools {
   spool: string;
   result: string;
   shape: SpoolShape;
+  wanted?: OutputOptions;
 }
 
 async function mapPixels(
   { workers, chunkPixelsMax }: ReferenceOptions,
   { equalization: plan }: ImagePlan,
-  { spool, result, shape }: Spools,
+  { spool, result, shape, ...wanted }: Spools,
 ): Promise<void> {
   if (plan === null) {
     await workers.run({ kind: 'clahe', spool, result });
@@ -68,10 +91,10 @@ async function mapPixels(
   for (const [chunk, { counts }] of counted.entries())
     merge.put(String(chunk), decodeHistogram(plan, counts));
   const tables = encodeTables(lookupTablesOf(plan, merge.totals()));
-  await workers.run({ kind: 'prepare', spool, result, channels: plan.outputChannels });
+  await workers.run({ kind: 'prepare', spool, result, channels: plan.outputChannels, ...wanted });
   await Promise.all(
     rectangles.map(async (rectangle) =>
-      workers.run({ kind: 'apply', spool, shape, plan, tables, rectangle, place: { spool: result } }),
+      workers.run({ kind: 'apply', spool, shape, plan, tables, rectangle, result }),
     ),
   );
 }

@@ -7,7 +7,6 @@ import type {
   ImageLimits,
   OutputOptions,
   Rectangle,
-  ResultPlace,
   SpoolShape,
 } from '../image/index.ts';
 
@@ -26,12 +25,13 @@ export interface DecodeTask {
   page?: number;
 }
 
-/** Makes the empty spool that a job's result goes into. */
+/** Makes the empty file that a job's result goes into; `wanted` only if `spool` is the upload itself: see `createResult`. */
 export interface PrepareTask {
   kind: 'prepare';
   spool: string;
   result: string;
   channels: SpoolShape['channels'];
+  wanted?: OutputOptions;
 }
 
 /** Counts a rectangle. */
@@ -52,16 +52,8 @@ export interface ApplyTask {
   /** As `encodeTables` makes them. */
   tables: Uint8Array;
   rectangle: Rectangle;
-  place: ResultPlace;
-}
-
-/** Puts the file of a mapped rectangle into the result spool; `shape` is the result's. */
-export interface PlaceTask {
-  kind: 'place';
-  spool: string;
-  shape: SpoolShape;
-  rectangle: Rectangle;
-  file: string;
+  /** Made by a `prepare` task. */
+  result: string;
 }
 
 /** Equalizes a whole spool locally into a new one: the extra beside the exact definitions. */
@@ -81,7 +73,7 @@ export interface EncodeTask {
 }
 
 export type ImageTask =
-  IdentifyTask | DecodeTask | PrepareTask | HistogramTask | ApplyTask | PlaceTask | ClaheTask | EncodeTask;
+  IdentifyTask | DecodeTask | PrepareTask | HistogramTask | ApplyTask | ClaheTask | EncodeTask;
 
 export interface ImageResults {
   identify: ImageFacts;
@@ -90,7 +82,6 @@ export interface ImageResults {
   /** `counts` as `encodeHistogram` makes them. */
   histogram: { pixels: number; counts: Uint8Array };
   apply: { bytes: number };
-  place: Record<string, never>;
   clahe: SpoolShape;
   encode: { bytes: number };
 }

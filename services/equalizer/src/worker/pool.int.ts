@@ -39,13 +39,11 @@ describe('image workers', () => {
         }),
       );
       const tables = encodeTables(lookupTablesOf(plan, merge.totals()));
-      const target = await workers.run({ kind: 'prepare', spool, result, channels: plan.outputChannels });
+      await workers.run({ kind: 'prepare', spool, result, channels: plan.outputChannels });
       await Promise.all(
-        parts.map(async (rectangle) => {
-          const file = files.at(`chunk-${rectangle.top}`);
-          await workers.run({ kind: 'apply', spool, shape, plan, tables, rectangle, place: { file } });
-          await workers.run({ kind: 'place', spool: result, shape: target, rectangle, file });
-        }),
+        parts.map(async (rectangle) =>
+          workers.run({ kind: 'apply', spool, shape, plan, tables, rectangle, result }),
+        ),
       );
       await workers.run({
         kind: 'encode',

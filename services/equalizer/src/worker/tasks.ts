@@ -4,12 +4,11 @@ import { codeOf, messageOf } from '@thermomesh/runtime';
 import {
   clahe,
   countRectangle,
-  createResultSpool,
+  createResult,
   decode,
   encode,
   identify,
   mapRectangle,
-  placeRectangle,
 } from '../image/index.ts';
 import type { Failure, ImageResults, ImageTask, ThreadSettings } from './messages.ts';
 
@@ -27,19 +26,17 @@ export async function perform(
     case 'decode':
       return decode(task.file, task.spool, { limits, ...pageOf(task) });
     case 'prepare':
-      return createResultSpool(task.spool, task.result, task.channels);
+      return createResult(task.spool, task.result, task.channels, task.wanted);
     case 'histogram': {
-      const histogram = countRectangle(task.spool, task.shape, task.plan, task.rectangle);
+      const histogram = await countRectangle(task.spool, task.shape, task.plan, task.rectangle);
       return { pixels: histogram.pixels, counts: encodeHistogram(histogram) };
     }
     case 'apply': {
       const tables = decodeTables(task.plan, task.tables);
-      const bytes = mapRectangle(task.spool, task.shape, task.plan, tables, task.rectangle, task.place);
+      const { spool, shape, plan, rectangle, result } = task;
+      const bytes = await mapRectangle(spool, shape, plan, tables, rectangle, result);
       return { bytes };
     }
-    case 'place':
-      placeRectangle(task.spool, task.shape, task.rectangle, task.file);
-      return {};
     case 'clahe':
       return clahe(task.spool, task.result, task.options, limits.wholeImagePixelsMax);
     case 'encode':

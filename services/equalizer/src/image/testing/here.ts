@@ -2,7 +2,7 @@
 import { HistogramMerge, lookupTablesOf, type EqualizationPlan } from '@thermomesh/equalization';
 import { decode } from '../decode.ts';
 import { countRectangle, mapRectangle } from '../pixels.ts';
-import { createResultSpool } from '../spool.ts';
+import { createResult } from '../result.ts';
 import { spoolPixels } from './samples.ts';
 
 /**
@@ -14,8 +14,8 @@ export async function equalizeHere(file: string, work: string, plan: Equalizatio
   const { shape } = await decode(file, spool);
   const whole = { left: 0, top: 0, width: shape.width, height: shape.height };
   const merge = new HistogramMerge(plan, new Map([['whole', shape.width * shape.height]]));
-  merge.put('whole', countRectangle(spool, shape, plan, whole));
-  const resultShape = await createResultSpool(spool, result, plan.outputChannels);
-  mapRectangle(spool, shape, plan, lookupTablesOf(plan, merge.totals()), whole, { spool: result });
+  merge.put('whole', await countRectangle(spool, shape, plan, whole));
+  const resultShape = await createResult(spool, result, plan.outputChannels);
+  await mapRectangle(spool, shape, plan, lookupTablesOf(plan, merge.totals()), whole, result);
   return spoolPixels(result, resultShape);
 }

@@ -4,7 +4,8 @@ import { lookupTablesOf, HistogramMerge, planEqualization } from '@thermomesh/eq
 import { decode } from '../decode.ts';
 import { encode, outputLike } from '../encode.ts';
 import { countRectangle, mapRectangle } from '../pixels.ts';
-import { createResultSpool, createSpool } from '../spool.ts';
+import { createResult } from '../result.ts';
+import { createSpool } from '../spool.ts';
 
 const [file, work] = process.argv.slice(2) as [string, string];
 
@@ -24,9 +25,9 @@ const { facts, shape } = await decode(file, `${work}/spool`);
 const plan = planEqualization(shape);
 const whole = { left: 0, top: 0, width: shape.width, height: shape.height };
 const merge = new HistogramMerge(plan, new Map([['whole', shape.width * shape.height]]));
-merge.put('whole', countRectangle(`${work}/spool`, shape, plan, whole));
+merge.put('whole', await countRectangle(`${work}/spool`, shape, plan, whole));
 const tables = lookupTablesOf(plan, merge.totals());
-await createResultSpool(`${work}/spool`, `${work}/result`, plan.outputChannels);
-mapRectangle(`${work}/spool`, shape, plan, tables, whole, { spool: `${work}/result` });
+await createResult(`${work}/spool`, `${work}/result`, plan.outputChannels);
+await mapRectangle(`${work}/spool`, shape, plan, tables, whole, `${work}/result`);
 await encode(`${work}/result`, `${work}/out`, outputLike(facts));
 console.log(JSON.stringify({ idleMiB, peakMiB: resident('VmHWM') }));

@@ -5,7 +5,8 @@ import path from 'node:path';
 import type { Sharp } from 'sharp';
 import { sharp } from '../library.ts';
 import { colourSpaceOf } from '../decode.ts';
-import { dataBytes, spoolDataOffset, type SpoolShape } from '../spool-file.ts';
+import { dataBytes, type SpoolShape } from '../layout.ts';
+import { spoolDataOffset } from '../spool-file.ts';
 
 /** A folder that is gone after the test. */
 export interface Place extends Disposable {
