@@ -36,10 +36,11 @@ async function equalizeInPlace(
   shape: SpoolShape,
   plan: EqualizationPlan,
   format?: ImageFormat,
+  side = 13,
 ): Promise<string> {
   const [file, result, out] = [files.at('in'), files.at('result'), files.at('out')];
   const output = outputLike(await identify(file), format);
-  const parts = cut(shape, 13);
+  const parts = cut(shape, side);
   const merge = new HistogramMerge(
     plan,
     new Map(parts.map((part, at) => [`${at}`, part.width * part.height])),
@@ -90,6 +91,9 @@ describe('an image whose pixels lie bare', () => {
             found.equals(expected(shape, samples, plan)),
             `${mode} of ${shape.channels}: other pixels`,
           );
+          const bytes = readFileSync(out);
+          await equalizeInPlace(files, shape, plan, undefined, 20);
+          assert.ok(readFileSync(out).equals(bytes), 'the file tells how it was cut into chunks');
         }
         assert.ok(readFileSync(files.at('in')).equals(before), 'the upload was written to');
       }

@@ -97,8 +97,10 @@ function mapBlocks(
 ): number {
   let bytes = 0;
   for (const { raster, span } of blocksOf(from, shape, [from.layout, to.layout], rectangle)) {
-    // In place where it fits: a block of garbage for each block would cost more than the mapping.
-    const target = plan.outputChannels === plan.channels ? raster : targetFor(plan, raster);
+    // In place where it fits: a block of garbage for each block would cost more than the mapping. The padding of tiles stays zero, else
+    // the bytes of the file would tell how the image was cut into rectangles.
+    const fits = plan.outputChannels === plan.channels && raster.height === 1;
+    const target = fits ? raster : targetFor(plan, raster);
     const { samples } = applyTables(plan, tables, raster, target);
     const mapped = new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength);
     writeBytes(to.handle.fd, placeOf(to.layout, span), mapped);
