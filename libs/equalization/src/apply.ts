@@ -66,11 +66,40 @@ function runnerOf(plan: EqualizationPlan): Runner {
   return plan.depth === 8 ? mapBytes : mapWords;
 }
 
-/** The same loop as `mapWords`: apart, because a loop that has seen one kind of array alone runs twice as fast. */
+/** Four bytes a step where they lie so: a loop over single bytes takes two to three times as long. */
 function mapBytes(_: EqualizationPlan, table: Samples, strip: Strip): void {
   const from = strip.from.subarray(strip.fromAt, strip.fromAt + strip.pixels);
   const to = strip.to.subarray(strip.toAt, strip.toAt + strip.pixels);
-  for (let at = 0; at < from.length; at++) to[at] = table[from[at]!]!;
+  const aligned = from.length >= pairedBytesMin && from.byteOffset % 4 === 0 && to.byteOffset % 4 === 0;
+  const words = aligned ? from.length >> 2 : 0;
+  if (words > 0) mapPairs(pairTableOf(table), wordsOf(from, words), wordsOf(to, words));
+  for (let at = words * 4; at < from.length; at++) to[at] = table[from[at]!]!;
+}
+
+function mapPairs(table: Uint16Array, from: Int32Array, to: Int32Array): void {
+  for (let at = 0; at < from.length; at++) {
+    const four = from[at]!;
+    to[at] = table[four & 0xffff]! | (table[four >>> 16]! << 16);
+  }
+}
+
+function wordsOf({ buffer, byteOffset }: Samples, words: number): Int32Array {
+  return new Int32Array(buffer, byteOffset, words);
+}
+
+/** Below it, a table of pairs would cost more than it saves. */
+const pairedBytesMin = 65_536;
+const pairTables = new WeakMap<Samples, Uint16Array>();
+
+/** What becomes of two bytes that lie side by side, in either byte order. Made once for all rows that a table is used for. */
+function pairTableOf(table: Samples): Uint16Array {
+  const known = pairTables.get(table);
+  if (known !== undefined) return known;
+  const pairs = new Uint16Array(65_536);
+  for (let pair = 0; pair < pairs.length; pair++)
+    pairs[pair] = table[pair & 0xff]! | (table[pair >> 8]! << 8);
+  pairTables.set(table, pairs);
+  return pairs;
 }
 
 function mapWords(_: EqualizationPlan, table: Samples, strip: Strip): void {

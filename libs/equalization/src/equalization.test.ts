@@ -93,6 +93,39 @@ describe('equalization', () => {
   });
 });
 
+describe('long rows of bytes', () => {
+  const pixels = 300_007;
+
+  it('are-counted-and-mapped-as-byte-by-byte-wherever-they-begin-and-end', () => {
+    const plan = planEqualization({ depth: 8, channels: 1 });
+    const next = generator(11);
+    const table = Uint8Array.from({ length: 256 }, () => next() % 256);
+    for (const [from, to] of [
+      [0, 0],
+      [1, 0],
+      [2, 2],
+      [4, 1],
+      [3, 3],
+    ] as const) {
+      for (const length of [pixels - 1, pixels, pixels + 1, pixels + 2]) {
+        const samples = Uint8Array.from({ length: length + from }, () => next() % 256).subarray(from);
+        const counts = new Uint32Array(256);
+        for (const sample of samples) counts[sample]!++;
+        const raster = { samples, width: length, height: 1 };
+        assert.deepEqual(histogramOf(plan, raster).counts, counts);
+        assert.deepEqual(
+          histogramOf(plan, raster, Uint32Array.from(counts)).counts,
+          counts.map((count) => 2 * count),
+        );
+        const target = { ...raster, samples: new Uint8Array(length + to).subarray(to) };
+        const wanted = samples.map((sample) => table[sample]!);
+        assert.deepEqual(applyTables(plan, { entries: table }, raster, target).samples, wanted);
+        assert.deepEqual(applyTables(plan, { entries: table }, raster, raster).samples, wanted);
+      }
+    }
+  });
+});
+
 /** The order of the channels stays, and so do their differences wherever nothing had to be drawn in. */
 function hueHolds(before: number[], after: number[], max: number): void {
   const [r, g, b] = before as [number, number, number];
