@@ -12,7 +12,7 @@ import {
 import { chunkCount, rectangleOf } from '@thermomesh/mapreduce';
 import { MeshError, type CrashHook } from '@thermomesh/runtime';
 import type { BlobStore } from '../core/blob-store.ts';
-import { decodedShape, planImage, readRequest, staysInPlace } from '../core/request.ts';
+import { chunkPixelsOf, decodedShape, planImage, readRequest, staysInPlace } from '../core/request.ts';
 import { coordinatorBlobs, pixelWork, resultSpoolOf } from '../core/work.ts';
 import type { ImageFacts, ImageLimits, OutputOptions, SpoolShape } from '../image/index.ts';
 import type { ImageWorkers } from '../worker/index.ts';
@@ -82,7 +82,8 @@ export function createOwnWork(options: OwnWorkOptions): OwnWork {
       const image = { key, widthPixels, heightPixels, channels, bitDepth };
       // What cannot be cut goes through both phases as one chunk.
       const whole = widthPixels * heightPixels;
-      return { image, chunkPixelsMax: planned.equalization === null ? whole : chunkPixelsMax() };
+      const cut = planned.equalization !== null;
+      return { image, chunkPixelsMax: cut ? chunkPixelsOf(facts, planned, chunkPixelsMax()) : whole };
     },
 
     async reduce(job, outputs, epoch, signal) {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { ImageFacts } from '../image/index.ts';
-import { decodedShape, parametersOf, planImage, readRequest } from './request.ts';
+import { chunkPixelsOf, decodedShape, parametersOf, planImage, readRequest } from './request.ts';
 
 const facts: ImageFacts = {
   ...{ format: 'png', fileBytes: 100, width: 20, height: 10, channels: 3, depth: 8, access: 'rows' },
@@ -52,5 +52,17 @@ describe('what is done to one image', () => {
     assert.throws(() => plan({ format: 'jpeg', mode: 'grey' }, { channels: 4 }), {
       code: 'image.unencodable',
     });
+  });
+
+  it('cuts tiles that are read where they lie between their rows, if the limit allows it', () => {
+    const tiff = { big: false, compression: 1, bare: true, tile: { width: 128, height: 64 } };
+    const pixels = (rows: number, more: Partial<ImageFacts> = {}) => {
+      const large: ImageFacts = { ...facts, width: 1_000, height: 1_000, format: 'tiff', tiff, ...more };
+      return chunkPixelsOf(large, plan({}, large), rows * 1_000 + 5) / 1_000;
+    };
+    assert.equal(pixels(200), 192);
+    assert.equal(pixels(64), 64);
+    assert.equal(pixels(63), 63.005, 'less than a tile: as it was asked for');
+    assert.equal(pixels(200, { tiff: { ...tiff, bare: false } }), 200, 'decoded ones have rows');
   });
 });

@@ -121,6 +121,16 @@ export function staysInPlace(facts: ImageFacts, { equalization }: ImagePlan): bo
   return equalization !== null && facts.tiff?.bare === true;
 }
 
+/**
+ * How many pixels a chunk of an image gets: of tiles that are read where they lie whole rows, as far as the limit allows it. A tile that
+ * two chunks share is read in pieces by both.
+ */
+export function chunkPixelsOf(facts: ImageFacts, planned: ImagePlan, chunkPixelsMax: number): number {
+  const tileRows = staysInPlace(facts, planned) ? (facts.tiff?.tile?.height ?? 1) : 1;
+  const rows = Math.floor(chunkPixelsMax / facts.width);
+  return rows < tileRows ? chunkPixelsMax : (rows - (rows % tileRows)) * facts.width;
+}
+
 /** The shape that an image of these facts has once it is decoded. */
 export function decodedShape({ width, height, channels, depth }: ImageFacts): SpoolShape {
   return { width, height, channels, depth };

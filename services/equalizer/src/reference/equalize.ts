@@ -6,6 +6,7 @@ import { open, rm } from 'node:fs/promises';
 import { decodeHistogram, encodeTables, HistogramMerge, lookupTablesOf } from '@thermomesh/equalization';
 import { chunkCount, planChunks, rectangleOf } from '@thermomesh/mapreduce';
 import {
+  chunkPixelsOf,
   decodedShape,
   planImage,
   staysInPlace,
@@ -40,12 +41,9 @@ export async function equalizeAlone(options: ReferenceOptions): Promise<number> 
     const facts = await workers.run({ kind: 'identify', file, ...paged });
     const plan = planImage(facts, decodedShape(facts), request, limits.wholeImagePixelsMax);
     if (staysInPlace(facts, plan)) {
-      await mapPixels(options, plan, {
-        spool: file,
-        result,
-        shape: decodedShape(facts),
-        wanted: plan.output,
-      });
+      const chunkPixelsMax = chunkPixelsOf(facts, plan, options.chunkPixelsMax);
+      const spools = { spool: file, result, shape: decodedShape(facts), wanted: plan.output };
+      await mapPixels({ ...options, chunkPixelsMax }, plan, spools);
     } else {
       const { shape } = await workers.run({ kind: 'decode', file, spool, ...paged });
       await mapPixels(options, plan, { spool, result, shape });
