@@ -54,7 +54,10 @@ export interface ZooKeeperServer extends RunningServer {
   state(): Promise<ZooKeeperState | undefined>;
 }
 
-export const tickTimeDefaultMs = 500;
+/** Sessions end on a tick: the shorter it is, the sooner a dead node's roles move. */
+export const tickTimeDefaultMs = 250;
+/** Longer than 20 ticks: brokers ask for 6 s, and a short stall must not cost them their session. */
+const sessionDefaultMaxMs = 10_000;
 const heapDefaultMb = 96;
 const startTimeoutDefaultMs = 60_000;
 const probeTimeoutMs = 2_000;
@@ -190,6 +193,7 @@ function configuration(options: ZooKeeperOptions, port: number): string {
     tickTime: String(tickTimeMs),
     initLimit: ticks(joinMaxMs, 10),
     syncLimit: ticks(silenceMaxMs, silenceTicksMin),
+    ...(options.tickTimeMs === undefined ? { maxSessionTimeout: String(sessionDefaultMaxMs) } : {}),
     ...options.settings,
     dataDir: options.dataDir,
     clientPort: String(port),

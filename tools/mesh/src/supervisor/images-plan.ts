@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs';
 import os from 'node:os';
 import { MeshError } from '@thermomesh/runtime';
 import { equalizerPath, servicesPath } from '../state/znodes.ts';
+import { equalizerProcess } from './equalizer-process.ts';
 import { host, launchService, type PlanOptions } from './launching.ts';
 import type { ProcessSpec } from './spec.ts';
 import type { Stage } from './supervisor.ts';
@@ -17,11 +18,9 @@ const settings = {
   JOBS_PER_CALLER_MAX: '2000',
   JOB_RETENTION_MS: '300000',
   // A job shall wait less than 2 s for the partitions of a node that has died; the ticks of the mesh's own ZooKeeper grant it.
-  SESSION_TIMEOUT_MS: '1500',
+  SESSION_TIMEOUT_MS: '1000',
   // Below the supervisor's own patience.
   STOP_TIMEOUT_MS: '10000',
-  // Memory that is freed goes back: glibc keeps an arena for every thread otherwise.
-  MALLOC_ARENA_MAX: '2',
 };
 /** Of all nodes together, image threads are no more than processors, and each has one. */
 const threadsOf = (nodes: number) => Math.max(1, Math.floor(os.availableParallelism() / nodes));
@@ -83,6 +82,7 @@ function equalizerSpec(options: PlanOptions, servers: ImageServers, id: number, 
     HTTP_HOST: host,
     HTTP_PORT: String(port),
     WORKER_THREADS: String(threadsOf(equalizers)),
+    ...equalizerProcess(config.environment),
     ...settings,
   });
   return {
