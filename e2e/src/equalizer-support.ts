@@ -15,7 +15,7 @@ import os from 'node:os';
 import path from 'node:path';
 import type { ImageJob } from '@thermomesh/contracts';
 import { createEqualizerClient, type EqualizerClient } from '@thermomesh/equalizer-client';
-import { makeSamples, readMeshConfig, until, type Sample } from '@thermomesh/mesh';
+import { equalizerProcess, makeSamples, readMeshConfig, until, type Sample } from '@thermomesh/mesh';
 import { deriveToken, subjects } from '@thermomesh/runtime';
 import { testKafka, type TestKafka } from '@thermomesh/servers';
 import { LeaderElection, ZooKeeper } from '@thermomesh/zookeeper';
@@ -154,7 +154,7 @@ function environmentOf(servers: TestKafka, zkRoot: string, blobDir: string): Rec
     HTTP_PORT: '0',
     CHUNK_PIXELS: String(chunkPixels),
     WORKER_THREADS: '1',
-    MALLOC_ARENA_MAX: '2',
+    ...equalizerProcess(environment),
   };
 }
 

@@ -90,7 +90,10 @@ async function startNode(options: NodesOptions, { own, name, keysFile, id }: Pla
     name: `equalizer-${id}`,
     script: 'services/equalizer/src/main.ts',
     logFile: path.join(own, `equalizer-${id}.log`),
-    nodeWords: profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileDir}`],
+    nodeWords: [
+      '--disable-warning=TimeoutNegativeWarning',
+      ...(profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileDir}`]),
+    ],
     orderly: true,
     env: {
       NODE_ID: String(id),

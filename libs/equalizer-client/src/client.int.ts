@@ -1,9 +1,19 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
+import { Readable } from 'node:stream';
 import { after, afterEach, before, describe, it } from 'node:test';
 import type { ImageJob } from '@thermomesh/contracts';
 import { createEqualizerClient, type EqualizerClient } from './client.ts';
@@ -124,6 +134,130 @@ describe('a call', () => {
   });
 });
 
+/** Far more than sockets take in by themselves. */
+const largeBytes = 32 * 1024 * 1024;
+function largeFile(): string {
+  const file = path.join(folder, 'large.tif');
+  if (!existsSync(file)) writeFileSync(file, Buffer.alloc(largeBytes, 7));
+  return file;
+}
+
+/** Paths that this process has open; nothing where the system does not tell. */
+function openFiles(): string[] {
+  const place = '/proc/self/fd';
+  if (!existsSync(place)) return [];
+  return readdirSync(place).flatMap((fd) => {
+    try {
+      return [readlinkSync(path.join(place, fd))];
+    } catch {
+      return [];
+    }
+  });
+}
+
+describe('an upload', () => {
+  const rejections: unknown[] = [];
+  const onRejection = (reason: unknown) => rejections.push(reason);
+  before(() => process.on('unhandledRejection', onRejection));
+  after(() => process.off('unhandledRejection', onRejection));
+
+  async function nothingIsLeft(): Promise<void> {
+    assert.ok(!openFiles().includes(largeFile()), 'the file is still open');
+    for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate);
+    assert.deepEqual(rejections, []);
+  }
+
+  it('that-is-refused-before-its-last-byte-ends-with-the-servers-own-problem, whether the rest is read or not', async () => {
+    for (const status of [401, 413, 415])
+      for (const rest of ['resume', 'pause'] as const) {
+        let asked = 0;
+        const url = await serve((request, response) => {
+          asked += 1;
+          request.once('data', () => {
+            request[rest]();
+            answer(response, status, { ...problem, status });
+          });
+        });
+        const refused = { status, code: 'some.code', message: 'said so' };
+        await assert.rejects(client([url]).submit({ file: largeFile(), fields: {} }), refused);
+        assert.equal(asked, 1);
+        await nothingIsLeft();
+      }
+  });
+
+  it('that-a-server-hangs-up-on-is-no-answer-and-no-rejection-that-nobody-catches', async () => {
+    const url = await serve((request) => {
+      request.once('data', () => request.socket.destroy());
+    });
+    const submitting = client([url], { deadlineMs: 200 }).submit({ file: largeFile(), fields: {} });
+    await assert.rejects(submitting, { code: 'equalizer.no_answer', retriable: true });
+    await nothingIsLeft();
+  });
+
+  it('that-its-caller-breaks-off-in-the-middle-sends-nothing-more-when-submit-settles', async () => {
+    const enough = new AbortController();
+    const closed = Promise.withResolvers<number>();
+    const url = await serve((request) => {
+      let bytes = 0;
+      request.on('data', (chunk: Buffer) => {
+        bytes += chunk.length;
+        if (!enough.signal.aborted) enough.abort();
+        request.pause();
+      });
+      request.on('error', () => undefined);
+      request.once('close', () => closed.resolve(bytes));
+    });
+    const submitting = client([url]).submit({ file: largeFile(), fields: {}, signal: enough.signal });
+    await assert.rejects(submitting, { name: 'AbortError' });
+    await nothingIsLeft();
+    for (const server of servers) server.closeAllConnections();
+    assert.ok((await closed.promise) < largeBytes);
+  });
+
+  it('of-a-file-that-is-not-there-or-changes-is-the-callers-fault-and-not-repeated', async () => {
+    let asked = 0;
+    const url = await serve((request) => {
+      asked += 1;
+      request.on('error', () => undefined);
+      request.once('data', () => {
+        truncateSync(file, 1);
+        request.resume();
+      });
+    });
+    const none = path.join(folder, 'none.png');
+    await assert.rejects(client([url]).submit({ file: none, fields: {} }), { code: 'ENOENT' });
+    const file = path.join(folder, 'shrinks.tif');
+    writeFileSync(file, Buffer.alloc(largeBytes));
+    await assert.rejects(client([url]).submit({ file, fields: {} }), { code: 'equalizer.file_changed' });
+    assert.equal(asked, 1);
+    await nothingIsLeft();
+  });
+
+  it('is-a-form-that-the-platform-reads-back, whatever the names hold', async () => {
+    const forms: FormData[] = [];
+    const url = await serve((request, response) => {
+      const headers = { 'content-type': request.headers['content-type'] ?? '' };
+      void new Response(Readable.toWeb(request) as ReadableStream, { headers }).formData().then((form) => {
+        forms.push(form);
+        answer(response, 201, job);
+      });
+    });
+    const file = path.join(folder, 'empty.png');
+    writeFileSync(file, '');
+    const fileName = 'ä "quoted" \n; b.png';
+    await client([url]).submit({ file, fields: { mode: 'grey', 'a"b': 'ö' }, fileName });
+    await client([url]).submit({ file: path.join(folder, 'in.png'), fields: {} });
+    const [odd, plain] = forms.map((form) => [...form.entries()]);
+    const files = forms.map((form) => form.get('file') as File);
+    assert.deepEqual(odd?.slice(0, 2), [
+      ['mode', 'grey'],
+      ['a"b', 'ö'],
+    ]);
+    assert.deepEqual([files[0]?.name, files[0]?.size], [fileName, 0]);
+    assert.deepEqual([plain?.length, await files[1]?.text()], [1, 'bytes of an image']);
+  });
+});
+
 describe('following a job', () => {
   it('goes on at another address behind what was seen, and ends with the job', async () => {
     const lastIds: (string | undefined)[] = [];
@@ -194,6 +328,20 @@ describe('the result', () => {
     const out = path.join(folder, 'out.png');
     await client([half, whole]).download('j1', out);
     assert.equal(readFileSync(out, 'utf8'), 'whole!!!');
+  });
+
+  it('that-its-caller-breaks-off-leaves-neither-a-half-nor-a-whole-file', async () => {
+    const enough = new AbortController();
+    const url = await serve((_request, response) => {
+      response.writeHead(200, { 'content-length': '8' });
+      response.write('half');
+      setTimeout(() => enough.abort(), 50);
+    });
+    const before = readdirSync(folder).sort();
+    const out = path.join(folder, 'aborted.png');
+    await assert.rejects(client([url]).download('j1', out, enough.signal), { name: 'AbortError' });
+    assert.deepEqual(readdirSync(folder).sort(), before);
+    assert.ok(!openFiles().some((file) => file.startsWith(out)));
   });
 
   it('that there is not leaves no file behind', async () => {

@@ -3,17 +3,15 @@
  * while nobody answers; a submission carries a key of its own, so that repeating it makes no second job.
  */
 import { randomUUID } from 'node:crypto';
-import { createWriteStream, openAsBlob } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { ImageJob, ImageJobs, imageJobRoutes, isDocument, isFinalPhase } from '@thermomesh/contracts';
 import { MeshError } from '@thermomesh/runtime';
 import { DelegateBackoff, handleWhen, retry } from 'cockatiel';
 import { EqualizerNoAnswerError } from './errors.ts';
 import { eventsOf } from './events.ts';
-import { accepted, call, json, type Call } from './http.ts';
+import { accepted, call, headersOf, json, type Call } from './http.ts';
+import { upload } from './upload.ts';
 
 export interface EqualizerClientOptions {
   /** Gateways or equalizer nodes; the first one is asked first. */
@@ -38,7 +36,7 @@ export interface Submission {
   fileName?: string;
   /** The same key is the same job. Made up if left out. */
   key?: string;
-  /** Ends the waiting at once and the repeating; a try that is under way ends with the process or by itself. */
+  /** Ends it, in the middle of the upload too: nothing is sent any more when `submit` rejects with the signal's reason. */
   signal?: AbortSignal;
 }
 
@@ -54,8 +52,8 @@ export interface EqualizerClient {
   follow(id: string, signal?: AbortSignal): AsyncGenerator<ImageJob, void>;
   /** Follows the job to its end. */
   finished(id: string, signal?: AbortSignal): Promise<ImageJob>;
-  /** Saves the result, which appears whole under its name or not at all. */
-  download(id: string, file: string): Promise<void>;
+  /** Saves the result, which appears whole under its name or not at all; nothing else is left of it when this settles. */
+  download(id: string, file: string, signal?: AbortSignal): Promise<void>;
 }
 
 const defaults = {
@@ -90,16 +88,11 @@ class Client implements EqualizerClient {
     key = randomUUID(),
     signal,
   }: Submission): Promise<ImageJob> {
-    const image = await openAsBlob(file);
+    const headers = headersOf(this.#options.apiKey, { 'idempotency-key': key });
     return this.#repeated(async (url) => {
-      const body = new FormData();
-      // Fields come before the file: the server knows what is asked when the bytes begin.
-      for (const [name, value] of Object.entries(fields)) body.append(name, value);
-      body.append('file', image, fileName);
-      const headers = { 'idempotency-key': key };
-      const upload = { method: 'POST', route: imageJobRoutes.jobs, headers, body } as const;
-      // Not aborted half-way: fetch would leave a rejection behind that nobody can catch (undici, the body of a form).
-      return this.#job(url, upload, 'transfer');
+      const to = { url: url + imageJobRoutes.jobs, headers };
+      const end = endOf(this.#options.transferTimeoutMs, signal);
+      return jobOf(url, await accepted(await upload(to, { fields, file, fileName }, end)));
     }, signal);
   }
 
@@ -153,18 +146,22 @@ class Client implements EqualizerClient {
     return last ?? this.read(id);
   }
 
-  async download(id: string, file: string): Promise<void> {
+  async download(id: string, file: string, signal?: AbortSignal): Promise<void> {
     const aside = `${file}.${randomUUID()}.part`;
     try {
       await this.#repeated(async (url) => {
-        const response = await this.#call(url, { route: imageJobRoutes.result(id) }, 'transfer');
+        const end = endOf(this.#options.transferTimeoutMs, signal);
+        const response = await this.#call(url, { route: imageJobRoutes.result(id) }, end);
         if (response.body === null) throw misunderstood(url);
+        const handle = await open(aside, 'w');
         try {
-          await pipeline(Readable.fromWeb(response.body), createWriteStream(aside));
+          await handle.writeFile(response.body);
         } catch (cause) {
           throw new EqualizerNoAnswerError(`${url} broke off while it sent the result`, { cause });
+        } finally {
+          await handle.close();
         }
-      });
+      }, signal);
       await rename(aside, file);
     } finally {
       await rm(aside, { force: true });
@@ -181,19 +178,18 @@ class Client implements EqualizerClient {
     return eventsOf(ask, { headersTimeoutMs: requestTimeoutMs, silenceTimeoutMs, signal });
   }
 
-  async #job(url: string, what: Call, kind: 'request' | 'transfer' = 'request'): Promise<ImageJob> {
-    const value = await json(await this.#call(url, what, kind));
-    if (!isDocument(ImageJob, value)) throw misunderstood(url);
-    return value;
+  async #job(url: string, what: Call): Promise<ImageJob> {
+    return jobOf(url, await this.#call(url, what));
   }
 
-  async #call(url: string, what: Call, kind: 'request' | 'transfer' = 'request'): Promise<Response> {
-    const { requestTimeoutMs, transferTimeoutMs, apiKey } = this.#options;
-    const signal = AbortSignal.timeout(kind === 'request' ? requestTimeoutMs : transferTimeoutMs);
-    return accepted(await call({ url, apiKey, call: what }, signal));
+  async #call(url: string, what: Call, end = endOf(this.#options.requestTimeoutMs)): Promise<Response> {
+    return accepted(await call({ url, apiKey: this.#options.apiKey, call: what }, end));
   }
 
-  /** One address after the other until one answers, or the deadline. @throws the last error; the reason of `signal` */
+  /**
+   * One address after the other until one answers, or the deadline. A try that hears of `signal` itself has ended when this settles.
+   * @throws the last error; the reason of `signal`
+   */
   async #repeated<T>(work: (url: string) => Promise<T>, signal?: AbortSignal): Promise<T> {
     const { urls, deadlineMs } = this.#options;
     const deadline = Date.now() + deadlineMs;
@@ -206,17 +202,34 @@ class Client implements EqualizerClient {
         ),
       },
     );
+    let trying: Promise<unknown> = Promise.resolve();
     const repeating = policy.execute(async () => {
+      signal?.throwIfAborted();
       try {
-        return await work(urls[this.#turn % urls.length] ?? '');
+        const result = work(urls[this.#turn % urls.length] ?? '');
+        trying = result.catch(() => undefined);
+        return await result;
       } catch (error) {
         signal?.throwIfAborted();
         if (error instanceof EqualizerNoAnswerError) this.#turn += 1;
         throw error;
       }
     }, signal);
-    return signal === undefined ? repeating : orAborted(repeating, signal);
+    return signal === undefined ? repeating : orAborted(repeating, signal).finally(async () => trying);
   }
+}
+
+/** When a try is over at the latest. */
+function endOf(timeoutMs: number, signal?: AbortSignal): AbortSignal {
+  const timeout = AbortSignal.timeout(timeoutMs);
+  return signal === undefined ? timeout : AbortSignal.any([timeout, signal]);
+}
+
+/** @throws MeshError `equalizer.misunderstood` · EqualizerNoAnswerError */
+async function jobOf(url: string, response: Response): Promise<ImageJob> {
+  const value = await json(response);
+  if (!isDocument(ImageJob, value)) throw misunderstood(url);
+  return value;
 }
 
 /** Whichever comes first: what comes of it, or the caller's having had enough. @throws the reason of `signal` */

@@ -7,7 +7,6 @@ export interface Call {
   method?: 'GET' | 'POST' | 'DELETE';
   route: string;
   headers?: Readonly<Record<string, string>>;
-  body?: FormData;
 }
 
 /** Whom to ask what, as whom. */
@@ -25,14 +24,21 @@ export async function call({ url, apiKey, call: what }: Ask, signal: AbortSignal
   try {
     return await fetch(url + what.route, {
       method: what.method ?? 'GET',
-      headers: { authorization: `Bearer ${apiKey}`, ...what.headers },
-      ...(what.body === undefined ? {} : { body: what.body }),
+      headers: headersOf(apiKey, what.headers),
       signal,
     });
   } catch (cause) {
     const why = cause instanceof Error && cause.cause !== undefined ? cause.cause : cause;
     throw new EqualizerNoAnswerError(`${url} gave no answer: ${messageOf(why)}`, { cause });
   }
+}
+
+/** What a call says besides what it asks. */
+export function headersOf(
+  apiKey: string,
+  more: Readonly<Record<string, string>> = {},
+): Readonly<Record<string, string>> {
+  return { authorization: `Bearer ${apiKey}`, ...more };
 }
 
 /** The response, if it is no refusal. @throws EqualizerRefusedError · EqualizerNoAnswerError */

@@ -68,6 +68,8 @@ export type LeaderEvent =
   | { readonly type: 'unreadable'; readonly offset: number }
   /** The work on the task at `offset` has ended. */
   | { readonly type: 'worked'; readonly offset: number; readonly outcome: Outcome }
+  /** The job of the task at `offset` is over: it was not worked on, or in vain, and nobody waits for an answer. */
+  | { readonly type: 'moot'; readonly offset: number }
   /** A coordinator of that epoch was heard of. */
   | { readonly type: 'coordinatorSeen'; readonly epoch: number }
   /** `progressDelayMs` are over. */
@@ -92,7 +94,14 @@ export type LeaderEffect =
   | { readonly type: 'skip'; readonly offset: number; readonly why: SkipReason };
 
 /** Why a record of the partition was not worked on. A closed list. */
-export const skipReasons = ['before_start', 'unreadable', 'older_coordinator_epoch', 'handled'] as const;
+export const skipReasons = [
+  'before_start',
+  'unreadable',
+  'older_coordinator_epoch',
+  'handled',
+  /** The host says so: its files may be gone, and that is no failure. */
+  'job_over',
+] as const;
 export type SkipReason = (typeof skipReasons)[number];
 
 type Turn = { -readonly [K in keyof LeaderState]: LeaderState[K] } & { effects: LeaderEffect[] };
@@ -127,6 +136,8 @@ function react(turn: Turn, event: LeaderEvent): void {
         : undefined;
     case 'worked':
       return worked(turn, event.offset, event.outcome);
+    case 'moot':
+      return passOver(turn, event.offset);
     case 'progressDue':
       return turn.unsaved > 0 ? save(turn) : undefined;
   }
@@ -192,6 +203,12 @@ function worked(turn: Turn, offset: number, outcome: Outcome): void {
   const handled = [...progress.handled, taskKey(working.task)].slice(-limits.handledMax);
   turn.progress = { ...progress, handled };
   advance(turn, offset);
+}
+
+function passOver(turn: Turn, offset: number): void {
+  if (turn.epoch === null || turn.working?.offset !== offset) return;
+  turn.working = null;
+  skip(turn, offset, 'job_over');
 }
 
 function skip(turn: Turn, offset: number, why: SkipReason): void {

@@ -34,9 +34,10 @@ import { createCoordinator, type Coordinator } from './coordinator/coordinator.t
 import { createOwnWork } from './coordinator/own-work.ts';
 import type { BlobStore } from './core/blob-store.ts';
 import { parseChunkConfig, type ChunkConfig } from './core/chunk-pixels.ts';
-import { nodesOf, type Jobs } from './core/jobs.ts';
+import { isOver, nodesOf, type Jobs } from './core/jobs.ts';
 import { createChunkWork } from './leader/chunk-work.ts';
 import { createLeader, type Leader } from './leader/leader.ts';
+import { unlessMoot } from './leader/moot-tasks.ts';
 import { sampleGauges, type EqualizerMetrics } from './metrics.ts';
 import { createImageWorkers, type ImageWorkers } from './worker/index.ts';
 
@@ -81,7 +82,12 @@ export async function composeNode(options: ComposeOptions): Promise<Node> {
   const workers = openWorkers(config, log, metrics);
   const records = recordsOf(config, kafka, log, stopping.signal);
   const chunks = chunkConfig(zk, config, log);
-  const { leader, coordinator } = rolesOf(options, { zk, records, blobs, workers, chunks });
+  const jobs = createZooKeeperJobs({
+    zk,
+    root: config.ZOOKEEPER_PATH,
+    onDamaged: (path, faults) => log.error({ event: 'job.unreadable', path, faults }),
+  });
+  const { leader, coordinator } = rolesOf(options, { zk, records, jobs, blobs, workers, chunks });
   const listing = listingOf(options, zk);
   addChecks(options.health, { zk, records, coordinator, leader });
   const stopSampling = sampleGauges(metrics, () => workers);
@@ -101,12 +107,7 @@ export async function composeNode(options: ComposeOptions): Promise<Node> {
     stopSampling();
   }
   return {
-    ...{ blobs, workers, coordinator, leader, zk },
-    jobs: createZooKeeperJobs({
-      zk,
-      root: config.ZOOKEEPER_PATH,
-      onDamaged: (path, faults) => log.error({ event: 'job.unreadable', path, faults }),
-    }),
+    ...{ jobs, blobs, workers, coordinator, leader, zk },
     start() {
       zk.start();
       workers.warm();
@@ -124,6 +125,7 @@ export async function composeNode(options: ComposeOptions): Promise<Node> {
 interface Resources {
   zk: ZooKeeper;
   records: Records;
+  jobs: Jobs;
   blobs: BlobStore;
   workers: ImageWorkers;
   chunks: DynamicConfig<ChunkConfig>;
@@ -131,7 +133,7 @@ interface Resources {
 
 function rolesOf(
   { config, log, metrics }: ComposeOptions,
-  { zk, records, blobs, workers, chunks }: Resources,
+  { zk, records, jobs, blobs, workers, chunks }: Resources,
 ): { leader: Leader; coordinator: Coordinator } {
   const crash = createCrashHook(parseCrashPlan(config.CRASH_POINT), config.CRASH_WITNESS_FILE);
   const shared = { zk, records, metrics, log, crash, root: config.ZOOKEEPER_PATH, id: nodeName(config) };
@@ -140,7 +142,11 @@ function rolesOf(
     partitions: config.TASK_PARTITIONS,
     limits: defaultLeaderLimits,
     handOverTimeoutMs: config.HAND_OVER_TIMEOUT_MS,
-    work: createChunkWork({ blobs, workers, metrics, log, crash }),
+    work: unlessMoot({
+      ...{ blobs, log },
+      work: createChunkWork({ blobs, workers, metrics, log, crash }),
+      isOver: async (id) => hasEnded(zk, jobs, config.ZOOKEEPER_PATH, id),
+    }),
   });
   const work = createOwnWork({
     ...{ blobs, workers, crash, limits: imageLimits(config) },
@@ -149,10 +155,18 @@ function rolesOf(
   const coordinator = createCoordinator({
     ...{ ...shared, blobs, work },
     limits: mapReduceLimits(config),
+    rememberedJobsMax: config.JOBS_REMEMBERED_MAX,
     recoveryDeadlineMs: config.RECOVERY_DEADLINE_MS,
     onElected: (epoch) => leader.coordinatorSeen(epoch),
   });
   return { leader, coordinator };
+}
+
+/** By what was written before the call: a server that lags behind is not believed. */
+async function hasEnded(zk: ZooKeeper, jobs: Jobs, root: string, id: string): Promise<boolean> {
+  await zk.sync(nodesOf(root).job(id));
+  const view = await jobs.read(id);
+  return view === undefined || isOver(view.phase);
 }
 
 function openWorkers(config: Config, log: Log, metrics: EqualizerMetrics): ImageWorkers {

@@ -47,12 +47,13 @@ it('all faults are reported at once', () => {
     PIXELS_MAX: '9',
     JOBS_PER_CALLER_MAX: '9',
     JOBS_OPEN_MAX: '8',
+    JOBS_REMEMBERED_MAX: '8',
     STRAGGLER_TIMEOUT_MS: '70000',
     HAND_OVER_TIMEOUT_MS: '20000',
     CRASH_POINT: 'nowhere',
   };
   assert.throws(
     () => readEqualizerConfig(bad),
-    /stragglerTimeoutMaxMs[^]*WHOLE_IMAGE_PIXELS_MAX[^]*JOBS_PER_CALLER_MAX[^]*HAND_OVER_TIMEOUT_MS[^]*CRASH_POINT/,
+    /stragglerTimeoutMaxMs[^]*WHOLE_IMAGE_PIXELS_MAX[^]*JOBS_PER_CALLER_MAX[^]*JOBS_REMEMBERED_MAX[^]*HAND_OVER_TIMEOUT_MS[^]*CRASH_POINT/,
   );
 });

@@ -99,9 +99,14 @@ const Settings = Type.Object({
   WORKER_QUEUE_MAX: Count(256, 10_000, 'image tasks that wait on this node'),
   TASK_TIMEOUT_MS: Ms(600_000, 'one image task; then its thread is ended'),
   JOB_RETENTION_MS: Ms(3_600_000, 'a job that is over is remembered so long, and its result kept'),
-  JOBS_OPEN_MAX: Count(2_000, 10_000, 'jobs that are remembered, over or not; more are refused'),
+  JOBS_OPEN_MAX: Count(2_000, 10_000, 'jobs that are not over; more are refused'),
   JOBS_RUNNING_MAX: Count(defaultMapReduceLimits.runningJobsMax, 1_000, 'jobs that run at once; others wait'),
-  JOBS_PER_CALLER_MAX: Count(500, 10_000, 'jobs of one caller that are remembered; more are refused'),
+  JOBS_PER_CALLER_MAX: Count(500, 10_000, 'jobs of one caller that are not over; more are refused'),
+  JOBS_REMEMBERED_MAX: Count(
+    3_000,
+    20_000,
+    'jobs that are remembered, over or not; beyond, those that are over are forgotten before JOB_RETENTION_MS',
+  ),
   TASKS_IN_FLIGHT_MAX: Count(
     defaultMapReduceLimits.tasksInFlightMax,
     10_000,
@@ -184,6 +189,9 @@ function relations(config: Config): string[] {
     faults.push('WHOLE_IMAGE_PIXELS_MAX must not be above PIXELS_MAX');
   if (config.JOBS_PER_CALLER_MAX > config.JOBS_OPEN_MAX)
     faults.push('JOBS_PER_CALLER_MAX must not be above JOBS_OPEN_MAX');
+  // A result shall outlive its end, however many others wait.
+  if (config.JOBS_REMEMBERED_MAX <= config.JOBS_OPEN_MAX)
+    faults.push('JOBS_REMEMBERED_MAX must be above JOBS_OPEN_MAX');
   // A successor rebuilds a running job from its records.
   if (config.KAFKA_RETENTION_MS <= config.STRAGGLER_TIMEOUT_MAX_MS)
     faults.push('KAFKA_RETENTION_MS must be above STRAGGLER_TIMEOUT_MAX_MS');

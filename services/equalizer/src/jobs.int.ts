@@ -28,12 +28,21 @@ after(async () => servers.remove());
 
 const colour: SpoolShape = { width: 160, height: 120, channels: 3, depth: 8 };
 const log = { LOG_LEVEL: 'silent' };
+const fewRemembered = {
+  ...{ JOBS_REMEMBERED_MAX: '2', JOBS_OPEN_MAX: '1', JOBS_PER_CALLER_MAX: '1', JOBS_RUNNING_MAX: '1' },
+};
 /** As many chunks as a job may have: phases that last. */
 const many = { CHUNK_PIXELS: '10' };
 
 async function pngOf(shape: SpoolShape): Promise<Buffer> {
   return imageOf(shape, dimPhotograph(shape)).png().toBuffer();
 }
+
+const metricsOf = async (port: number) => (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+/** Why a node is not ready, by part. */
+const reasonsOf = async (port: number) =>
+  ((await (await fetch(`http://127.0.0.1:${port}/readyz`)).json()) as { reasons: Record<string, string> })
+    .reasons;
 
 /** Asserts that the job ends with the pixels that one process alone makes (I4). */
 async function sameAsAlone(
@@ -217,6 +226,53 @@ describe('hazards', () => {
       assert.deepEqual((await mesh.zk.getChildren(folder)).names, []);
   });
 
+  it('jobs that are over and too many are forgotten before their time, the oldest first', async () => {
+    mesh = await openTestMesh(servers, { ...log, ...fewRemembered });
+    await mesh.start(1);
+    const ids: string[] = [];
+    for (let nth = 0; nth < 3; nth++) {
+      ids.push(await mesh.submit(image));
+      await mesh.over(ids[nth] ?? '');
+    }
+    const names = async () => (await mesh.zk.getChildren(nodesOf(mesh.root).jobs)).names.sort();
+    await until('the first is forgotten', async () => (await mesh.blobs.listJobs()).length === 2);
+    assert.deepEqual(await names(), ids.slice(1).sort());
+  });
+
+  it('a job’s retention does not begin anew when the coordinator changes', async () => {
+    mesh = await openTestMesh(servers, log);
+    const first = await mesh.start(1);
+    const ids = [await mesh.submit(image), await mesh.submit(image)];
+    for (const id of ids) await mesh.over(id);
+    const [kept = '', old = ''] = ids;
+    await first.stop();
+    const documentOf = async (id: string) => {
+      const { data } = await mesh.zk.getData(nodesOf(mesh.root).job(id));
+      return JSON.parse(String(data)) as { endedAtMs: number };
+    };
+    const before = await documentOf(kept);
+    const longAgo = { ...(await documentOf(old)), endedAtMs: Date.now() - 3_600_001 };
+    await mesh.zk.setData(nodesOf(mesh.root).job(old), Buffer.from(JSON.stringify(longAgo)));
+    await mesh.start(2);
+    await until('the old one is forgotten', async () => (await mesh.blobs.listJobs()).length === 1);
+    assert.equal((await documentOf(kept)).endedAtMs, before.endedAtMs, 'it was stored with another end');
+  });
+
+  it('a task of a job that is over is passed over, and is no failure', async () => {
+    mesh = await openTestMesh(servers, { ...log, ...many });
+    const { node, httpPort } = await mesh.start(1);
+    const id = await mesh.submit(image);
+    await mesh.until(id, ({ phase }) => phase === 'mapping');
+    await mesh.jobs.cancel(id);
+    await mesh.over(id);
+    const counted = async (what: RegExp) => what.test(await metricsOf(httpPort));
+    await until('its tasks are skipped', async () =>
+      counted(/tasks_skipped_total\{[^}]*job_over[^}]*\} [1-9]/),
+    );
+    assert.ok(!(await counted(/tasks_total\{[^}]*outcome="failed"/)), 'a task was answered with a failure');
+    assert.ok(node.leader.leading.length > 0);
+  });
+
   it('nodes that come and go in the middle of a job hand their partitions over, and it ends the same', async () => {
     mesh = await openTestMesh(servers, { ...log, CHUNK_PIXELS: '100' });
     const first = await mesh.start(1);
@@ -275,6 +331,22 @@ describe('hazards', () => {
 
 describe('without its servers', () => {
   afterEach(async () => mesh.remove());
+
+  it('a node that cannot read from Kafka says so and is not ready, from its start or in the middle, until it can', async () => {
+    mesh = await openTestMesh(servers, log);
+    const idle = (await mesh.start(1)).httpPort;
+    await until('it is ready', async () => Object.keys(await reasonsOf(idle)).length === 0);
+    const [broker] = servers.members;
+    await broker?.kill();
+    // It has nothing to send: only its readers can tell.
+    await until('it is not ready', async () => 'kafka' in (await reasonsOf(idle)));
+    assert.match((await reasonsOf(idle))['kafka'] ?? '', /\.(tasks|results) is not read$/);
+    const late = (await mesh.start(2)).httpPort;
+    assert.equal((await reasonsOf(late))['kafka'], 'the topics are not there yet');
+    await broker?.restart();
+    for (const port of [idle, late])
+      await until('both are ready', async () => Object.keys(await reasonsOf(port)).length === 0);
+  });
 
   it('a job waits while ZooKeeper and the broker are away, goes on when they are back, and nobody is ready meanwhile', async () => {
     mesh = await openTestMesh(servers, { ...log, ...many });

@@ -12,3 +12,4 @@ export type { LinksClient } from './client/links.ts';
 export { verifyMesh, openPool, type Verification } from './verdict/verify.ts';
 export { makeSamples, type Sample } from './equalize/programs.ts';
 export { readMeshConfig, type MeshConfig } from './config.ts';
+export { equalizerProcess } from './supervisor/equalizer-process.ts';

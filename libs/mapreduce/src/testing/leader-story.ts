@@ -29,6 +29,10 @@ export class LeaderStory {
     [/^([AB]) reads offset (\d+)$/, (name, offset) => this.#read(name, Number(offset))],
     [/^([AB]) has worked on offset (\d+)$/, (name, offset) => this.#worked(name, Number(offset))],
     [
+      /^([AB]) finds the job of offset (\d+) over$/,
+      (name, offset) => this.#feed(name, { type: 'moot', offset: Number(offset) }),
+    ],
+    [
       /^([AB]) hears of coordinator epoch (\d+)$/,
       (name, epoch) => this.#feed(name, { type: 'coordinatorSeen', epoch: Number(epoch) }),
     ],

@@ -36,7 +36,7 @@ export interface Records {
   readBack(wanted: WantedRecords, deadlineMs: number, signal: AbortSignal): Promise<ReadBack>;
   resultReader(handle: (record: IncomingRecord) => Promise<void>): PartitionReader;
   taskReader(handle: (record: IncomingRecord) => Promise<void>): PartitionReader;
-  /** Why Kafka cannot be worked with now. */
+  /** Why Kafka cannot be worked with now: no topics, a reader that does not read, records that are not taken. */
   fault(): string | undefined;
 }
 
@@ -65,10 +65,19 @@ export function createRecords(options: RecordsOptions): Records {
 
 type Handle = (record: IncomingRecord) => Promise<void>;
 
+/** What a reader should read. */
+interface Reading {
+  readonly topic: string;
+  /** Partitions that it has given up. */
+  readonly abandoned: Set<number>;
+}
+
 class KafkaRecords implements Records {
   readonly #options: RecordsOptions;
   readonly #tasks: string;
   readonly #results: string;
+  /** Those that read now or should. */
+  readonly #reading = new Map<PartitionReader, Reading>();
   #ensured: Promise<void> | undefined;
   #isThere = false;
   #gathering: Promise<ReadonlyMap<number, number>> | undefined;
@@ -138,6 +147,10 @@ class KafkaRecords implements Records {
 
   fault(): string | undefined {
     if (!this.#isThere) return 'the topics are not there yet';
+    for (const [reader, { topic, abandoned }] of this.#reading) {
+      if (!reader.isReading()) return `${topic} is not read`;
+      if (abandoned.size > 0) return `${topic} is not read in partition ${[...abandoned].join(', ')}`;
+    }
     return this.#options.kafka.producer.state() === 'failing' ? 'records are not taken' : undefined;
   }
 
@@ -179,13 +192,38 @@ class KafkaRecords implements Records {
     }
   }
 
+  /** A reader that is missed ({@link fault}) from its start to its stop, when it does not read. */
   #reader(topic: string, handle: Handle): PartitionReader {
     const { kafka, log } = this.#options;
-    return kafka.reader({
+    const reading: Reading = { topic, abandoned: new Set() };
+    const reader = kafka.reader({
       topic,
       handle,
-      onFailed: (partition, err) => log.error({ event: 'kafka.partition_abandoned', topic, partition, err }),
+      onFailed: (partition, err) => {
+        reading.abandoned.add(partition);
+        log.error({ event: 'kafka.partition_abandoned', topic, partition, err });
+      },
     });
+    return {
+      start: () => {
+        this.#reading.set(reader, reading);
+        reader.start();
+      },
+      lead(partition, fromOffset) {
+        reading.abandoned.delete(partition);
+        reader.lead(partition, fromOffset);
+      },
+      release: async (partition) => {
+        reading.abandoned.delete(partition);
+        await reader.release(partition);
+      },
+      position: (partition) => reader.position(partition),
+      isReading: () => reader.isReading(),
+      stop: async () => {
+        this.#reading.delete(reader);
+        await reader.stop();
+      },
+    };
   }
 }
 

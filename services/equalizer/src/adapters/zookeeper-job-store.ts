@@ -14,6 +14,8 @@ export interface StoredJob {
   readonly id: string;
   /** The transaction that accepted it: grows from job to job. */
   readonly number: number;
+  /** Unix ms, by the clock of the ZooKeeper server that wrote it. */
+  readonly writtenAtMs: number;
   readonly document: JobDocument;
 }
 
@@ -59,7 +61,8 @@ export function createJobStore({ zk, root, writes, onUnreadable }: JobStoreOptio
     try {
       const { data, stat } = await writes.read(async () => zk.getData(nodes.job(id)));
       const parsed = parseJobDocument(data);
-      if ('record' in parsed) return { id, number: Number(stat.czxid), document: parsed.record };
+      const written = { number: Number(stat.czxid), writtenAtMs: stat.modifiedAtMs };
+      if ('record' in parsed) return { id, ...written, document: parsed.record };
       onUnreadable(id, parsed.faults);
     } catch (error) {
       if (!hasCode(error, 'zookeeper.no_node')) throw error;

@@ -47,8 +47,11 @@ async function connectThroughLink(): Promise<{ zk: ZooKeeper; link: Link }> {
 
 function newRoot(): void {
   root = `/jobs-test-${(roots += 1)}`;
-  jobs = createZooKeeperJobs({ zk, root });
+  jobs = createZooKeeperJobs({ zk, root, countAgainMs: 0 });
 }
+
+/** An answer that is exact in any case. */
+const always = { all: 0, ofCaller: 0 };
 
 const store = async (of: Submission, phase: JobMetadata['phase']) => storeJob(zk, root, of, phase);
 const tell = async (of: Submission, phase: string, done: number, chunks: number) =>
@@ -91,7 +94,7 @@ describe('accepting', () => {
     await link.set(passing);
     await accepting;
     assert.deepEqual(await zk.exists(nodesOf(root).job(mine.id)), before);
-    assert.deepEqual(await jobs.count('key:ann'), { all: 1, ofCaller: 1 });
+    assert.deepEqual(await jobs.countOpen('key:ann', always), { all: 1, ofCaller: 1 });
   });
 
   it('while-no-server-answers-it-says-so-in-bounded-time', async () => {
@@ -113,7 +116,7 @@ describe('lists and counts', () => {
   it('hold the caller’s own jobs, newest first, and forget what is gone', async () => {
     newRoot();
     assert.deepEqual(await jobs.list('key:ann'), []);
-    assert.deepEqual(await jobs.count('key:ann'), { all: 0, ofCaller: 0 });
+    assert.deepEqual(await jobs.countOpen('key:ann', always), { all: 0, ofCaller: 0 });
     const [one, two, bobs] = [
       submission({ submittedAtMs: 1 }),
       submission({ submittedAtMs: 2 }),
@@ -122,10 +125,45 @@ describe('lists and counts', () => {
     for (const each of [one, two, bobs]) await jobs.accept(each);
     const ids = async (caller: string) => (await jobs.list(caller)).map((view) => view.submission.id);
     assert.deepEqual(await ids('key:ann'), [two.id, one.id]);
-    assert.deepEqual(await jobs.count('key:bob'), { all: 3, ofCaller: 1 });
+    assert.deepEqual(await jobs.countOpen('key:bob', always), { all: 3, ofCaller: 1 });
     await zk.delete(nodesOf(root).job(two.id));
     assert.deepEqual(await ids('key:ann'), [one.id]);
-    assert.deepEqual(await jobs.count('key:ann'), { all: 2, ofCaller: 1 });
+    assert.deepEqual(await jobs.countOpen('key:ann', always), { all: 2, ofCaller: 1 });
+  });
+
+  it('jobs-that-are-over-take-nobodys-place, and nothing is read again while there is room', async () => {
+    newRoot();
+    const mine = [submission(), submission(), submission()];
+    for (const each of mine) await jobs.accept(each);
+    assert.deepEqual(await jobs.countOpen('key:ann', always), { all: 3, ofCaller: 3 });
+    const phases = ['finished', 'failed', 'cancelled'] as const;
+    for (const [at, each] of mine.entries()) await store(each, phases[at] ?? 'failed');
+    const room = { all: 4, ofCaller: 4 };
+    assert.deepEqual(await jobs.countOpen('key:ann', room), { all: 3, ofCaller: 3 }, 'a bound is enough');
+    assert.deepEqual(await jobs.countOpen('key:ann', { all: 4, ofCaller: 3 }), always);
+    const next = submission();
+    await jobs.accept(next);
+    await store(next, 'mapping');
+    assert.deepEqual(await jobs.countOpen('key:bob', { all: 1, ofCaller: 1 }), { all: 1, ofCaller: 0 });
+  });
+
+  it('who-asks-again-and-again-at-the-limit-has-the-open-jobs-read-once-a-moment', async () => {
+    newRoot();
+    const mine = submission();
+    await jobs.accept(mine);
+    let reads = 0;
+    const counting = new Proxy(zk, {
+      get(target, name) {
+        if (name === 'getData') reads += 1;
+        const value: unknown = Reflect.get(target, name);
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      },
+    });
+    const patient = createZooKeeperJobs({ zk: counting, root, countAgainMs: 3_600_000 });
+    await patient.countOpen('key:ann', always);
+    const first = reads;
+    await Promise.all(Array.from({ length: 20 }, async () => patient.countOpen('key:ann', always)));
+    assert.equal(reads, first);
   });
 
   it('a-damaged-document-is-told-and-hides-no-other-job', async () => {

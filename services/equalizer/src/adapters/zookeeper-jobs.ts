@@ -11,6 +11,7 @@ import {
   type JobProgress,
   type Jobs,
   type JobView,
+  type OpenJobs,
   type Submission,
 } from '../core/jobs.ts';
 
@@ -20,11 +21,14 @@ export interface ZooKeeperJobsOptions {
   root: string;
   /** How long one call may wait for a connection and its answer; then `jobs.unavailable`. */
   callTimeoutMs?: number;
+  /** Jobs that are counted are read again at most so often. */
+  countAgainMs?: number;
   /** A znode that is no job: it is passed over. */
   onDamaged?: (path: string, faults: readonly string[]) => void;
 }
 
 const callTimeoutMsDefault = 5_000;
+const countAgainMsDefault = 1_000;
 /** Znodes that are read at once for a list. */
 const readsAtOnceMax = 100;
 
@@ -33,18 +37,30 @@ export function createZooKeeperJobs(options: ZooKeeperJobsOptions): Jobs {
   return new ZooKeeperJobs(options);
 }
 
+interface Known {
+  readonly caller: string;
+  readonly isOver: boolean;
+}
+
+/** A job that is damaged or gone: it takes nobody's place. */
+const nobodys: Known = { caller: '', isOver: true };
+
 class ZooKeeperJobs implements Jobs {
   readonly #zk: ZooKeeper;
   readonly #nodes: ReturnType<typeof nodesOf>;
   readonly #callTimeoutMs: number;
   readonly #onDamaged: (path: string, faults: readonly string[]) => void;
-  /** Whose job it is never changes: each job is read once for it. */
-  #callers = new Map<string, string>();
+  readonly #countAgainMs: number;
+  /** What never changes of each job: whose it is, and, once it is over, that. Read once for it. */
+  #known = new Map<string, Known>();
+  /** The latest look at all jobs that were not known to be over. */
+  #counted: { atMs: number; done: Promise<void> } | undefined;
 
-  constructor({ zk, root, callTimeoutMs, onDamaged }: ZooKeeperJobsOptions) {
+  constructor({ zk, root, callTimeoutMs, countAgainMs, onDamaged }: ZooKeeperJobsOptions) {
     this.#zk = zk;
     this.#nodes = nodesOf(root);
     this.#callTimeoutMs = callTimeoutMs ?? callTimeoutMsDefault;
+    this.#countAgainMs = countAgainMs ?? countAgainMsDefault;
     this.#onDamaged = onDamaged ?? (() => undefined);
   }
 
@@ -53,9 +69,12 @@ class ZooKeeperJobs implements Jobs {
     await this.#create(this.#nodes.job(submission.id), Buffer.from(JSON.stringify(document)));
   }
 
-  async count(caller: string): Promise<{ all: number; ofCaller: number }> {
-    const own = await this.#idsOf(caller);
-    return { all: this.#callers.size, ofCaller: own.length };
+  async countOpen(caller: string, exactFrom: OpenJobs): Promise<OpenJobs> {
+    await this.#idsOf(caller);
+    const bound = this.#openOf(caller);
+    if (bound.all < exactFrom.all && bound.ofCaller < exactFrom.ofCaller) return bound;
+    await this.#countAgain();
+    return this.#openOf(caller);
   }
 
   async read(id: string): Promise<JobView | undefined> {
@@ -128,12 +147,42 @@ class ZooKeeperJobs implements Jobs {
   /** The ids of a caller's jobs, and on the way the callers of all jobs there are. */
   async #idsOf(caller: string): Promise<string[]> {
     const names = await this.#call(async () => this.#names());
-    const known = this.#callers;
+    const known = this.#known;
     const missing = names.filter((name) => !known.has(name));
-    const read = await inGroups(missing, async (id) => this.#call(async () => this.#viewOrDamaged(id)));
-    const found = new Map(missing.map((id, at) => [id, read[at]?.submission.caller ?? '']));
-    this.#callers = new Map(names.map((name) => [name, known.get(name) ?? found.get(name) ?? '']));
-    return names.filter((name) => this.#callers.get(name) === caller);
+    const read = await inGroups(missing, async (id) => this.#call(async () => this.#knownOf(id)));
+    const found = new Map(missing.map((id, at) => [id, read[at] ?? nobodys]));
+    // What another call has learnt meanwhile is not unlearnt.
+    this.#known = new Map(names.map((name) => [name, this.#known.get(name) ?? found.get(name) ?? nobodys]));
+    return names.filter((name) => this.#known.get(name)?.caller === caller);
+  }
+
+  async #knownOf(id: string): Promise<Known> {
+    const view = await this.#viewOrDamaged(id);
+    return view === undefined ? nobodys : { caller: view.submission.caller, isOver: isOver(view.phase) };
+  }
+
+  #openOf(caller: string): OpenJobs {
+    const open = [...this.#known.values()].filter((job) => !job.isOver);
+    return { all: open.length, ofCaller: open.filter((job) => job.caller === caller).length };
+  }
+
+  /** Reads all jobs that are not known to be over: one look for all who ask at the same time, and for a moment after. */
+  async #countAgain(): Promise<void> {
+    const now = performance.now();
+    if (this.#counted === undefined || now - this.#counted.atMs >= this.#countAgainMs) {
+      const done = this.#lookAtOpen();
+      this.#counted = { atMs: now, done };
+      done.catch(() => (this.#counted = undefined));
+    }
+    await this.#counted.done;
+  }
+
+  async #lookAtOpen(): Promise<void> {
+    const open = [...this.#known].filter(([, job]) => !job.isOver).map(([id]) => id);
+    await inGroups(open, async (id) => {
+      const job = await this.#call(async () => this.#knownOf(id));
+      if (this.#known.has(id)) this.#known.set(id, job);
+    });
   }
 
   async #names(): Promise<string[]> {

@@ -13,9 +13,10 @@ import { nodesOf, type Submission } from '../core/jobs.ts';
 import type { EqualizerMetrics } from '../metrics.ts';
 import { createEffects } from './effects.ts';
 import { followIntake } from './intake.ts';
-import { keepMarks } from './marks.ts';
+import { keepMarks, type Marks } from './marks.ts';
 import type { OwnWork } from './own-work.ts';
 import { recoverJobs, type Recovered } from './recovery.ts';
+import { createRetention } from './retention.ts';
 import { Term, type TermEnd } from './term.ts';
 import { createTimers } from './timers.ts';
 import { createWatchers } from './watchers.ts';
@@ -26,6 +27,8 @@ export interface CoordinatorOptions {
   /** The name of this node. */
   id: string;
   limits: MapReduceLimits;
+  /** Jobs that are remembered, over or not: beyond, those that are over are forgotten before their time. */
+  rememberedJobsMax: number;
   recoveryDeadlineMs: number;
   records: Records;
   blobs: BlobStore;
@@ -183,7 +186,7 @@ class CoordinatorRole implements Coordinator {
     recovered: Recovered,
     signal: AbortSignal,
   ): Promise<TermEnd> {
-    const { records, blobs, work, metrics, log, crash } = this.#options;
+    const { records, blobs, work, metrics, log, crash, rememberedJobsMax } = this.#options;
     const failing = new AbortController();
     const termSignal = AbortSignal.any([signal, failing.signal]);
     const submissions = seenSubmissions(recovered);
@@ -192,16 +195,12 @@ class CoordinatorRole implements Coordinator {
     const marks = keepMarks({
       ...{ epoch, log, initial: recovered.marks },
       recovered: Object.values(recovered.state.jobs).map(({ metadata }) => metadata),
-      positions: () => ({
-        tasks: Object.fromEntries(taskEnds),
-        results: Object.fromEntries(
-          [...recovered.resultEnds].map(([partition, end]) => [partition, reader.position(partition) ?? end]),
-        ),
-      }),
+      positions: () => positionsOf(taskEnds, recovered.resultEnds, reader),
       save: async (lowest) => store.saveMarks(lowest),
     });
+    const retention = createRetention({ rememberedMax: rememberedJobsMax, recovered: recovered.jobs });
     const handlers = createEffects({
-      ...{ epoch, store, writes, records, blobs, work, metrics, log, crash, submissions, marks },
+      ...{ epoch, store, writes, records, blobs, work, metrics, log, crash, submissions, marks, retention },
       signal: termSignal,
       onSent: (partition, offset) =>
         taskEnds.set(partition, Math.max(taskEnds.get(partition) ?? 0, offset + 1)),
@@ -210,10 +209,14 @@ class CoordinatorRole implements Coordinator {
     const term = new Term({
       initial: recovered.state,
       handlers,
-      timers: createTimers(),
+      timers: retention.from(createTimers()),
       log,
       signal: termSignal,
-      onState: (state) => watchers.note(state),
+      onState: (state) => {
+        watchers.note(state);
+        for (const jobId of retention.tooMany(state))
+          void term.feed({ type: 'timeout', timer: { kind: 'retention', jobId } });
+      },
     });
     const reader = records.resultReader(async ({ value, partition, offset }) => {
       const parsed = parseResult(value);
@@ -254,6 +257,16 @@ class CoordinatorRole implements Coordinator {
 /** Whichever comes first: the promise, or the end of the term. */
 async function orEnded<T>(promise: Promise<T>, ended: Promise<TermEnd>): Promise<T | undefined> {
   return Promise.race([promise, ended.then(() => undefined)]);
+}
+
+/** What the next record of each partition is, or an earlier one. */
+function positionsOf(
+  taskEnds: ReadonlyMap<number, number>,
+  resultEnds: ReadonlyMap<number, number>,
+  reader: PartitionReader,
+): Marks {
+  const read = [...resultEnds].map(([partition, end]) => [partition, reader.position(partition) ?? end]);
+  return { tasks: Object.fromEntries(taskEnds), results: Object.fromEntries(read) as Marks['results'] };
 }
 
 /** Of the jobs that a coordinator has seen; the others come by the intake. */

@@ -13,6 +13,7 @@ import { workPrefix } from '../core/work.ts';
 import type { EqualizerMetrics } from '../metrics.ts';
 import type { MarkKeeper } from './marks.ts';
 import type { OwnWork } from './own-work.ts';
+import type { Retention } from './retention.ts';
 import type { EffectHandlers } from './term.ts';
 
 export interface EffectOptions {
@@ -30,6 +31,7 @@ export interface EffectOptions {
   /** What was accepted, by job. */
   submissions: Map<string, Submission>;
   marks: Pick<MarkKeeper, 'note'>;
+  retention: Pick<Retention, 'endedAtMs' | 'forgotten'>;
   /** A task has that offset in its partition. */
   onSent: (partition: number, offset: number) => void;
   /** Where answers of the coordinator's own work go. */
@@ -56,11 +58,12 @@ class Effects implements EffectHandlers {
   }
 
   async store({ job }: { job: JobMetadata }): Promise<void> {
-    const { store, metrics, log, crash, submissions, marks, epoch } = this.#options;
+    const { store, metrics, log, crash, submissions, marks, retention, epoch } = this.#options;
     const submission = submissions.get(job.id);
     if (submission === undefined) throw new Error(`job ${job.id} was never accepted`);
     marks.note(job);
-    await store.store({ submission, metadata: job });
+    const end = isOver(job.phase) ? { endedAtMs: retention.endedAtMs(job.id) } : {};
+    await store.store({ submission, metadata: job, ...end });
     metrics.stores.inc();
     crash('equalizer.after-store');
     log.info({ event: 'job.stored', job: job.id, phase: job.phase, epoch, reason: job.reason ?? undefined });
@@ -98,9 +101,10 @@ class Effects implements EffectHandlers {
   }
 
   async forget(jobId: string): Promise<void> {
-    const { store, submissions, log } = this.#options;
+    const { store, submissions, retention, log } = this.#options;
     await store.remove(jobId);
     submissions.delete(jobId);
+    retention.forgotten(jobId);
     await this.#tidyUp(jobId, blobsOf(jobId).prefix);
     log.info({ event: 'job.forgotten', job: jobId });
   }

@@ -30,6 +30,8 @@ export const JobDocument = Type.Object({
   submission: Submission,
   /** Null until a coordinator has seen it. */
   metadata: Type.Union([JobMetadata, Type.Null()]),
+  /** Unix ms, of the coordinator that ended the job: from then on its retention counts, whoever coordinates. */
+  endedAtMs: Type.Optional(Type.Integer({ minimum: 0 })),
 });
 export type JobDocument = Static<typeof JobDocument>;
 
@@ -64,8 +66,11 @@ export interface Jobs {
    * @throws MeshError `jobs.unavailable` (retriable; it may have been accepted all the same: `read` tells), `jobs.too_many` (retriable)
    */
   accept(submission: Submission): Promise<void>;
-  /** How many jobs are not over or are still remembered: of all, and of `caller`. */
-  count(caller: string): Promise<{ all: number; ofCaller: number }>;
+  /**
+   * How many jobs are not over: of all, and of `caller`. Below both of `exactFrom` the answer is a bound, which may hold jobs that have
+   * ended since they were read last: there is room in any case, and nothing more is read for it.
+   */
+  countOpen(caller: string, exactFrom: OpenJobs): Promise<OpenJobs>;
   /** Undefined if there is none, or none any more. */
   read(id: string): Promise<JobView | undefined>;
   /** All jobs of `caller` that are remembered, newest first. */
@@ -74,6 +79,12 @@ export interface Jobs {
   cancel(id: string): Promise<void>;
   /** The view now, then each later one that the caller is not too slow for; ends after a final phase, or when the job is forgotten. */
   follow(id: string, signal: AbortSignal): AsyncIterable<JobView>;
+}
+
+/** Jobs that are not over. */
+export interface OpenJobs {
+  readonly all: number;
+  readonly ofCaller: number;
 }
 
 /** Whether nothing will happen to it any more. */

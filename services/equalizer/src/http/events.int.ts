@@ -248,7 +248,7 @@ const nothing = () => undefined;
 function following(jobs: Jobs, { signals = [], onEnd = nothing, onHandled = nothing }: Following = {}): Jobs {
   return {
     accept: async (of) => jobs.accept(of),
-    count: async (of) => jobs.count(of),
+    countOpen: async (of, exactFrom) => jobs.countOpen(of, exactFrom),
     read: async (id) => jobs.read(id),
     list: async (of) => jobs.list(of),
     cancel: async (id) => jobs.cancel(id),

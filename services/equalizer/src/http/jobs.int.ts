@@ -142,7 +142,7 @@ describe('a job', () => {
     };
     const cut = await openNode(world, (jobs) => ({
       jobs: {
-        ...{ read: away, list: away, count: away, accept: away, cancel: away },
+        ...{ read: away, list: away, countOpen: away, accept: away, cancel: away },
         follow: (id, signal) => jobs.follow(id, signal),
       },
     }));

@@ -8,7 +8,7 @@ export interface HttpLimits {
   /** Uploads under way at this node: of all, and of one caller. */
   uploadsMax: number;
   uploadsPerCallerMax: number;
-  /** Jobs that are remembered, over or not. Checked before an upload and softly: some too many do no harm. */
+  /** Jobs that are not over. Checked before an upload and softly: some too many do no harm. */
   jobsOpenMax: number;
   jobsPerCallerMax: number;
   /** See `ImageLimits`. */

@@ -5,7 +5,7 @@ import type http from 'node:http';
 import { after, before, describe, it } from 'node:test';
 import { ImageJob, isDocument } from '@thermomesh/contracts';
 import { MeshError } from '@thermomesh/runtime';
-import { until } from '../adapters/testing/jobs.ts';
+import { storeJob, until } from '../adapters/testing/jobs.ts';
 import { imageOf, noise } from '../image/testing/samples.ts';
 import type { SpoolShape } from '../image/index.ts';
 import {
@@ -204,6 +204,16 @@ describe('limits', () => {
     assert.ok(full.headers.get('retry-after'));
     assert.equal(await problemOf(full, 503), 'jobs.too_many');
     assert.equal((await submitted(own, formOf(png), keyed)).id, job.id);
+    assert.equal((await own.jobIds()).length, 2);
+    await own.close();
+  });
+
+  it('a-caller-all-of-whose-jobs-are-over-is-not-refused-though-they-are-remembered', async () => {
+    const own = await openNode(world, { limits: { jobsPerCallerMax: 1, jobsOpenMax: 1 } });
+    const { id } = await submitted(own, formOf(png));
+    const { submission: mine } = (await own.jobs.read(id)) ?? assert.fail();
+    await storeJob(world.zk, own.root, mine, 'finished');
+    await submitted(own, formOf(png));
     assert.equal((await own.jobIds()).length, 2);
     await own.close();
   });

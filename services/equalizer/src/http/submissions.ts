@@ -173,17 +173,26 @@ function checkSame(
 
 /** @throws HttpError 429, 503 */
 async function checkRoom({ jobs, limits, uploads }: SubmissionDeps, caller: string): Promise<void> {
-  const { all, ofCaller } = await jobs.count(caller);
+  const exactFrom = {
+    all: limits.jobsOpenMax - uploads.size,
+    ofCaller: limits.jobsPerCallerMax - uploads.of(caller),
+  };
+  const { all, ofCaller } = await jobs.countOpen(caller, exactFrom);
   const retry = { retryAfterSeconds: limits.retryAfterSeconds };
-  if (ofCaller + uploads.of(caller) >= limits.jobsPerCallerMax)
+  if (ofCaller >= exactFrom.ofCaller)
     throw new HttpError(
       429,
       'jobs.too_many_of_caller',
-      `${ofCaller} jobs of this API key are remembered, at most ${limits.jobsPerCallerMax}`,
+      `${ofCaller} jobs of this API key are not over, at most ${limits.jobsPerCallerMax}`,
       retry,
     );
-  if (all + uploads.size >= limits.jobsOpenMax)
-    throw new HttpError(503, 'jobs.too_many', `at most ${limits.jobsOpenMax} jobs are remembered`, retry);
+  if (all >= exactFrom.all)
+    throw new HttpError(
+      503,
+      'jobs.too_many',
+      `at most ${limits.jobsOpenMax} jobs that are not over are taken`,
+      retry,
+    );
 }
 
 /** @throws HttpError 429, 503 */

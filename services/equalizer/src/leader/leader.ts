@@ -13,8 +13,9 @@ import type { Records } from '../adapters/kafka-records.ts';
 import { createProgressStore } from '../adapters/zookeeper-progress.ts';
 import { nodesOf } from '../core/jobs.ts';
 import type { EqualizerMetrics } from '../metrics.ts';
-import type { ChunkWork } from './chunk-work.ts';
+import type { TaskWork } from './moot-tasks.ts';
 import { Partition } from './partition.ts';
+import { readFromWhenThere } from './topics.ts';
 
 export interface LeaderOptions {
   zk: ZooKeeper;
@@ -25,7 +26,7 @@ export interface LeaderOptions {
   limits: LeaderLimits;
   handOverTimeoutMs: number;
   records: Records;
-  work: ChunkWork;
+  work: TaskWork;
   metrics: EqualizerMetrics;
   log: Log;
   crash: CrashHook;
@@ -54,6 +55,7 @@ class LeaderRole implements Leader {
   readonly #leadership: PartitionLeadership;
   readonly #stopping = new AbortController();
   #fault: string | undefined;
+  #topicsFault: string | undefined;
   #stopped: Promise<void> | undefined;
 
   constructor(options: LeaderOptions) {
@@ -77,7 +79,13 @@ class LeaderRole implements Leader {
 
   start(): void {
     this.#leadership.start();
-    void this.#read();
+    const { records, log } = this.#options;
+    void readFromWhenThere({
+      ...{ records, log, reader: this.#reader, signal: this.#stopping.signal },
+      onFault: (error) => {
+        this.#topicsFault = error === undefined ? undefined : faultOf(error);
+      },
+    });
   }
 
   coordinatorSeen(epoch: number): void {
@@ -85,7 +93,7 @@ class LeaderRole implements Leader {
   }
 
   fault(): string | undefined {
-    return this.#fault;
+    return this.#fault ?? this.#topicsFault;
   }
 
   stop(): Promise<void> {
@@ -97,22 +105,6 @@ class LeaderRole implements Leader {
     this.#stopping.abort();
     await this.#leadership.close();
     await this.#reader.stop();
-  }
-
-  /** From when there are topics to read. Never rejects. */
-  async #read(): Promise<void> {
-    const { signal } = this.#stopping;
-    try {
-      await this.#options.records.ensure(signal);
-      if (!signal.aborted) this.#reader.start();
-    } catch (error) {
-      if (!signal.aborted) this.#fail('kafka.topics_refused', error);
-    }
-  }
-
-  #fail(event: string, error: unknown): void {
-    this.#fault = `cannot lead partitions: ${codeOf(error)}`;
-    this.#options.log.error({ event, code: codeOf(error), err: error });
   }
 
   #open(partition: number): Partition {
@@ -150,7 +142,14 @@ class LeaderRole implements Leader {
         log.info({ event: 'partition.lost', partition, epoch: Number(lease.epoch), end });
         void this.#partitions[partition]?.lost(lease);
       },
-      failed: (error) => this.#fail('partitions.failed', error),
+      failed: (error) => {
+        this.#fault = faultOf(error);
+        log.error({ event: 'partitions.failed', code: codeOf(error), err: error });
+      },
     };
   }
+}
+
+function faultOf(error: unknown): string {
+  return `cannot lead partitions: ${codeOf(error)}`;
 }

@@ -6,6 +6,7 @@ import { createLog, createMetrics } from '@thermomesh/runtime';
 import type { Lease } from '@thermomesh/zookeeper';
 import { DeposedError } from '../adapters/fenced-writes.ts';
 import { createEqualizerMetrics } from '../metrics.ts';
+import { moot } from './moot-tasks.ts';
 import { Partition, type PartitionOptions } from './partition.ts';
 
 const done: Outcome = { kind: 'done', digest: 'd', output: { kind: 'counts', channels: [] } };
@@ -127,6 +128,15 @@ describe('a partition', () => {
     await partition.handle({ ...record(0), value: Buffer.from('{}') });
     await partition.handle(record(1));
     assert.deepEqual(told.slice(1), ['save 1 under 3', 'answer 1 of epoch 3', 'save 2 under 3']);
+  });
+
+  it('answers nothing for a task of a job that is over, counts it as skipped, and goes on behind it', async () => {
+    const { partition, told } = partitionOf({ work: async ({ chunk }) => (chunk === 0 ? moot : done) });
+    await partition.gained(leaseOf(3).lease);
+    await partition.handle(record(0));
+    await partition.handle(record(1));
+    assert.deepEqual(told, ['read from 0', 'save 1 under 3', 'answer 1 of epoch 3', 'save 2 under 3']);
+    assert.match(await registry.registry.metrics(), /tasks_skipped_total\{[^}]*why="job_over"[^}]*\} 1/);
   });
 
   it('finishes the task in flight before it is handed over', async () => {

@@ -17,7 +17,7 @@ import { DeposedError } from '../adapters/fenced-writes.ts';
 import type { Records } from '../adapters/kafka-records.ts';
 import type { ProgressStore } from '../adapters/zookeeper-progress.ts';
 import type { EqualizerMetrics } from '../metrics.ts';
-import type { ChunkWork } from './chunk-work.ts';
+import { moot, type TaskWork } from './moot-tasks.ts';
 
 export interface PartitionOptions {
   partition: number;
@@ -26,7 +26,7 @@ export interface PartitionOptions {
   reader: () => Pick<PartitionReader, 'lead' | 'release'>;
   /** The partition's state, under that lease. */
   progressUnder: (lease: Lease) => ProgressStore;
-  work: ChunkWork;
+  work: TaskWork;
   metrics: EqualizerMetrics;
   log: Log;
   crash: CrashHook;
@@ -42,7 +42,7 @@ interface Term {
 interface Working {
   offset: number;
   abort: AbortController;
-  outcome: Promise<Outcome>;
+  outcome: Promise<Outcome | typeof moot>;
 }
 
 /** A partition whose handling failed is read again after this. */
@@ -114,7 +114,8 @@ export class Partition {
     if (working?.offset !== offset) return;
     const outcome = await working.outcome;
     if (this.#working === working) this.#working = undefined;
-    if (!working.abort.signal.aborted) await this.#feed({ type: 'worked', offset, outcome });
+    if (working.abort.signal.aborted) return;
+    await this.#feed(outcome === moot ? { type: 'moot', offset } : { type: 'worked', offset, outcome });
   }
 
   /** One event after the other, the effects of each in order. Never rejects. */

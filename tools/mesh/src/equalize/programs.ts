@@ -4,6 +4,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { MeshError, messageOf } from '@thermomesh/runtime';
 import type { MeshConfig } from '../config.ts';
+import { equalizerProcess } from '../supervisor/equalizer-process.ts';
 
 const run = promisify(execFile);
 const timeoutMs = 300_000;
@@ -18,8 +19,7 @@ export async function runEqualizerProgram(
   const script = path.join(root, 'services/equalizer/src', program, 'main.ts');
   try {
     const { stdout } = await run(process.execPath, [script, ...words], {
-      // Memory that is freed goes back: glibc keeps an arena for every thread otherwise.
-      env: { ...environment, MALLOC_ARENA_MAX: '2' },
+      env: { ...environment, ...equalizerProcess(environment) },
       timeout: timeoutMs,
       maxBuffer: outputBytesMax,
     });

@@ -1,19 +1,19 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
-import { readMeshConfig } from '../config.ts';
+import { readMeshConfig, type MeshConfig } from '../config.ts';
 import { layoutOf } from '../state/layout.ts';
 import { planImages, type ImageServers } from './images-plan.ts';
 
 const home = mkdtempSync(path.join(os.tmpdir(), 'thermomesh-plan-'));
 after(() => rmSync(home, { recursive: true, force: true }));
 
-function plan(servers: Partial<ImageServers>, images = [7001, 7002, 7003]) {
+function plan(servers: Partial<ImageServers>, images = [7001, 7002, 7003], over: Partial<MeshConfig> = {}) {
   const options = {
     ...{ name: 'second', layout: layoutOf(home, 'second'), equalizers: 2 },
-    config: { ...readMeshConfig({}), home },
+    config: { ...readMeshConfig({}), home, ...over },
     ports: { mqtt: 1, http: 2, postgres: 3, nodes: [], images },
     ...{ fleetDevices: 0, proxied: false, payments: false, extraEnv: {}, notice: () => undefined },
   };
@@ -26,6 +26,22 @@ function plan(servers: Partial<ImageServers>, images = [7001, 7002, 7003]) {
 }
 
 describe('the plan of the image part', () => {
+  it('a-node-that-is-started-does-not-warn-of-the-negative-timers-of-its-library, and keeps the starters own options', async () => {
+    const root = path.join(home, 'repository');
+    const script = path.join(root, 'services/equalizer/src/main.ts');
+    mkdirSync(path.dirname(script), { recursive: true });
+    writeFileSync(script, 'setTimeout(() => console.log(process.env), -1);');
+    const spec = plan({}, undefined, { root, environment: { NODE_OPTIONS: '--no-deprecation' } }).stage
+      .specs[0];
+    assert.ok(spec);
+    const { exited } = await spec.launch(1);
+    assert.equal((await exited).code, 0);
+    const log = readFileSync(spec.logFile, 'utf8');
+    assert.match(log, /NODE_OPTIONS: '--no-deprecation --disable-warning=/);
+    assert.match(log, /MALLOC_ARENA_MAX: '2'/);
+    assert.doesNotMatch(log, /TimeoutNegativeWarning:/);
+  });
+
   it('ports-that-an-earlier-larger-start-has-left-make-no-nodes', () => {
     const { stage } = plan({});
     assert.deepEqual(

@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { createLog, MeshError } from '@thermomesh/runtime';
+import { readFromWhenThere } from './topics.ts';
+
+const log = createLog('test', 'silent');
+const refusal = new MeshError(
+  'kafka.refused',
+  'Replication factor is below 1 or larger than the number of brokers',
+);
+
+it('topics-that-brokers-refuse-while-they-come-up-are-asked-for-again, and the node says so until it reads', async () => {
+  const told: string[] = [];
+  let tries = 0;
+  await readFromWhenThere({
+    records: {
+      ensure: async () => {
+        tries += 1;
+        if (tries < 3) throw refusal;
+      },
+    },
+    reader: { start: () => void told.push('reads') },
+    onFault: (error) => told.push(error === undefined ? 'no fault' : 'refused'),
+    signal: new AbortController().signal,
+    ...{ log, pauseMs: 1 },
+  });
+  assert.deepEqual(told, ['refused', 'refused', 'no fault', 'reads']);
+});
+
+it('a stop ends the asking, and nothing is read', async () => {
+  const stopping = new AbortController();
+  let started = 0;
+  const refused = readFromWhenThere({
+    records: {
+      ensure: async () => {
+        setImmediate(() => stopping.abort());
+        throw refusal;
+      },
+    },
+    reader: { start: () => void started++ },
+    onFault: () => undefined,
+    signal: stopping.signal,
+    ...{ log, pauseMs: 3_600_000 },
+  });
+  await refused;
+  assert.equal(started, 0);
+});
