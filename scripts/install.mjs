@@ -3,7 +3,7 @@
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 export const root = path.resolve(
@@ -33,6 +33,10 @@ export async function ensureInstalled(say) {
     throw new Error(`Node ${nodeMajorMin} or newer is needed, this is ${process.version}`);
   const reason = whyInstall();
   if (reason === undefined) return;
+  const folder = path.join(root, 'node_modules');
+  // npm follows the link and empties what it leads to.
+  if (lstatSync(folder, { throwIfNoEntry: false })?.isSymbolicLink() === true)
+    throw new Error(`${folder} is a link, and what it leads to does not fit (${reason}): remove the link`);
   say(`installing the packages of package-lock.json into node_modules: ${reason}`);
   say('(npm packages, PostgreSQL and Node 24 among them; about 500 MB, once; later starts need no network)');
   const startedAt = Date.now();

@@ -6,12 +6,18 @@ import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { childEnvironment, runChild } from './child.mjs';
 import { ensureInstalled, pinnedNode, root } from './install.mjs';
 
-/** A test file that hangs is a failed one. */
-const fileTimeoutMs = { unit: 60_000, integration: 180_000, e2e: 400_000 };
+/** Of one test, and of one file: what hangs has failed. */
+const testSeconds = { unit: 60, integration: 180, e2e: 400 };
+const fileSeconds = { unit: 120, integration: 400, e2e: 900 };
+/** For what a file has left open when its last test is over. */
+const graceSeconds = 60;
+/** How many times its budget a suite may live before it is ended with all that it has started; a slow machine at home gets more. */
+const lifeBudgets = { ci: 2, elsewhere: 5 };
 /** A check that could not run here, as Automake has it. */
 const notRunCode = 77;
 const inCi = !['', '0', 'false', undefined].includes(process.env.CI);
@@ -22,28 +28,37 @@ const suites = [
   {
     name: 'format',
     budgetSeconds: 60,
-    run: async () => program('prettier/bin/prettier.cjs', '--check', '.'),
+    run: async (life) => program(life, 'prettier/bin/prettier.cjs', '--check', '.'),
   },
   {
     name: 'lint',
     budgetSeconds: 90,
     // Both over all packages at once; `npx nx lint <package>` does one.
-    run: async () =>
-      both(await program('typescript/bin/tsc', '-p', '.'), await program('eslint/bin/eslint.js', '.')),
+    run: async (life) =>
+      both(
+        await program(life, 'typescript/bin/tsc', '-p', '.'),
+        await program(life, 'eslint/bin/eslint.js', '.'),
+      ),
   },
-  { name: 'unit', budgetSeconds: 120, run: async () => tests('unit', 'test', []) },
+  { name: 'unit', budgetSeconds: 120, run: async (life) => tests('unit', 'test', life) },
   {
     name: 'integration',
     budgetSeconds: 300,
-    run: async () => tests('integration', 'int', ['--test-concurrency=2'], true),
+    run: async (life) =>
+      tests('integration', 'int', life, { flags: ['--test-concurrency=2'], withServers: true }),
   },
-  { name: 'e2e', budgetSeconds: 700, run: async () => tests('e2e', 'e2e', ['--test-concurrency=2']) },
+  {
+    name: 'e2e',
+    budgetSeconds: 700,
+    run: async (life) => tests('e2e', 'e2e', life, { flags: ['--test-concurrency=2'] }),
+  },
   {
     name: 'mutants',
     budgetSeconds: 300,
     // What they break has just been seen whole.
-    run: async (passed) =>
+    run: async (life, passed) =>
       check(
+        life,
         'tools/tidy/src/mutants/main.ts',
         passed.has('unit') && passed.has('integration') ? ['--untouched-passed'] : [],
       ),
@@ -53,7 +68,7 @@ const suites = [
     name: 'compose',
     budgetSeconds: 720,
     byNameOnly: true,
-    run: async () => check('scripts/compose-test.mjs'),
+    run: async (life) => check(life, 'scripts/compose-test.mjs'),
   },
 ];
 
@@ -95,7 +110,8 @@ async function runSuites(chosen) {
     }
     console.log(`\n── ${name} ──`);
     const startedAt = Date.now();
-    const { passed, failed, signal, notRun } = await run(green);
+    const lifeMs = budgetSeconds * 1000 * (inCi ? lifeBudgets.ci : lifeBudgets.elsewhere);
+    const { passed, failed, signal, overdue, notRun } = await run({ lifeMs }, green);
     if (notRun === true) {
       lines.push(`${name.padEnd(12)} not run: its own lines above say why`);
       continue;
@@ -104,6 +120,7 @@ async function runSuites(chosen) {
     totals.passed += passed;
     totals.failed += failed;
     if (failed === 0) green.add(name);
+    if (overdue === true) lines.push(`${name.padEnd(12)} did not end within ${lifeMs / 1000} s: killed`);
     const over = inCi && seconds > budgetSeconds ? `, OVER its budget of ${budgetSeconds} s` : '';
     const counts = passed + failed > 1 ? ` (${passed} passed, ${failed} failed)` : '';
     lines.push(
@@ -132,8 +149,8 @@ async function reportServers() {
 }
 
 /** Runs a program of node_modules; a check passes or fails as a whole and adds no tests to the counts. */
-async function program(file, ...words) {
-  return verdictOf(await runChild(pinnedNode, [path.join(root, 'node_modules', file), ...words]));
+async function program(life, file, ...words) {
+  return verdictOf(await runChild(pinnedNode, [path.join(root, 'node_modules', file), ...words], life));
 }
 
 function both(one, other) {
@@ -141,24 +158,27 @@ function both(one, other) {
     passed: one.passed + other.passed,
     failed: one.failed + other.failed,
     signal: one.signal ?? other.signal,
+    overdue: one.overdue || other.overdue,
   };
 }
 
-async function check(script, words = []) {
-  return verdictOf(await runChild(pinnedNode, [path.join(root, script), ...words]));
+async function check(life, script, words = []) {
+  return verdictOf(await runChild(pinnedNode, [path.join(root, script), ...words], life));
 }
 
-function verdictOf({ code, signal }) {
+function verdictOf({ code, signal, overdue }) {
   if (code === notRunCode) return { passed: 0, failed: 0, signal, notRun: true };
-  return { passed: 0, failed: code === 0 ? 0 : 1, signal };
+  return { passed: 0, failed: code === 0 ? 0 : 1, signal: overdue ? null : signal, overdue };
 }
 
 /** Runs node:test over every package and takes the counts from the runner itself. */
-async function tests(name, ending, flags, withServers = false) {
+async function tests(name, ending, life, { flags = [], withServers = false } = {}) {
   const countFile = path.join(scratch, `${name}.json`);
+  const fileLife = pathToFileURL(path.join(root, 'scripts/file-life.mjs'));
   const words = [
+    `--import=${fileLife}?seconds=${fileSeconds[name]}&grace=${graceSeconds}`,
     '--test',
-    `--test-timeout=${fileTimeoutMs[name]}`,
+    `--test-timeout=${testSeconds[name] * 1000}`,
     ...flags,
     '--test-reporter=spec',
     '--test-reporter-destination=stdout',
@@ -168,11 +188,27 @@ async function tests(name, ending, flags, withServers = false) {
     `{e2e,bench}/src/**/*.${ending}.ts`,
   ];
   const wrapped = withServers ? [path.join(root, 'scripts/with-servers.mjs'), pinnedNode, ...words] : words;
-  const { code, signal } = await runChild(pinnedNode, wrapped);
-  const text = existsSync(countFile) ? readFileSync(countFile, 'utf8') : '';
-  const counts = text === '' ? null : JSON.parse(text);
+  const { code, signal, overdue } = await runChild(pinnedNode, wrapped, life);
+  const { counts, running } = readCounts(countFile);
   // A runner that did not get to its summary has failed, whatever it exits with.
-  if (counts === null) return { passed: 0, failed: 1, signal };
+  if (counts === undefined) {
+    for (const file of running) console.log(`not over: ${file}`);
+    return { passed: 0, failed: Math.max(1, running.length), signal: overdue ? null : signal, overdue };
+  }
   const failed = counts.failed + counts.cancelled;
-  return { passed: counts.passed, failed: failed === 0 && code !== 0 ? 1 : failed, signal };
+  return { passed: counts.passed, failed: failed === 0 && code !== 0 ? 1 : failed, signal, overdue };
+}
+
+/** What the reporter wrote: the totals, if it got that far, and the files that had begun and not ended. */
+function readCounts(countFile) {
+  const lines = existsSync(countFile) ? readFileSync(countFile, 'utf8').split('\n') : [];
+  const running = new Set();
+  let counts;
+  for (const line of lines.filter((each) => each.endsWith('}'))) {
+    const { begun, ended, totals } = JSON.parse(line);
+    if (begun !== undefined) running.add(begun);
+    if (ended !== undefined) running.delete(ended);
+    if (totals != null) counts = totals;
+  }
+  return { counts, running: [...running] };
 }

@@ -7,7 +7,7 @@ import { rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { deriveToken, subjects } from '@thermomesh/runtime';
-import { freeLastingPort, testPostgres, type TestPostgres } from '@thermomesh/servers';
+import { freeLastingPort, sqlPatience, testPostgres, type TestPostgres } from '@thermomesh/servers';
 import { createPool, type SqlPool } from '@thermomesh/sql';
 
 const repository = path.resolve(import.meta.dirname, '../..');
@@ -78,7 +78,7 @@ export async function startBilling(): Promise<Billing> {
     await member('billing-2', main, { ...settings, REPLICA: 'billing-2' }),
   ];
   await Promise.all([processor, ...replicas].map((one) => one.start()));
-  const sql = createPool({ url: databaseUrl, applicationName: 'billing-e2e' });
+  const sql = createPool({ ...sqlPatience, url: databaseUrl, applicationName: 'billing-e2e' });
   const headers = { authorization: processorToken, 'content-type': 'application/json' };
   return {
     folder,

@@ -8,6 +8,7 @@ import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { ChaosDocument, LoadDocument, StatusDocument, VerifyDocument } from '@thermomesh/contracts';
 import { until } from '@thermomesh/mesh';
+import { sqlPatience } from '@thermomesh/servers';
 import type { Static, TSchema } from 'typebox';
 import { Check, Errors } from 'typebox/value';
 import { waitMs } from './support.ts';
@@ -132,7 +133,7 @@ describe('the mesh command', () => {
       '1',
     );
     const { createPool } = await import('@thermomesh/sql');
-    const pool = createPool({ url: up.databaseUrl ?? '', applicationName: 'tamper' });
+    const pool = createPool({ ...sqlPatience, url: up.databaseUrl ?? '', applicationName: 'tamper' });
     await pool.query(
       'UPDATE readings SET celsius = celsius + 1 WHERE (device_id, seq) IN (SELECT device_id, seq FROM readings LIMIT 1)',
     );

@@ -66,12 +66,16 @@ afterEach(() => {
   server.close();
 });
 
+/** What a try gets that nobody will answer. */
+const hangMs = 150;
+
+/** Waits however long the machine stalls. */
 const client = (more: Partial<BillingClientOptions> = {}) =>
   createBillingClient({
     urls: [url],
     token: 't',
-    tryTimeoutMs: 150,
-    deadlineMs: 10_000,
+    tryTimeoutMs: 20_000,
+    deadlineMs: 60_000,
     backoffFirstMs: 2,
     backoffMaxMs: 10,
     ...more,
@@ -84,11 +88,17 @@ const noAnswer = (reason: string) => (error: unknown) => {
 
 describe('the semantics', () => {
   it('at-least-once asks again with the same UUID until there is an answer', async () => {
-    deeds = ['drop', 'act and drop', 'hang', 503, 409, 429];
+    deeds = ['drop', 'act and drop', 503, 409, 429];
     const id = randomUUID();
     assert.deepEqual(await client().pay(id, request), document(id));
+    assert.deepEqual(
+      keys,
+      Array.from({ length: 6 }, () => id),
+    );
+    [deeds, keys] = [['hang'], []];
+    assert.deepEqual(await client({ tryTimeoutMs: hangMs }).pay(id, request), document(id));
+    assert.ok(keys.length >= 2);
     assert.deepEqual(new Set(keys), new Set([id]));
-    assert.equal(keys.length, 7);
   });
 
   it('at-least-once without a UUID of the caller acts twice: what the UUID is for', async () => {
@@ -113,7 +123,6 @@ describe('the semantics', () => {
     assert.deepEqual(await twoReplicas.pay(id, request, { semantics }), document(id));
     for (const [deed, reason] of [
       ['act and drop', 'broken'],
-      ['hang', 'timeout'],
       [503, 'unavailable'],
     ] as const) {
       deeds = [deed];
@@ -121,6 +130,12 @@ describe('the semantics', () => {
       await assert.rejects(client().pay(randomUUID(), request, { semantics }), noAnswer(reason));
       assert.equal(keys.length, 1);
     }
+    deeds = ['hang'];
+    keys = [];
+    const hasty = client({ tryTimeoutMs: hangMs });
+    await assert.rejects(hasty.pay(randomUUID(), request, { semantics }), noAnswer('timeout'));
+    // A machine that stalls may give it up before it has left.
+    assert.ok(keys.length <= 1);
   });
 });
 
@@ -146,7 +161,8 @@ describe('a call', () => {
 
   it('ends at its deadline although pauses and tries would go on', async () => {
     deeds = Array.from({ length: 50 }, (): Deed => 'hang');
-    await assert.rejects(client().pay(randomUUID(), request, { deadlineMs: 400 }), noAnswer('timeout'));
+    const hasty = client({ tryTimeoutMs: hangMs });
+    await assert.rejects(hasty.pay(randomUUID(), request, { deadlineMs: 400 }), noAnswer('timeout'));
     retryAfter.set(409, '3600');
     deeds = [409];
     await assert.rejects(client().pay(randomUUID(), request, { deadlineMs: 100 }), noAnswer('timeout'));

@@ -7,8 +7,9 @@ import { announceBilling, findBilling, type Announcement, type BillingFinder } f
 
 const secret = 'the mesh secret, at least thirty-two characters';
 const staticUrls = ['http://127.0.0.1:1', 'http://127.0.0.1:2'];
-const sessionTimeoutMs = 1_000;
-const waitMs = 15_000;
+/** Nobody loses it. */
+const sessionTimeoutMs = 10_000;
+const waitMs = 30_000;
 
 let server: TestEnsemble;
 let places = 0;
@@ -17,7 +18,7 @@ let cleanUps: (() => Promise<void>)[] = [];
 let changes: string[] = [];
 
 before(async () => {
-  server = await testZooKeeper({ tickTimeMs: 100 });
+  server = await testZooKeeper();
 });
 afterEach(async () => {
   for (const cleanUp of cleanUps.reverse()) await cleanUp();

@@ -24,12 +24,16 @@ function createFence() {
   };
 }
 
-it('a hung coordinator is replaced over real sockets, and takes over in order when it is back', async () => {
+it('a hung coordinator is replaced over real sockets, and takes over in order when it is back', async (t) => {
   const ids = [1, 2, 3];
   const mesh = await startTestMesh(ids);
   const fence = createFence();
   const steps: string[] = [];
   const elections = new Map<NodeId, Election>();
+  t.after(async () => {
+    for (const election of elections.values()) await election.stop();
+    await mesh.close();
+  });
   for (const id of ids) {
     const election = createBullyElection({
       nodeId: id,
@@ -75,6 +79,4 @@ it('a hung coordinator is replaced over real sockets, and takes over in order wh
   await elections.get(3)?.stop();
   await until(() => allFollow(2, 4, [1, 2]), 'the successor by order');
   assert.equal(steps.at(-1), '2 leads 4 (yield)');
-  for (const election of elections.values()) await election.stop();
-  await mesh.close();
 });

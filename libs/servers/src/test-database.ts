@@ -84,13 +84,11 @@ export async function testPostgres(options: Partial<PostgresOptions> = {}): Prom
   return own;
 }
 
+/** For a test's own connections: a machine that stalls for seconds costs time and nothing else. */
+export const sqlPatience = { connectTimeoutMs: 60_000, statementTimeoutMs: 60_000 };
+
 async function runOn(url: string, statement: string): Promise<void> {
-  const pool = createPool({
-    url,
-    applicationName: 'test-database',
-    connectionsMax: 1,
-    statementTimeoutMs: 60_000,
-  });
+  const pool = createPool({ ...sqlPatience, url, applicationName: 'test-database', connectionsMax: 1 });
   try {
     await pool.query(statement);
   } finally {

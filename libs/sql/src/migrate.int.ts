@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
-import { testDatabase, type TestDatabase } from '@thermomesh/servers';
+import { sqlPatience, testDatabase, type TestDatabase } from '@thermomesh/servers';
 import { migrate } from './migrate.ts';
 import { createPool, openSession, type SqlPool } from './pool.ts';
 import { SqlUnavailableError } from './errors.ts';
@@ -21,7 +21,7 @@ const files: Record<string, string> = {
 
 before(async () => {
   database = await testDatabase();
-  pool = createPool({ url: database.url, applicationName: 'test' });
+  pool = createPool({ ...sqlPatience, url: database.url, applicationName: 'test' });
 });
 after(async () => {
   await pool.close();

@@ -4,17 +4,17 @@ import { testZooKeeper, type TestEnsemble } from '@thermomesh/servers';
 import { joinElectionGroup, readElectionGroup, type ListedMember } from './index.ts';
 
 const path = '/thermomesh/test/analytics';
-const timeoutMs = 2_000;
+const timeoutMs = 20_000;
 
 let server: TestEnsemble;
 before(async () => {
-  server = await testZooKeeper({ tickTimeMs: 100 });
+  server = await testZooKeeper();
 });
 after(async () => server.remove());
 
 function seatOf(nodeId: number, faults: unknown[]) {
   return joinElectionGroup({
-    ...{ nodeId, path, hosts: server.hosts, sessionTimeoutMs: 1_000 },
+    ...{ nodeId, path, hosts: server.hosts, sessionTimeoutMs: 10_000 },
     about: { url: `http://127.0.0.1:${8000 + nodeId}` },
     onReachable: () => undefined,
     onFault: (error) => faults.push(error),
@@ -22,7 +22,7 @@ function seatOf(nodeId: number, faults: unknown[]) {
 }
 
 async function until(holds: (members: ListedMember[] | undefined) => boolean): Promise<void> {
-  const deadline = Date.now() + 20_000;
+  const deadline = Date.now() + 60_000;
   for (;;) {
     const members = await readElectionGroup({ hosts: server.hosts, path, timeoutMs });
     if (holds(members)) return;

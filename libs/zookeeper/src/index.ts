@@ -40,6 +40,15 @@ export {
   type FoundInstance,
   type ServiceInstance,
 } from './recipes/service-discovery.ts';
+export {
+  announceService,
+  findService,
+  type Announcement,
+  type FindServiceOptions,
+  type ListedProcess,
+  type ServiceFinder,
+  type ServicePlace,
+} from './proven-services.ts';
 export { SharedCounter, type CounterOptions, type CounterState } from './recipes/shared-counter.ts';
 export { Barrier } from './recipes/barrier.ts';
 export {

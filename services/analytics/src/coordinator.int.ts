@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { createLog, createMetrics, type CrashHook } from '@thermomesh/runtime';
-import { testDatabase, type TestDatabase } from '@thermomesh/servers';
+import { sqlPatience, testDatabase, type TestDatabase } from '@thermomesh/servers';
 import { createPool, migrate, openSession, type SqlPool } from '@thermomesh/sql';
 import { openDrainSource } from './adapters/mqtt-drain-source.ts';
 import { openDrainStore } from './adapters/pg-drain-store.ts';
@@ -28,7 +28,7 @@ before(async () => {
   [database, gateway] = await Promise.all([testDatabase(), startGateway()]);
   const folder = fileURLToPath(new URL('../migrations', import.meta.url));
   await migrate({ url: database.url, folder, table: 'analytics_schema' });
-  pool = createPool({ url: database.url, applicationName: 'test' });
+  pool = createPool({ ...sqlPatience, url: database.url, applicationName: 'test' });
 });
 after(async () => {
   await pool.close();

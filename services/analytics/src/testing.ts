@@ -10,7 +10,7 @@ import { connectMqtt, type MqttAddress } from './adapters/mqtt-connection.ts';
 
 export const secret = 'integration-tests-of-the-analytics-nodes-0123456789';
 const gatewayMain = path.resolve(import.meta.dirname, '../../gateway/src/main.ts');
-const waitMs = 15_000;
+const waitMs = 30_000;
 const pollMs = 10;
 
 /** Waits for a condition. @throws Error that says what was waited for */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { testDatabase, type TestDatabase } from '@thermomesh/servers';
+import { sqlPatience, testDatabase, type TestDatabase } from '@thermomesh/servers';
 import { createPool, migrate, type SqlPool } from '@thermomesh/sql';
 import type { BillingService } from './service.ts';
 import { createOperationStore } from './adapters/pg-operations.ts';
@@ -28,7 +28,7 @@ before(async () => {
   database = await testDatabase();
   const folder = fileURLToPath(new URL('../migrations', import.meta.url));
   await migrate({ url: database.url, folder, table: 'billing_schema' });
-  pool = createPool({ url: database.url, applicationName: 'test' });
+  pool = createPool({ ...sqlPatience, url: database.url, applicationName: 'test' });
   processor = await startProcessor(process.env);
   const settings = quickSettings(database.url, processor.url);
   a = await startReplica({ ...settings, REPLICA: 'billing-1' });
@@ -117,11 +117,12 @@ describe('a payment', () => {
     const hasty = await startReplica({ ...settings, REPLICA: 'hasty', ANSWER_WAIT_MS: '500' });
     try {
       const key = randomUUID();
-      await processor.faults({ next: ['hang', 'hang'] });
-      const first = await pay(key, {}, hasty.url);
+      await processor.faults({ rates: { hang: 1 } });
+      const first = await untilSeen(async () => pay(key, {}, hasty.url));
       assert.equal(first.status, 409);
       assert.equal(first.retryAfter, '1');
       assert.equal(first.body['code'], 'payments.running');
+      await processor.faults({});
       await assertOneAnswer(key, [await pay(key), await pay(key, {}, b.url)]);
     } finally {
       await hasty.stop();
@@ -147,12 +148,15 @@ describe('a duplicate of a payment that a holder works on, or that has died', ()
         processorKey: deriveProcessorKey(key, 'charge'),
         details: { kind: 'charge', ...details, tokenBox: secrets.seal(key, paymentToken) },
       });
-      const duplicates = await Promise.all([1, 2, 3].map(async () => pay(key.transactionId, {}, hasty.url)));
+      const duplicates = await Promise.all(
+        [1, 2, 3].map(async () => untilSeen(async () => pay(key.transactionId, {}, hasty.url))),
+      );
       assert.deepEqual(
         duplicates.map(({ status, retryAfter, body }) => [status, retryAfter, body['code']]),
         duplicates.map(() => [409, '1', 'payments.running']),
       );
-      assert.equal((await pay(key.transactionId, { amountMinor: 1 }, hasty.url)).status, 422);
+      const others = await untilSeen(async () => pay(key.transactionId, { amountMinor: 1 }, hasty.url));
+      assert.equal(others.status, 422);
       assert.equal(await charges(key.transactionId), 0);
       await pool.query('UPDATE operations SET lease_until = now() WHERE transaction_id = $1', [
         key.transactionId,
@@ -269,8 +273,17 @@ it('the books balance after all of this: every posting and every account against
   );
 });
 
+/** A replica that waits for answers only shortly says 503 if it has not even seen the key by then: it is asked again. */
+async function untilSeen(ask: () => Promise<CallAnswer>): Promise<CallAnswer> {
+  for (const deadlineMs = Date.now() + 60_000; ;) {
+    const answer = await ask();
+    if (answer.status !== 503) return answer;
+    assert.ok(Date.now() < deadlineMs, answer.text);
+  }
+}
+
 async function untilClaimed(key: string): Promise<void> {
-  const deadlineMs = Date.now() + 10_000;
+  const deadlineMs = Date.now() + 30_000;
   while ((await pool.query('SELECT 1 FROM operations WHERE transaction_id = $1', [key])).length === 0)
     assert.ok(Date.now() < deadlineMs, 'nobody claimed the key');
 }

@@ -71,7 +71,7 @@ export async function startProcessor(inherited: NodeJS.ProcessEnv): Promise<Test
   };
 }
 
-/** Settings of a replica that notices everything soon. */
+/** Settings of a replica that notices everything soon, and waits for the database and for answers however long the machine stalls. */
 export function quickSettings(databaseUrl: string, processorUrl: string): Record<string, string> {
   return {
     MESH_SECRET: meshSecret,
@@ -87,7 +87,9 @@ export function quickSettings(databaseUrl: string, processorUrl: string): Record
     LEASE_MS: '600',
     SWEEP_INTERVAL_MS: '50',
     DOUBT_PAUSE_MS: '50',
-    ANSWER_WAIT_MS: '8000',
+    SQL_CONNECT_TIMEOUT_MS: '20000',
+    SQL_STATEMENT_TIMEOUT_MS: '20000',
+    ANSWER_WAIT_MS: '30000',
     ANSWER_POLL_MS: '10',
   };
 }
@@ -134,7 +136,7 @@ export async function call(
       ...(key === undefined ? {} : { 'idempotency-key': key }),
     },
     ...(raw === undefined ? {} : { body: raw }),
-    signal: AbortSignal.timeout(options.timeoutMs ?? 20_000),
+    signal: AbortSignal.timeout(options.timeoutMs ?? 60_000),
   });
   const text = await response.text();
   return {

@@ -19,7 +19,7 @@ export interface TransportHarness {
 }
 
 /** Waits until `condition` holds, or fails after `deadlineMs`. */
-export async function until(condition: () => boolean, what: string, deadlineMs = 10_000): Promise<void> {
+export async function until(condition: () => boolean, what: string, deadlineMs = 30_000): Promise<void> {
   const deadline = Date.now() + deadlineMs;
   while (!condition()) {
     assert.ok(Date.now() < deadline, `still waiting for: ${what}`);

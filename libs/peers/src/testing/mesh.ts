@@ -11,7 +11,9 @@ import { startTcpProxy, type TcpProxy } from './tcp-proxy.ts';
 export const meshSecret = 'a secret for tests that is long enough';
 
 /** Generous, for a busy machine: a silence must be a real one. */
-export const testLimits: Partial<PeerLimits> = { pingIntervalMs: 50, peerTimeoutMs: 900 };
+export const testLimits: Partial<PeerLimits> = {
+  ...{ pingIntervalMs: 50, peerTimeoutMs: 900, handshakeTimeoutMs: 20_000 },
+};
 
 export interface TestMesh {
   /** Links of that node, not started; `secret` and `limits` may differ from those of the others. */

@@ -15,7 +15,7 @@ import path from 'node:path';
 import { after, describe, it } from 'node:test';
 import { createPool } from '@thermomesh/sql';
 import { identify, isAlive, waitForEnd } from '../processes.ts';
-import { testPostgres } from '../test-database.ts';
+import { sqlPatience, testPostgres } from '../test-database.ts';
 import { findRunningPostgres } from './pid-file.ts';
 import { startPostgres, stopPostgres } from './server.ts';
 
@@ -31,7 +31,7 @@ after(() => {
 });
 
 async function query(url: string, text: string): Promise<Record<string, unknown>[]> {
-  const pool = createPool({ url, applicationName: 'servers-test', connectionsMax: 1 });
+  const pool = createPool({ ...sqlPatience, url, applicationName: 'servers-test', connectionsMax: 1 });
   try {
     return await pool.query(text);
   } finally {

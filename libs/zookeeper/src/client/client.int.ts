@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { passing } from '@thermomesh/links';
-import { fourLetterWord, testZooKeeper, type TestEnsemble } from '@thermomesh/servers';
+import { testZooKeeper, type TestEnsemble } from '@thermomesh/servers';
 import { hasCode } from '../errors.ts';
-import { TestClients, testServers, testTickTimeMs } from '../testing/clients.ts';
+import { TestClients, testServers } from '../testing/clients.ts';
 import { until } from '../testing/until.ts';
 import { privateAcl, readableAcl } from './acl.ts';
 import type { WatchEvent } from './types.ts';
-import { ZooKeeper } from './zookeeper.ts';
+import type { ZooKeeper } from './zookeeper.ts';
 
 let server: TestEnsemble;
 let clients: TestClients;
@@ -293,134 +293,5 @@ describe('watches', () => {
     await writer.create(`${path}/none`, bytes('now'));
     await until(async () => (await zk.cached(path))?.data.toString() === '2', 'the change');
     await until(async () => (await zk.cached(`${path}/none`))?.data.toString() === 'now', 'the creation');
-  });
-});
-
-describe('the session', () => {
-  it('reads back the timeout that the server granted', async () => {
-    const zk = await clients.connect({ sessionTimeoutMs: 100 });
-    assert.equal(zk.session?.timeoutMs, 2 * testTickTimeMs);
-  });
-
-  it('a request under way when the connection is cut may have happened, and says so', async () => {
-    const { zk, link } = await clients.connectThroughLink();
-    const path = await place(zk);
-    await link.set({ ...passing, state: 'stall', direction: 'backward' });
-    const create = zk.create(`${path}/a`);
-    const other = await clients.connect();
-    await until(async () => (await other.exists(`${path}/a`)) !== undefined, 'the server to have done it');
-    await link.set({ ...passing, state: 'cut' });
-    await assert.rejects(create, { code: 'zookeeper.connection_loss', retriable: true, applied: 'unknown' });
-    await assert.rejects(zk.create(`${path}/b`), {
-      code: 'zookeeper.not_connected',
-      retriable: true,
-      applied: 'no',
-    });
-  });
-
-  it('a silent link is noticed though the socket stays open: suspended, then lost, then a new session', async () => {
-    const { zk, link, phases } = await clients.connectThroughLink({ sessionTimeoutMs: 600 });
-    const path = await place(zk);
-    await zk.create(`${path}/mine`, bytes(''), { mode: 'ephemeral' });
-    const session = await zk.whenConnected();
-    await link.set({ ...passing, state: 'stall' });
-    await until(() => !zk.mayAct(session), 'the deadline');
-    await until(() => phases.includes('lost'), 'the loss');
-    await link.set(passing);
-    const next = await zk.whenConnected();
-    assert.deepEqual(phases, ['connecting', 'connected', 'suspended', 'lost', 'connected']);
-    assert.equal(next.number, 2);
-    assert.equal(zk.mayAct(session), false);
-    await until(async () => (await zk.exists(`${path}/mine`)) === undefined, 'the ephemeral node to go');
-  });
-
-  it('a frozen server is noticed, and so is its handshake that never ends', async () => {
-    const { zk, phases } = await clients.connectThroughLink({
-      sessionTimeoutMs: 600,
-      limits: { handshakeTimeoutMs: 200 },
-    });
-    await server.members[0]?.pause();
-    try {
-      await until(() => zk.phase === 'lost', 'the loss');
-    } finally {
-      await server.members[0]?.resume();
-    }
-    await zk.whenConnected({ timeoutMs: 20_000 });
-    assert.deepEqual(phases, ['connecting', 'connected', 'suspended', 'lost', 'connected']);
-  });
-
-  it('a close frees the ephemeral nodes at once, refuses what comes after, and leaves nothing open', async () => {
-    const other = await clients.connect();
-    const path = await place(other);
-    const zk = await clients.connect({ sessionTimeoutMs: 2_000 });
-    await zk.create(`${path}/mine`, bytes(''), { mode: 'ephemeral' });
-    const gone = Promise.withResolvers<WatchEvent>();
-    await other.sync(path);
-    await other.exists(`${path}/mine`, gone.resolve);
-    const watch = zk.watchData(path);
-    await watch.first();
-    await zk.close();
-    assert.equal(await gone.promise, 'deleted');
-    assert.equal(zk.phase, 'closed');
-    await assert.rejects(zk.exists(path), { code: 'zookeeper.closed', retriable: false });
-    await assert.rejects(zk.whenConnected(), { code: 'zookeeper.closed' });
-    await watch.close();
-    await zk.close();
-  });
-
-  it('a client that never reached a server can be closed', async () => {
-    const zk = new ZooKeeper({ hosts: '127.0.0.1:1' });
-    await zk.close();
-    const dialling = new ZooKeeper({ hosts: '127.0.0.1:1' });
-    dialling.start();
-    const waiting = assert.rejects(dialling.whenConnected(), { code: 'zookeeper.closed' });
-    await dialling.close();
-    await waiting;
-  });
-
-  it('no handle is left after a close', async () => {
-    const before = process.getActiveResourcesInfo().filter((each) => each !== 'Timeout').length;
-    const opened = await Promise.all([clients.connect(), clients.connect(), clients.connect()]);
-    for (const zk of opened) await zk.close();
-    await until(
-      () => process.getActiveResourcesInfo().filter((each) => each !== 'Timeout').length <= before,
-      'the handles to go',
-    );
-  });
-
-  it('wrong credentials of a scheme unknown to the server end the client with the reason', async () => {
-    const zk = new ZooKeeper({
-      hosts: server.hosts,
-      auth: [{ scheme: 'unknown' as 'digest', secret: 'a:b' }],
-    });
-    zk.start();
-    await until(() => zk.phase === 'closed', 'the refusal');
-    await assert.rejects(zk.exists('/'), { code: 'zookeeper.closed' });
-    await zk.close();
-  });
-
-  it('watchers at rest ask nothing: the server counts pings only', async () => {
-    const zk = await clients.connect({ sessionTimeoutMs: 1_000 });
-    const path = await place(zk);
-    const watches = [zk.watchData(path), zk.watchChildren(path), zk.watchData(`${path}/none`)];
-    await Promise.all(watches.map(async (watch) => watch.first()));
-    const reads = watches.map((watch) => watch.reads);
-    const port = server.members[0]?.server.port ?? 0;
-    const { id } = await zk.whenConnected();
-    // `cons` shows each connection's packets and its last operation.
-    const line = async () =>
-      (await fourLetterWord(port, 'cons', 2_000))
-        ?.split('\n')
-        .find((each) => each.includes(id.toString(16))) ?? '';
-    const packets = async () => Number(/recved=([0-9]+)/.exec(await line())?.[1]);
-    const [start, made] = [await packets(), zk.requestsMade];
-    await until(async () => (await packets()) >= start + 3, 'three packets');
-    assert.match(await line(), /lop=PING/);
-    assert.equal(zk.requestsMade, made);
-    assert.deepEqual(
-      watches.map((watch) => watch.reads),
-      reads,
-    );
-    await Promise.all(watches.map(async (watch) => watch.close()));
   });
 });

@@ -8,7 +8,7 @@ import type { TestEnsemble } from '@thermomesh/servers';
 import { join } from '../client/paths.ts';
 import { LeaderElection } from '../recipes/leader-election.ts';
 import { Lock } from '../recipes/lock.ts';
-import type { TestClients } from '../testing/clients.ts';
+import { endingSessionMs, type TestClients } from '../testing/clients.ts';
 import { interpose } from '../testing/interpose.ts';
 import type { LeaderNews } from '../testing/leader-child.ts';
 import { leaderOf, namesIn, statOf } from '../testing/looks.ts';
@@ -117,7 +117,7 @@ export function hazards(name: string, servers: () => Servers): void {
   describe(`${name}: two elections`, () => {
     it('between the same two clients do not mix: a death moves the one that it led, and nothing of the other', async () => {
       const paths = [freshPath(), freshPath()];
-      const { zk, link } = await connectThroughLink({ sessionTimeoutMs: 1_000 });
+      const { zk, link } = await connectThroughLink({ sessionTimeoutMs: endingSessionMs });
       const other = await connect();
       const [red, blue] = paths.map((path) =>
         [zk, other].map((client, index) => new LeaderElection(client, { path, id: `n${index}` })),

@@ -6,7 +6,7 @@ import { join } from '../client/paths.ts';
 import { claim } from '../recipes/claim.ts';
 import { LeaderElection } from '../recipes/leader-election.ts';
 import { Lock } from '../recipes/lock.ts';
-import type { TestClients } from '../testing/clients.ts';
+import { endingSessionMs, type TestClients } from '../testing/clients.ts';
 import { namesIn, statOf } from '../testing/looks.ts';
 import { until } from '../testing/until.ts';
 
@@ -62,7 +62,7 @@ export function lostAnswers(name: string, clients: () => TestClients): void {
 
     it('is never adopted from a session that is over: its ticket is dying', async () => {
       const path = freshPath();
-      const { zk, link, phases } = await clients().connectThroughLink({ sessionTimeoutMs: 500 });
+      const { zk, link, phases } = await clients().connectThroughLink({ sessionTimeoutMs: endingSessionMs });
       const other = await clients().connect();
       await other.ensurePath(path);
       await link.set({ ...passing, state: 'stall', direction: 'backward' });

@@ -3,7 +3,7 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import { passing } from '@thermomesh/links';
 import { testZooKeeper, type TestEnsemble } from '@thermomesh/servers';
 import type { ZooKeeper } from '../client/zookeeper.ts';
-import { TestClients, testServers } from '../testing/clients.ts';
+import { endingSessionMs, TestClients, testServers } from '../testing/clients.ts';
 import { until } from '../testing/until.ts';
 import { sticky } from './balance.ts';
 import { DynamicConfig } from './dynamic-config.ts';
@@ -127,7 +127,7 @@ describe('a group', () => {
 
   it('a lost session joins again with what it said last', async () => {
     const path = freshPath();
-    const { zk, link, phases } = await clients.connectThroughLink({ sessionTimeoutMs: 500 });
+    const { zk, link, phases } = await clients.connectThroughLink({ sessionTimeoutMs: endingSessionMs });
     const a = member(zk, path, 'a');
     a.start();
     await until(() => a.joined, 'the joining');
@@ -173,7 +173,7 @@ describe('partition leadership', () => {
       new PartitionLeadership(zk, { path, id, partitions, listener: oracle.listener }).start();
     const a = make(await clients.connect(), 'a');
     await until(() => balanced([a]), 'one to lead all');
-    const { zk, link } = await clients.connectThroughLink({ sessionTimeoutMs: 500 });
+    const { zk, link } = await clients.connectThroughLink({ sessionTimeoutMs: endingSessionMs });
     const b = make(zk, 'b');
     await until(() => balanced([a, b]), 'two to share');
     assert.equal(oracle.gains, partitions + 4);
@@ -385,7 +385,7 @@ describe('service discovery', () => {
 
   it('finds by filter, takes turns, passes over what failed, and keeps the last list through an outage', async () => {
     const path = freshPath();
-    const { zk, link } = await clients.connectThroughLink({ sessionTimeoutMs: 500 });
+    const { zk, link } = await clients.connectThroughLink({ sessionTimeoutMs: endingSessionMs });
     const finder = new ServiceDiscovery(zk, { path, service: 'billing' });
     assert.throws(() => finder.choose(), { code: 'zookeeper.no_instance' });
     finder.start();

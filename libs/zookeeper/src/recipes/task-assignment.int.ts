@@ -6,7 +6,7 @@ import { passing } from '@thermomesh/links';
 import { testZooKeeper, type TestEnsemble } from '@thermomesh/servers';
 import { join } from '../client/paths.ts';
 import type { ZooKeeper } from '../client/zookeeper.ts';
-import { TestClients, testServers } from '../testing/clients.ts';
+import { endingSessionMs, TestClients, testServers } from '../testing/clients.ts';
 import { until } from '../testing/until.ts';
 import type { WorkerNews } from '../testing/worker-child.ts';
 import { Lock } from './lock.ts';
@@ -216,7 +216,7 @@ describe('when somebody dies', () => {
   it('a worker that dies in mid-task: another one does it, and the dead one is told that its answer was refused', async () => {
     const path = freshPath();
     const client = begin(await clients.connect(), path);
-    const { zk, link } = await clients.connectThroughLink({ sessionTimeoutMs: 500 });
+    const { zk, link } = await clients.connectThroughLink({ sessionTimeoutMs: endingSessionMs });
     const answer = Promise.withResolvers<string>();
     const settled: string[] = [];
     let begun = false;

@@ -25,6 +25,9 @@ export const testServers = {
 /** Of clients that shall keep their session, whatever the machine does. */
 const lastingSessionMs = 10_000;
 
+/** Of clients whose session a test ends, and which must have it until then: a machine that stalls for a second or two takes it from none. */
+export const endingSessionMs = 4_000;
+
 export class TestClients {
   readonly #hosts: string;
   readonly #closers: (() => Promise<void>)[] = [];

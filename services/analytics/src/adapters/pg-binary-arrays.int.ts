@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { testDatabase, type TestDatabase } from '@thermomesh/servers';
+import { sqlPatience, testDatabase, type TestDatabase } from '@thermomesh/servers';
 import { createPool, type SqlPool } from '@thermomesh/sql';
 import fc from 'fast-check';
 import { asciiArray, boolArray, float4Array, int8Array, timestamptzArray } from './pg-binary-arrays.ts';
@@ -10,7 +10,7 @@ let pool: SqlPool;
 
 before(async () => {
   database = await testDatabase();
-  pool = createPool({ url: database.url, applicationName: 'test' });
+  pool = createPool({ ...sqlPatience, url: database.url, applicationName: 'test' });
 });
 
 after(async () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { uuidText } from '@thermomesh/contracts';
-import { testDatabase, type TestDatabase } from '@thermomesh/servers';
+import { sqlPatience, testDatabase, type TestDatabase } from '@thermomesh/servers';
 import { createPool, DataRefusedError, migrate, StaleEpochError, type SqlPool } from '@thermomesh/sql';
 import { applyEntries, DrainGapError, SeqConflictError } from '../core/apply.ts';
 import { toEntry, type Entry } from '../core/batch.ts';
@@ -19,7 +19,7 @@ const folder = fileURLToPath(new URL('../../migrations', import.meta.url));
 before(async () => {
   database = await testDatabase();
   await migrate({ url: database.url, folder, table: 'analytics_schema' });
-  pool = createPool({ url: database.url, applicationName: 'test' });
+  pool = createPool({ ...sqlPatience, url: database.url, applicationName: 'test' });
 });
 
 after(async () => {

@@ -8,7 +8,8 @@ import { followDrainLimits, type DrainLimitsSource } from './zk-drain-limits.ts'
 
 const initial = { batchRowsMax: 2_000, batchBytesMax: 1_048_576, batchLingerMs: 8 };
 const frame = { queueBytesMax: 4_000_000 };
-const sessionTimeoutMs = 2_000;
+/** Nobody loses it. */
+const sessionTimeoutMs = 10_000;
 const adminSecret = 'operator:the-token-of-the-operator';
 
 let server: TestEnsemble;
@@ -20,9 +21,9 @@ let started: { source: DrainLimitsSource; zk: ZooKeeper }[] = [];
 let heard: string[] = [];
 
 before(async () => {
-  server = await testZooKeeper({ tickTimeMs: 100 });
+  server = await testZooKeeper();
   admin = clientOf([{ scheme: 'digest', secret: adminSecret }]);
-  await admin.whenConnected({ timeoutMs: 15_000 });
+  await admin.whenConnected({ timeoutMs: 30_000 });
 });
 afterEach(async () => {
   await Promise.all(started.map(stop));
@@ -147,7 +148,7 @@ describe('published drain limits', () => {
       await assert.rejects(anybody.setAcl(node, readableAcl('me:mine')), refused);
     };
     try {
-      await anybody.whenConnected({ timeoutMs: 15_000 });
+      await anybody.whenConnected({ timeoutMs: 30_000 });
       // Told by the server in the moment in which the node is there; nobody has published anything yet.
       const there = Promise.withResolvers<void>();
       assert.equal(await anybody.exists(`${node}/value`, () => there.resolve()), undefined);
@@ -169,7 +170,7 @@ describe('published drain limits', () => {
     const mine = readableAcl('me:a-secret-of-mine');
     const me = clientOf([{ scheme: 'digest', secret: 'me:a-secret-of-mine' }]);
     try {
-      await me.whenConnected({ timeoutMs: 15_000 });
+      await me.whenConnected({ timeoutMs: 30_000 });
       // Open to all, or with its own secret below what is open: made anew.
       await me.ensurePath(node);
       await me.create(`${node}/value`, planted, { acl: mine });
@@ -214,7 +215,7 @@ describe('published drain limits', () => {
       assert.deepEqual([limits, version], [{ ...initial, batchRowsMax: 500, batchLingerMs: 2 }, 1]);
     }
     await member!.restart();
-    const version = await admin.retry(async () => publish({ batchRowsMax: 100 }), { timeoutMs: 15_000 });
+    const version = await admin.retry(async () => publish({ batchRowsMax: 100 }), { timeoutMs: 30_000 });
     await untilBoth('what followed', (view) => view.version === version);
     assert.equal(started[0]?.source.view().limits.batchRowsMax, 100);
   });

@@ -7,12 +7,16 @@ import { openMeetingPlace, type Meeting } from './zk-rendezvous.ts';
 
 const nodes = [1, 2, 3];
 /** Nobody has to wait so long. */
-const patientMs = 30_000;
+const patientMs = 60_000;
+/** Those that wait in vain: long enough for both to be there, although the machine stalls. */
+const missingMs = 5_000;
+/** Nobody loses it. */
+const sessionTimeoutMs = 10_000;
 let server: TestEnsemble;
 let groups = 0;
 
 before(async () => {
-  server = await testZooKeeper({ tickTimeMs: 100 });
+  server = await testZooKeeper();
 });
 after(async () => server.remove());
 
@@ -22,7 +26,7 @@ interface Node {
 }
 
 function startNode(nodeId: number, path: string, timeoutMs: number, hosts = server.hosts): Node {
-  const zk = new ZooKeeper({ hosts, sessionTimeoutMs: 1_000 });
+  const zk = new ZooKeeper({ hosts, sessionTimeoutMs });
   const url = `http://node-${nodeId}`;
   const place = openMeetingPlace({
     ...{ zk, path, nodeId, url, nodes, timeoutMs },
@@ -43,7 +47,7 @@ const urls = Object.fromEntries(nodes.map((node) => [`node-${node}`, `http://nod
 
 /** Node `nodeId` has listed itself. */
 async function untilListed(path: string, nodeId: number): Promise<void> {
-  const zk = new ZooKeeper({ hosts: server.hosts, sessionTimeoutMs: 1_000 });
+  const zk = new ZooKeeper({ hosts: server.hosts, sessionTimeoutMs });
   zk.start();
   try {
     await zk.whenConnected({ timeoutMs: patientMs });
@@ -90,12 +94,12 @@ describe('nodes that start', () => {
 
   it('one-of-them-is-missing: the others go on in time, and say who it is; it finds them when it comes', async () => {
     const path = newPath();
-    const early = [1, 3].map((node) => startNode(node, path, 1_000));
+    const early = [1, 3].map((node) => startNode(node, path, missingMs));
     for (const { meeting } of early) {
       const outcome = await meeting;
       assert.ok(outcome?.met === false);
       assert.deepEqual([outcome.missing, outcome.there], [[2], [1, 3]]);
-      assert.match(outcome.reason, /missing node-2: 0 of 1 within 1000 ms/);
+      assert.match(outcome.reason, /missing node-2: 0 of 1 within 5000 ms/);
     }
     const late = startNode(2, path, patientMs);
     assert.equal((await late.meeting)?.met, true);

@@ -11,7 +11,7 @@ import {
   subjects,
   type HttpApp,
 } from '@thermomesh/runtime';
-import { testDatabase, type TestDatabase } from '@thermomesh/servers';
+import { sqlPatience, testDatabase, type TestDatabase } from '@thermomesh/servers';
 import { createPool, migrate, type SqlPool } from '@thermomesh/sql';
 import { createTelemetryQueries } from '../adapters/pg-telemetry-queries.ts';
 import { createAnalyticsApp } from './app.ts';
@@ -38,7 +38,7 @@ before(async () => {
     folder: fileURLToPath(new URL('../../migrations', import.meta.url)),
     table: 'analytics_schema',
   });
-  pool = createPool({ url: database.url, applicationName: 'test' });
+  pool = createPool({ ...sqlPatience, url: database.url, applicationName: 'test' });
   // 250 readings of one device, one a minute from the epoch; the same device's last one is its latest state.
   await pool.query(
     `INSERT INTO readings SELECT 'd1', n, from_unix_ms(n * 60000), now(), n / 10.0, NULL, NULL, NULL, 1, now() FROM generate_series(0, 249) n`,

@@ -20,7 +20,9 @@ const operation = {
 } as Operation;
 const answer = { id: 'ch_1', status: 'charged', reason: null, amountMinor: 100, currency: 'EUR' };
 let respond: (request: IncomingMessage, response: ServerResponse, body: string) => void;
+/** Waits however long the machine stalls; and one for those who never answer. */
 let client: ProcessorClient;
+let hasty: ProcessorClient;
 const server = createServer((request, response) => {
   let body = '';
   request.setEncoding('utf8').on('data', (chunk: string) => void (body += chunk));
@@ -30,10 +32,13 @@ const server = createServer((request, response) => {
 before(async () => {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/api/`;
-  client = createProcessorClient({ url, secret: 's'.repeat(32), timeoutMs: 300, connectionsMax: 2 });
+  const options = { url, secret: 's'.repeat(32), connectionsMax: 2 };
+  client = createProcessorClient({ ...options, timeoutMs: 20_000 });
+  hasty = createProcessorClient({ ...options, timeoutMs: 300 });
 });
 after(() => {
   client.close();
+  hasty.close();
   server.closeAllConnections();
   server.close();
 });
@@ -69,11 +74,10 @@ const faults: Record<string, [string, typeof respond]> = {
     (_, response) => void response.writeHead(201).end('x'.repeat(1024 * 1024)),
   ],
   'a broken connection': ['ECONNRESET', (request) => request.socket.destroy()],
-  'no answer': ['processor.timeout', () => undefined],
-  'half an answer': [
-    'processor.timeout',
-    (_, response) => response.writeHead(201, { 'content-length': 99 }).write('{'),
-  ],
+};
+const silences: Record<string, typeof respond> = {
+  'no answer': () => undefined,
+  'half an answer': (_, response) => response.writeHead(201, { 'content-length': 99 }).write('{'),
 };
 for (const [fault, [why, act]] of Object.entries(faults)) {
   it(`${fault} is unknown, and the next call is answered`, async () => {
@@ -84,11 +88,23 @@ for (const [fault, [why, act]] of Object.entries(faults)) {
   });
 }
 
+for (const [silence, act] of Object.entries(silences)) {
+  it(`${silence} is unknown when its time is up, and holds no connection against later calls`, async () => {
+    respond = act;
+    // More of them than there are connections.
+    for (let n = 0; n < 3; n++)
+      assert.deepEqual(await hasty.send(operation, token), { known: false, why: 'processor.timeout' });
+    respond = (_, response) => response.writeHead(201).end(JSON.stringify(answer));
+    for (const deadlineMs = Date.now() + 20_000; !(await hasty.send(operation, token)).known;)
+      assert.ok(Date.now() < deadlineMs, 'it never answers again');
+  });
+}
+
 it('nobody listens: unknown', async () => {
   const none = createProcessorClient({
     url: 'http://127.0.0.1:1',
     secret: 's'.repeat(32),
-    timeoutMs: 1_000,
+    timeoutMs: 20_000,
     connectionsMax: 1,
   });
   assert.deepEqual(await none.send(operation, token), { known: false, why: 'ECONNREFUSED' });

@@ -5,7 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { codeOf } from '@thermomesh/runtime';
-import { testDatabase, type TestDatabase } from '@thermomesh/servers';
+import { sqlPatience, testDatabase, type TestDatabase } from '@thermomesh/servers';
 import { createPool, migrate, openSession, type SqlPool, type SqlSession } from '@thermomesh/sql';
 import fc from 'fast-check';
 import type { ProcessorAnswer } from '../core/answer.ts';
@@ -24,7 +24,7 @@ before(async () => {
   database = await testDatabase();
   const folder = fileURLToPath(new URL('../../migrations', import.meta.url));
   await migrate({ url: database.url, folder, table: 'billing_schema' });
-  pool = createPool({ url: database.url, applicationName: 'test', connectionsMax: 10 });
+  pool = createPool({ ...sqlPatience, url: database.url, applicationName: 'test', connectionsMax: 10 });
   const options = { leaseMs: 60_000, gatherMax: 32, waitingMax: 1_000 };
   store = createOperationStore(pool, {
     ...options,

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Store } from '@thermomesh/idempotency/testing';
-import { testDatabase, type TestDatabase } from '@thermomesh/servers';
+import { sqlPatience, testDatabase, type TestDatabase } from '@thermomesh/servers';
 import { createPool, migrate, type SqlPool } from '@thermomesh/sql';
 import fc from 'fast-check';
 import type { ProcessorAnswer } from '../core/answer.ts';
@@ -25,7 +25,7 @@ before(async () => {
   database = await testDatabase();
   const folder = fileURLToPath(new URL('../../migrations', import.meta.url));
   await migrate({ url: database.url, folder, table: 'billing_schema' });
-  pool = createPool({ url: database.url, applicationName: 'test' });
+  pool = createPool({ ...sqlPatience, url: database.url, applicationName: 'test' });
   store = createOperationStore(pool, options('test'));
 });
 after(async () => {
@@ -92,7 +92,12 @@ describe('the attempt fence', () => {
 
   it('of many claims of one key at once, one wins and every other is told so', async () => {
     // A store each, as so many replicas would be: the two unique indexes are raced for, not one after the other.
-    const wide = createPool({ url: database.url, applicationName: 'test-claims', connectionsMax: 20 });
+    const wide = createPool({
+      ...sqlPatience,
+      url: database.url,
+      applicationName: 'test-claims',
+      connectionsMax: 20,
+    });
     try {
       const stores = Array.from({ length: 10 }, (_, n) => createOperationStore(wide, options(`r${n}`)));
       for (let round = 0; round < 40; round++) {

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { createLog } from '@thermomesh/runtime';
-import { testDatabase, type TestDatabase } from '@thermomesh/servers';
+import { sqlPatience, testDatabase, type TestDatabase } from '@thermomesh/servers';
 import { createPool, migrate, type SqlPool } from '@thermomesh/sql';
 import { readBillingConfig } from '../config.ts';
 import { createService, type BillingService } from '../service.ts';
@@ -22,7 +22,7 @@ before(async () => {
   database = await testDatabase();
   const folder = fileURLToPath(new URL('../../migrations', import.meta.url));
   await migrate({ url: database.url, folder, table: 'billing_schema' });
-  pool = createPool({ url: database.url, applicationName: 'test' });
+  pool = createPool({ ...sqlPatience, url: database.url, applicationName: 'test' });
   processor = await startProcessor(process.env);
   const config = readBillingConfig(quickSettings(database.url, processor.url));
   service = await createService(

@@ -1,7 +1,7 @@
 /** What the checkout's tests share. */
 import { randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
-import { testDatabase, type TestDatabase } from '@thermomesh/servers';
+import { sqlPatience, testDatabase, type TestDatabase } from '@thermomesh/servers';
 import { createPool, migrate, type SqlPool } from '@thermomesh/sql';
 import type { NewCheckout } from './core/checkout.ts';
 
@@ -20,7 +20,7 @@ export interface CheckoutDatabase {
 export async function checkoutDatabase(): Promise<CheckoutDatabase> {
   const database: TestDatabase = await testDatabase();
   await migrate({ url: database.url, ...migrations });
-  const pool = createPool({ url: database.url, applicationName: 'test', connectionsMax: 20 });
+  const pool = createPool({ ...sqlPatience, url: database.url, applicationName: 'test', connectionsMax: 20 });
   return {
     url: database.url,
     pool,

@@ -2,7 +2,14 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { identify, isAlive, signalProcess, testPostgres, type ProcessIdentity } from '@thermomesh/servers';
+import {
+  identify,
+  isAlive,
+  signalProcess,
+  sqlPatience,
+  testPostgres,
+  type ProcessIdentity,
+} from '@thermomesh/servers';
 import { createPool } from '@thermomesh/sql';
 import { until } from '../client/until.ts';
 import { listProcesses, whileFrozen } from './freeze.ts';
@@ -30,7 +37,12 @@ function unreadBytes(port: number): number {
 describe('a frozen PostgreSQL', () => {
   it('answers-on-no-connection-that-it-has, and goes on where it was', async () => {
     const own = await testPostgres();
-    const pool = createPool({ url: own.server.url, applicationName: 'freeze-test', connectionsMax: 1 });
+    const pool = createPool({
+      ...sqlPatience,
+      url: own.server.url,
+      applicationName: 'freeze-test',
+      connectionsMax: 1,
+    });
     const backend = async () =>
       (await pool.query<{ pid: number }>('SELECT pg_backend_pid() AS pid'))[0]?.pid ?? assert.fail();
     try {

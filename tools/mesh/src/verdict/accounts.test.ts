@@ -90,10 +90,10 @@ describe('accounts (I6)', () => {
 });
 
 describe('verdict on the accounts', () => {
-  const judge = async (samples: Accounts[]) => {
+  const judge = async (samples: Accounts[], timeoutMs = 60_000) => {
     let index = 0;
     const sample = async () => samples[Math.min(index++, samples.length - 1)] as Accounts;
-    return judgeBalance({ sample, timeoutMs: 30, pollMs: 1 });
+    return judgeBalance({ sample, timeoutMs, pollMs: 1 });
   };
   const rest = accountsOf({ before: broker(10, 0), accounts: sql(10), after: broker(10, 0) });
 
@@ -104,18 +104,18 @@ describe('verdict on the accounts', () => {
 
   it('a-difference-at-rest-is-broken-however-small', async () => {
     const short = accountsOf({ before: broker(10, 0), accounts: sql(9), after: broker(10, 0) });
-    assert.match((await judge([short])).detail, /1 unexplained at rest/);
+    assert.match((await judge([short], 30)).detail, /1 unexplained at rest/);
   });
 
   it('traffic-that-goes-on-is-judged-by-its-bound-and-says-so', async () => {
     const moving = accountsOf({ before: broker(10, 4, 4), accounts: sql(6), after: broker(10, 4, 4) });
-    const verdict = await judge([moving]);
+    const verdict = await judge([moving], 30);
     assert.equal(verdict.ok, true);
     assert.match(verdict.detail, /traffic goes on/);
   });
 
   it('unknown-terms-are-no-verdict-in-favour', async () => {
     const dead = accountsOf({ before: undefined, accounts: undefined, after: undefined });
-    assert.equal((await judge([dead])).ok, false);
+    assert.equal((await judge([dead], 30)).ok, false);
   });
 });

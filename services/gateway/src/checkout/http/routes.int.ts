@@ -91,7 +91,9 @@ async function startGateway(name: string, more: Record<string, string>): Promise
     BILLING_URLS: `http://127.0.0.1:${(billing.address() as AddressInfo).port}`,
     CHECKOUT_SECRET: 'the checkout’s secret, at least thirty-two characters',
     CHECKOUT_QUEUE: name,
-    CHECKOUT_REDIS_CHECK_MS: '500',
+    // A machine that stalls costs time, and no answer.
+    CHECKOUT_REDIS_CHECK_MS: '5000',
+    CHECKOUT_SQL_TIMEOUT_MS: '20000',
     CHECKOUT_RELAY_INTERVAL_MS: '100',
     ...more,
   });
@@ -179,7 +181,8 @@ describe('orders', () => {
     const service = await startGateway('frozen', {
       DATABASE_URL: own.url,
       BILLING_URLS: urls.join(','),
-      CHECKOUT_TRY_TIMEOUT_MS: '100',
+      CHECKOUT_TRY_TIMEOUT_MS: '1000',
+      CHECKOUT_CALL_TIMEOUT_MS: '9000',
     });
     try {
       const customerKey = randomUUID();

@@ -7,17 +7,19 @@ import { ServiceDiscovery, ZooKeeper } from '@thermomesh/zookeeper';
 import { findEqualizers } from './zk-equalizers.ts';
 
 const secret = 'the mesh secret, at least thirty-two characters';
-const place = { path: '/thermomesh/test/services', sessionTimeoutMs: 1_000 };
+/** Nobody loses it. */
+const sessionTimeoutMs = 10_000;
+const place = { path: '/thermomesh/test/services', sessionTimeoutMs };
 const staticUrls = ['http://127.0.0.1:1'];
 
 let server: TestEnsemble;
 before(async () => {
-  server = await testZooKeeper({ tickTimeMs: 100 });
+  server = await testZooKeeper();
 });
 after(async () => server.remove());
 
 async function until(what: string, holds: () => boolean): Promise<void> {
-  const deadline = performance.now() + 15_000;
+  const deadline = performance.now() + 30_000;
   while (!holds()) {
     assert.ok(performance.now() < deadline, `waited in vain for: ${what}`);
     await delay(10);
@@ -31,7 +33,7 @@ it('only-proven-nodes-are-asked; the last ones known stay through an outage, sta
     onChanged: (urls) => changes.push(urls.join()),
     onFault: (error) => changes.push(String(error)),
   });
-  const zk = new ZooKeeper({ hosts: server.hosts, sessionTimeoutMs: 1_000 });
+  const zk = new ZooKeeper({ hosts: server.hosts, sessionTimeoutMs });
   zk.start();
   const list = (id: string, port: number, proof: string) => {
     const self = { id, instance: { address: '127.0.0.1', port, metadata: { proof } } };

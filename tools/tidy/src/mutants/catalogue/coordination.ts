@@ -205,9 +205,10 @@ export const coordinationMutants: Mutant[] = [
   {
     name: 'billing-announced-by-anybody',
     promise: 'I3',
-    guard: 'an announced replica gets payments only if it proves that it has the secret of the mesh',
-    file: 'libs/billing-client/src/discovery.ts',
-    find: 'instances.filter((instance) => isProven(secret, instance)).map(urlOf)',
+    guard:
+      'an announced process gets payments, or images, only if it proves that it has the secret of the mesh',
+    file: 'libs/zookeeper/src/proven-services.ts',
+    find: 'instances.filter((instance) => isProven(secret, service, instance)).map(urlOf)',
     replace: 'instances.map(urlOf)',
     suites: ['libs/billing-client/src/discovery.int.ts'],
   },
