@@ -1,6 +1,7 @@
 /** Equalizer nodes over a ZooKeeper and a Kafka of the bench's own, and jobs through them. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import path from 'node:path';
 import { createEqualizerClient, type EqualizerClient } from '@thermomesh/equalizer-client';
 import { createApiKey, MeshError } from '@thermomesh/runtime';
@@ -47,6 +48,8 @@ export interface Nodes {
   resetPeaks(): void;
   /** Most memory of any node since, in MiB; null where the system does not say. */
   peakMiB(): number | null;
+  /** Most memory of any node at rest, in MiB: started wholly, image threads too, and with nothing to do. */
+  restingMiB(): Promise<number | null>;
   stop(): Promise<void>;
 }
 
@@ -70,7 +73,8 @@ export async function startNodes(options: NodesOptions): Promise<Nodes> {
     resetPeaks: () => {
       for (const { pid } of programs) resetPeak(pid);
     },
-    peakMiB: () => peakOf(programs.map(({ pid }) => pid)),
+    peakMiB: () => mostOf(programs, 'VmHWM'),
+    restingMiB: async () => resting(programs),
     stop: async () => {
       await Promise.all(programs.map(async (program) => program.stop()));
     },
@@ -156,9 +160,22 @@ const memoryField = (pid: number, field: string): number | null => {
   }
 };
 
-function peakOf(pids: readonly number[]): number | null {
-  const peaks = pids.map((pid) => memoryField(pid, 'VmHWM'));
-  return peaks.includes(null) ? null : Math.max(...peaks.map(Number));
+function mostOf(programs: readonly RunningProgram[], field: 'VmHWM' | 'VmRSS'): number | null {
+  const found = programs.map(({ pid }) => memoryField(pid, field));
+  return found.includes(null) ? null : Math.max(...found.map(Number));
+}
+
+/** Threads load their libraries for some seconds after a node is ready: it rests when its memory has stopped growing. */
+async function resting(programs: readonly RunningProgram[]): Promise<number | null> {
+  const [stepMs, stepsAtRest, stepsMax] = [250, 12, 120];
+  let highest = mostOf(programs, 'VmRSS');
+  for (let step = 0, still = 0; step < stepsMax && still < stepsAtRest && highest !== null; step++) {
+    await delay(stepMs);
+    const now = mostOf(programs, 'VmRSS');
+    still = now !== null && now <= highest ? still + 1 : 0;
+    highest = now === null ? null : Math.max(highest, now);
+  }
+  return highest;
 }
 
 /** Linux: writing 5 sets the peak back to what is resident now. */

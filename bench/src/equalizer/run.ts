@@ -66,7 +66,7 @@ interface Bench extends EqualizerBenchOptions {
   folder: string;
   libraries: ImageLibraries;
   nodes: readonly Nodes[];
-  /** Peak of a node before it has had any image; null where the system does not say. */
+  /** Memory of a node at rest, before it has had any image; null where the system does not say. */
   idleMiB: number | null;
 }
 
@@ -85,7 +85,8 @@ export async function runEqualizer(options: EqualizerBenchOptions): Promise<Equa
     await startNodes({ ...common, ...brokers, count: 1 }),
     await startNodes({ ...common, ...brokers, count: 2 }),
   ];
-  const bench = { ...options, folder, libraries, nodes, idleMiB: nodes[1]?.peakMiB() ?? null };
+  const idleMiB = (await nodes[1]?.restingMiB()) ?? null;
+  const bench = { ...options, folder, libraries, nodes, idleMiB };
   await warmUp(bench);
   const found: Findings[] = [];
   for (const subject of plan.subjects) found.push(await measureSubject(bench, subject));
