@@ -1,0 +1,120 @@
+/** What an engine of ours leaves on a machine, and how it is taken away: processes, mounts, folders, groups of processes. */
+import { execFile } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { readdir, readFile, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+const runDir = '/run';
+const folderPrefix = 'thermomesh-docker-';
+/** The engine makes these, whatever folders it is given. */
+const strayFolders = ['/etc/docker', '/opt/containerd', '/run/containerd', '/run/docker'];
+const cgroupRoot = '/sys/fs/cgroup';
+const cgroupName = 'docker';
+const endTimeoutMs = 60_000;
+
+/**
+ * @typedef {object} Place
+ * @property {string} folder of sockets and the like, below /run
+ * @property {string} data of images, containers and volumes
+ * @property {boolean} lasting the data stays
+ * @property {string[]} strays folders that were not there before
+ * @property {number} owner the process that has started it
+ */
+
+/** A folder of that name, with a note that says whose it is. @returns {Place} */
+export function describePlace({ suffix, data, lasting }) {
+  const folder = path.join(runDir, `${folderPrefix}${suffix}`);
+  const groups = readdirSync(cgroupRoot).map((name) => path.join(cgroupRoot, name, cgroupName));
+  const strays = [...strayFolders, ...groups, path.join(cgroupRoot, cgroupName)].filter(
+    (each) => !existsSync(each),
+  );
+  return { folder, data, lasting, strays, owner: process.pid };
+}
+
+const noteOf = (folder) => path.join(folder, 'place.json');
+
+/** For whoever comes after its owner was killed. @param {Place} place whose folder is there */
+export function noteDown(place) {
+  if (existsSync(noteOf(place.folder))) {
+    const { owner } = JSON.parse(readFileSync(noteOf(place.folder), 'utf8'));
+    if (existsSync(`/proc/${owner}`))
+      throw new Error(`process ${owner} has one that runs in ${place.folder}`);
+  }
+  writeFileSync(noteOf(place.folder), JSON.stringify(place));
+}
+
+/** Ends engines whose owners are no more. */
+export async function endOrphans(say) {
+  for (const name of await readdir(runDir)) {
+    const folder = path.join(runDir, name);
+    if (!name.startsWith(folderPrefix) || !existsSync(noteOf(folder))) continue;
+    const place = JSON.parse(await readFile(noteOf(folder), 'utf8'));
+    if (existsSync(`/proc/${place.owner}`)) continue;
+    say(`ending an engine that was left behind: ${folder}`);
+    await removePlace(place);
+  }
+}
+
+/** Ends whatever runs there, and removes what is not to stay. @param {Place} place */
+export async function removePlace({ folder, data, lasting, strays }) {
+  const deadline = Date.now() + endTimeoutMs;
+  const engine = () => existsSync(folder) && processesWith(`${folder}/dockerd.pid`);
+  // It ends its containers first.
+  for (const pid of engine() || []) signal(pid, 'SIGTERM');
+  while ((engine() || []).length > 0 && Date.now() < deadline) await delay(100);
+  for (const pid of processesWith(`${folder}/`)) signal(pid, 'SIGKILL');
+  const folders = [folder, ...(lasting ? [] : [data])];
+  const mounted = mountsBelow([folder, data]).toSorted((a, b) => b.length - a.length);
+  for (const mount of mounted) await run('umount', ['--lazy', mount]);
+  for (const each of folders) await rm(each, { recursive: true, force: true });
+  for (const stray of strays) {
+    if (stray.startsWith(cgroupRoot)) removeGroup(stray);
+    else await rm(stray, { recursive: true, force: true });
+  }
+}
+
+/** Mount points of this machine in or below the folders. */
+export function mountsBelow(folders) {
+  const points = readFileSync('/proc/self/mounts', 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => line.split(' ')[1] ?? '');
+  return points.filter((point) =>
+    folders.some((folder) => point === folder || point.startsWith(`${folder}/`)),
+  );
+}
+
+/** Pids of processes whose words hold that text; this one is not among them. */
+export function processesWith(text) {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid);
+  return pids.map(Number).filter((pid) => wordsOf(pid).includes(text));
+}
+
+function wordsOf(pid) {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+  } catch (error) {
+    if (['ENOENT', 'ESRCH'].includes(error.code)) return '';
+    throw error;
+  }
+}
+
+function signal(pid, name) {
+  try {
+    process.kill(pid, name);
+  } catch (error) {
+    if (error.code !== 'ESRCH') throw error;
+  }
+}
+
+/** The groups of ended containers are gone; their parent is empty, or somebody else's by now. */
+function removeGroup(group) {
+  try {
+    rmdirSync(group);
+  } catch (error) {
+    if (!['ENOENT', 'EBUSY', 'ENOTEMPTY'].includes(error.code)) throw error;
+  }
+}
