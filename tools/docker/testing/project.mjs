@@ -145,7 +145,7 @@ async function showEnd({ name, compose, command }) {
     lasting: true,
   });
   console.error(stdout);
-  console.error((await compose({ lasting: true }, 'logs', '--no-color', '--tail', '15')).stdout);
+  console.error((await compose({ lasting: true }, 'logs', '--no-color', '--tail', '5')).stdout);
 }
 
 /** Containers, networks, volumes and the images of this run; then looks that nothing of it is left. */

@@ -25,17 +25,20 @@ export const built = [
   'equalizer-1',
   'kafka-1',
 ];
-/** Each runs to its end before any service is replaced. */
-const first = ['secrets', 'migrate-analytics', 'migrate-billing', 'migrate-gateway'];
-/** What others stand on first, the gateway last. Stores come along, should their pins have moved. */
-export const rolled = [
-  ...numbered('zookeeper', 3),
+const migrations = ['migrate-analytics', 'migrate-billing', 'migrate-gateway'];
+/**
+ * What others stand on comes first: "up" of one service brings all that it needs up to date, so nothing else may be left to replace
+ * there. Stores come along, should their pins have moved.
+ */
+const rolled = [
+  ...[...numbered('zookeeper', 3), 'redis', 'postgres'],
+  ...migrations,
   ...numbered('kafka', 3),
-  ...['redis', 'postgres', 'card-processor'],
+  'card-processor',
   ...numbered('billing', 2),
+  'gateway',
   ...numbered('node', 5),
   ...numbered('equalizer', 5),
-  'gateway',
 ];
 
 /**
@@ -73,11 +76,11 @@ export async function upgrade(project, { key, samples }) {
   await untilAccepting(project);
   const images = startImages(project, samples, key.file);
   const orders = startOrders(project, key.key);
-  for (const service of first) await compose({}, 'run', '--rm', '--no-deps', '--quiet-pull', service);
   for (const service of rolled) {
     load.mustRun();
-    const words = ['up', '--detach', '--no-deps', '--no-build', '--wait', '--wait-timeout', waitSeconds];
-    await compose({}, ...words, service);
+    // Nobody waits for what runs to its end; the services after it do.
+    const waiting = migrations.includes(service) ? [] : ['--wait', '--wait-timeout', waitSeconds];
+    await compose({}, 'up', '--detach', '--no-build', '--quiet-pull', ...waiting, service);
   }
   await project.untilReady();
   const imageCount = await images.end();
@@ -94,7 +97,7 @@ export async function upgrade(project, { key, samples }) {
     assert.ok(image.endsWith(`:${current}`), `${service} still runs ${image}`);
     assert.notEqual(id, before.get(service)?.id, `${service} was not replaced`);
   }
-  // What was rolled is what "up" wants: it replaces the fleet and the one-shot containers, and nothing else.
+  // What was rolled is what "up" wants: it replaces the fleet, and nothing else.
   await compose({}, 'up', '--detach', '--no-build', '--quiet-pull');
   await project.untilReady();
   const settled = await lives(project);
