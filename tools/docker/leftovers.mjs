@@ -1,5 +1,6 @@
 /** What an engine of ours leaves on a machine, and how it is taken away: processes, mounts, folders, groups of processes. */
 import { execFile } from 'node:child_process';
+import http from 'node:http';
 import { existsSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
@@ -14,6 +15,9 @@ const strayFolders = ['/etc/docker', '/opt/containerd', '/run/containerd', '/run
 const cgroupRoot = '/sys/fs/cgroup';
 const cgroupName = 'docker';
 const endTimeoutMs = 60_000;
+const answerTimeoutMs = 30_000;
+/** Every engine has these by itself. */
+const givenNetworks = ['bridge', 'host', 'none'];
 
 /**
  * @typedef {object} Place
@@ -60,13 +64,14 @@ export async function endOrphans(say) {
 
 /** Ends whatever runs there, and removes what is not to stay. @param {Place} place */
 export async function removePlace({ folder, data, lasting, strays }) {
+  if (!lasting) await emptyEngine(path.join(folder, 'docker.sock'));
   const deadline = Date.now() + endTimeoutMs;
   const engine = () => existsSync(folder) && processesWith(`${folder}/dockerd.pid`);
   // It ends its containers first.
   for (const pid of engine() || []) signal(pid, 'SIGTERM');
   while ((engine() || []).length > 0 && Date.now() < deadline) await delay(100);
-  for (const pid of processesWith(`${folder}/`)) signal(pid, 'SIGKILL');
   const folders = [folder, ...(lasting ? [] : [data])];
+  for (const pid of folders.flatMap((each) => processesWith(`${each}/`))) signal(pid, 'SIGKILL');
   const mounted = mountsBelow([folder, data]).toSorted((a, b) => b.length - a.length);
   for (const mount of mounted) await run('umount', ['--lazy', mount]);
   for (const each of folders) await rm(each, { recursive: true, force: true });
@@ -74,6 +79,37 @@ export async function removePlace({ folder, data, lasting, strays }) {
     if (stray.startsWith(cgroupRoot)) removeGroup(stray);
     else await rm(stray, { recursive: true, force: true });
   }
+}
+
+/** An engine that ends keeps its networks, and this machine their bridges. One that does not answer is past asking. */
+async function emptyEngine(socketPath) {
+  if ((await ask(socketPath, 'GET', '/version')) === undefined) return;
+  for (const { Id } of (await ask(socketPath, 'GET', '/containers/json?all=true')) ?? [])
+    await ask(socketPath, 'DELETE', `/containers/${Id}?force=true&v=true`);
+  for (const { Id, Name } of (await ask(socketPath, 'GET', '/networks')) ?? [])
+    if (!givenNetworks.includes(Name)) await ask(socketPath, 'DELETE', `/networks/${Id}`);
+}
+
+/** Undefined if there is no answer, or an empty one. */
+async function ask(socketPath, method, place) {
+  return new Promise((resolve) => {
+    const request = http.request({
+      socketPath,
+      method,
+      path: place,
+      host: 'localhost',
+      timeout: answerTimeoutMs,
+    });
+    request.once('timeout', () => request.destroy());
+    request.once('error', () => resolve(undefined));
+    request.once('response', (response) => {
+      response.setEncoding('utf8');
+      let text = '';
+      response.on('data', (part) => (text += part));
+      response.once('close', () => resolve(text === '' ? undefined : JSON.parse(text)));
+    });
+    request.end();
+  });
 }
 
 /** Mount points of this machine in or below the folders. */

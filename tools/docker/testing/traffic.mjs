@@ -13,6 +13,7 @@ const run = promisify(execFile);
 const root = path.resolve(import.meta.dirname, '../../..');
 const sampleSidePixels = 240;
 const orderPauseMs = 250;
+const imagePauseMs = 1_500;
 const tryTimeoutMs = 4_000;
 const acceptTimeoutMs = 120_000;
 const finalTimeoutMs = 60_000;
@@ -53,8 +54,10 @@ export function startImages(project, samples, keyFile) {
   let over = false;
   let count = 0;
   const loop = async () => {
-    for (let at = 0; !over; at += 1, count += 1)
-      await equalize(project, samples[at % samples.length], { keyFile });
+    for (; !over; count += 1) {
+      await equalize(project, samples[count % samples.length], { keyFile });
+      await delay(imagePauseMs);
+    }
   };
   return ending(
     loop(),
