@@ -64,7 +64,13 @@ export async function endOrphans(say) {
 
 /** Ends whatever runs there, and removes what is not to stay. @param {Place} place */
 export async function removePlace({ folder, data, lasting, strays }) {
-  if (!lasting) await emptyEngine(path.join(folder, 'docker.sock'));
+  if (!lasting) {
+    // Clients whose parent was killed would go on making what is taken away here.
+    const own = new Set(processesWith(`${folder}/`));
+    const clients = processesWith(`DOCKER_HOST=unix://${folder}/`, 'environ').filter((pid) => !own.has(pid));
+    for (const pid of clients) signal(pid, 'SIGKILL');
+    await emptyEngine(path.join(folder, 'docker.sock'));
+  }
   const deadline = Date.now() + endTimeoutMs;
   const engine = () => existsSync(folder) && processesWith(`${folder}/dockerd.pid`);
   // It ends its containers first.
@@ -123,15 +129,15 @@ export function mountsBelow(folders) {
   );
 }
 
-/** Pids of processes whose words hold that text; this one is not among them. */
-export function processesWith(text) {
+/** Pids of processes whose words, or environment, hold that text; this one is not among them. */
+export function processesWith(text, where = 'cmdline') {
   const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid);
-  return pids.map(Number).filter((pid) => wordsOf(pid).includes(text));
+  return pids.map(Number).filter((pid) => wordsOf(pid, where).includes(text));
 }
 
-function wordsOf(pid) {
+function wordsOf(pid, where) {
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+    return readFileSync(`/proc/${pid}/${where}`, 'utf8').replaceAll('\0', ' ');
   } catch (error) {
     if (['ENOENT', 'ESRCH'].includes(error.code)) return '';
     throw error;
