@@ -71,14 +71,14 @@ export async function findEngine(say, { lasting = false } = {}) {
   }
   if (process.platform !== 'linux' || process.getuid?.() !== 0)
     return { absent: 'no container engine runs here, and only root on Linux can start one' };
-  try {
-    await endOrphans(say);
-    return await startEngine(say, placeOf(lasting));
-  } catch (error) {
-    return {
-      absent: `no container engine runs here, and Debian's could not be started: ${firstLine(error)}`,
-    };
-  }
+  const absent = (error) => ({
+    absent: `no container engine runs here, and Debian's could not be started: ${firstLine(error)}`,
+  });
+  const programs = await findDockerd(say).catch(absent);
+  if ('absent' in programs) return programs;
+  // One that was left behind ends its containers with these programs; if that fails, it must be seen.
+  await endOrphans(say);
+  return startEngine(say, placeOf(lasting), programs).catch(absent);
 }
 
 /** Its version, if an engine answers. */
@@ -97,8 +97,7 @@ function placeOf(lasting) {
 }
 
 /** @param {import('./leftovers.mjs').Place} place */
-async function startEngine(say, place) {
-  const programs = await findDockerd(say);
+async function startEngine(say, place, programs) {
   const { folder, data } = place;
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   mkdirSync(data, { recursive: true, mode: 0o710 });

@@ -139,7 +139,8 @@ function wordsOf(pid, where) {
   try {
     return readFileSync(`/proc/${pid}/${where}`, 'utf8').replaceAll('\0', ' ');
   } catch (error) {
-    if (['ENOENT', 'ESRCH'].includes(error.code)) return '';
+    // It has ended, or is hidden even from root: then it is none of ours.
+    if (['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes(error.code)) return '';
     throw error;
   }
 }
