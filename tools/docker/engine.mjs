@@ -110,6 +110,8 @@ async function startEngine(say, place, programs) {
     ...['--pidfile', path.join(folder, 'dockerd.pid'), '--host', env.DOCKER_HOST],
     // The machine's firewall, forwarding and bridges stay as they are.
     ...['--iptables=false', '--ip6tables=false', '--ip-forward=false', '--ip-masq=false', '--bridge=none'],
+    // Whatever runs in a container can be told by that, should the engine itself be killed.
+    ...['--exec-opt', 'native.cgroupdriver=cgroupfs', '--cgroup-parent', path.basename(folder)],
     ...['--log-opt', 'max-size=16m'],
   ];
   const log = openSync(logFile, 'a', 0o600);

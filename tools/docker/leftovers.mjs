@@ -13,7 +13,6 @@ const folderPrefix = 'thermomesh-docker-';
 /** The engine makes these, whatever folders it is given. */
 const strayFolders = ['/etc/docker', '/opt/containerd', '/run/containerd', '/run/docker'];
 const cgroupRoot = '/sys/fs/cgroup';
-const cgroupName = 'docker';
 const endTimeoutMs = 60_000;
 const answerTimeoutMs = 30_000;
 /** Every engine has these by itself. */
@@ -31,10 +30,7 @@ const givenNetworks = ['bridge', 'host', 'none'];
 /** A folder of that name, with a note that says whose it is. @returns {Place} */
 export function describePlace({ suffix, data, lasting }) {
   const folder = path.join(runDir, `${folderPrefix}${suffix}`);
-  const groups = readdirSync(cgroupRoot).map((name) => path.join(cgroupRoot, name, cgroupName));
-  const strays = [...strayFolders, ...groups, path.join(cgroupRoot, cgroupName)].filter(
-    (each) => !existsSync(each),
-  );
+  const strays = strayFolders.filter((each) => !existsSync(each));
   return { folder, data, lasting, strays, owner: process.pid };
 }
 
@@ -81,10 +77,33 @@ export async function removePlace({ folder, data, lasting, strays }) {
   const mounted = mountsBelow([folder, data]).toSorted((a, b) => b.length - a.length);
   for (const mount of mounted) await run('umount', ['--lazy', mount]);
   for (const each of folders) await rm(each, { recursive: true, force: true });
-  for (const stray of strays) {
-    if (stray.startsWith(cgroupRoot)) removeGroup(stray);
-    else await rm(stray, { recursive: true, force: true });
+  for (const stray of strays) await rm(stray, { recursive: true, force: true });
+  await removeGroups(path.basename(folder), deadline);
+}
+
+/** Ends what still runs in groups of that name, in whichever hierarchies there are, and removes them. */
+async function removeGroups(name, deadline) {
+  const tops = [cgroupRoot, ...subfolders(cgroupRoot)]
+    .map((each) => path.join(each, name))
+    .filter(existsSync);
+  const groups = tops.flatMap((top) => [...subfolders(top), top]);
+  for (const group of groups) {
+    const pids = () =>
+      readFileSync(path.join(group, 'cgroup.procs'), 'utf8')
+        .split('\n')
+        .filter((line) => line !== '');
+    while (existsSync(group)) {
+      for (const pid of pids()) signal(Number(pid), 'SIGKILL');
+      if (removeGroup(group)) break;
+      if (Date.now() > deadline) throw new Error(`processes of ${group} do not end`);
+      await delay(100);
+    }
   }
+}
+
+function subfolders(folder) {
+  const entries = readdirSync(folder, { withFileTypes: true });
+  return entries.filter((entry) => entry.isDirectory()).map((entry) => path.join(folder, entry.name));
 }
 
 /** An engine that ends keeps its networks, and this machine their bridges. One that does not answer is past asking. */
@@ -153,11 +172,13 @@ function signal(pid, name) {
   }
 }
 
-/** The groups of ended containers are gone; their parent is empty, or somebody else's by now. */
+/** @returns {boolean} false if something is still in it */
 function removeGroup(group) {
   try {
     rmdirSync(group);
   } catch (error) {
-    if (!['ENOENT', 'EBUSY', 'ENOTEMPTY'].includes(error.code)) throw error;
+    if (error.code === 'EBUSY') return false;
+    if (error.code !== 'ENOENT') throw error;
   }
+  return true;
 }
