@@ -75,20 +75,25 @@ async function pull(image, env, say) {
 async function make(names, { env, signal }, say) {
   const context = await mkdtemp(path.join(os.tmpdir(), 'thermomesh-base-'));
   try {
-    await Promise.all([
+    await all([
       exists(debootstrapImage, env).then(async (there) => there || bootstrap(context, { env, signal }, say)),
       fill(path.join(context, 'files'), names, say),
     ]);
     for (const wave of order) {
       const wanted = wave.filter((name) => names.includes(name));
       if (wanted.length > 0) say(`making ${wanted.map((name) => images[name]).join(', ')}`);
-      await Promise.all(
-        wanted.map(async (name) => build(name, path.join(context, 'files'), { env, signal })),
-      );
+      await all(wanted.map(async (name) => build(name, path.join(context, 'files'), { env, signal })));
     }
   } finally {
     await rm(context, { recursive: true, force: true });
   }
+}
+
+/** Whoever fails, the others are waited for: they write into a folder that goes then. */
+async function all(work) {
+  const outcomes = await Promise.allSettled(work);
+  const failed = outcomes.find(({ status }) => status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
 }
 
 async function build(name, context, { env, signal }) {
