@@ -46,7 +46,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends tini && rm -rf 
  && rm -rf /usr/local/lib/node_modules /usr/local/bin/npm /usr/local/bin/npx /opt/yarn* \
  && groupadd --gid 10001 mesh && useradd --uid 10001 --gid mesh --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin mesh \
  && install -d -o mesh -g mesh -m 0750 /data
-ENV NODE_ENV=production NODE_OPTIONS=--disable-warning=ExperimentalWarning
+ENV NODE_ENV=production NODE_OPTIONS="--disable-warning=ExperimentalWarning --disable-warning=TimeoutNegativeWarning"
 WORKDIR /app
 USER mesh
 ENTRYPOINT ["/usr/bin/tini", "--"]

@@ -63,11 +63,10 @@ const suites = [
         passed.has('unit') && passed.has('integration') ? ['--untouched-passed'] : [],
       ),
   },
-  // Run with --only compose. Says by itself that it did not run where there is no container engine and none can be started.
+  // Where there is no container engine and none can be started it says so by itself, and that is no failure, in CI neither.
   {
     name: 'compose',
-    budgetSeconds: 720,
-    byNameOnly: true,
+    budgetSeconds: 900,
     run: async (life) => check(life, 'scripts/compose-test.mjs'),
   },
 ];
@@ -84,7 +83,7 @@ try {
 }
 
 function chooseSuites(words) {
-  if (words.length === 0) return suites.filter(({ byNameOnly }) => byNameOnly !== true);
+  if (words.length === 0) return suites;
   const names = words.length === 2 && words[0] === '--only' ? words[1].split(',') : [];
   const unknown = names.filter((name) => !suites.some((suite) => suite.name === name));
   if (names.length === 0 || unknown.length > 0) {

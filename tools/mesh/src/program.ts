@@ -28,7 +28,10 @@ First steps:
 The same of a mesh in containers: mesh --target compose status`;
 
 /** What can be asked of a mesh in containers; the rest is Compose's own (`docker compose up`, `down`, `logs`). */
-const composeCommands = ['status', 'load', 'chaos', 'verify', 'device-token', 'create', 'list', 'revoke'];
+const composeCommands = [
+  ...['status', 'load', 'chaos', 'payments', 'equalize', 'verify'],
+  ...['device-token', 'create', 'list', 'revoke'],
+];
 
 /** @param readConfig called when a subcommand runs, so that help works whatever the environment says */
 export function createProgram(readConfig: () => MeshConfig): Command {

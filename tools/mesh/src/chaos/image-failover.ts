@@ -27,7 +27,10 @@ export async function measureImageFailover(
   else if (!(await changed())) return null;
   return until(
     { what: `a coordinator of the equalizer that goes on after epoch ${epoch}`, timeoutMs, pollMs: 100 },
-    async () => recoveredAfter(mesh, epoch, hitAtMs),
+    async () => {
+      await mesh.host.bringLogs(new Date(hitAtMs).toISOString(), 'equalizer');
+      return recoveredAfter(mesh, epoch, hitAtMs);
+    },
   );
 }
 

@@ -5,13 +5,14 @@ import type { Mesh } from '../client/mesh.ts';
 import { untilSettled } from '../client/settled.ts';
 import { until } from '../client/until.ts';
 import { describeBlow, type SignalBlow } from './blow.ts';
+import { measureImageFailover } from './image-failover.ts';
 import { drainedSql, present } from './play-cut.ts';
 import type { Round, RoundOptions } from './rounds.ts';
 import { judgeCut, type EpochBatches } from './rules.ts';
 import { findVictim } from './target.ts';
 
-/** Everybody else can do without these: while one of the others is cut off nobody can drain. */
-const dispensable = ['coordinator', 'node'];
+/** While one of these is cut off nobody can drain, or nothing comes; everybody else can be done without. */
+const needed: readonly string[] = ['gateway', 'postgres', 'fleet'];
 
 /** Plays one round. @throws MeshError `mesh.timeout` if the mesh does not agree on a coordinator in time */
 export async function playDisconnect(
@@ -25,6 +26,7 @@ export async function playDisconnect(
   const find = findVictim(mesh, blow.target, blow.node);
   const victim = await until({ what: 'a container to cut off', timeoutMs }, find);
   const before = await present(pool);
+  const hitAtMs = Date.now();
   note('network.cut', { what, victim: victim.name, networks: blow.networks, epoch: before.epoch });
   const atHeal = await mesh.host.whileCutOff(victim, blow.networks, async () => {
     await delay(blow.pauseMs);
@@ -44,9 +46,14 @@ export async function playDisconnect(
     healedAtMs: healed.atMs,
     epochs: { before: before.epoch, atHeal: healed.epoch, settled: settled.epoch },
     drained,
-    mustDrain: traffic && dispensable.includes(blow.target),
+    mustDrain: traffic && !needed.includes(blow.target),
   });
   const successor = drained.find(({ epoch }) => epoch > before.epoch);
+  const { imageEpoch: epoch } = victim;
+  if (epoch !== undefined) {
+    const failoverMs = await measureImageFailover(mesh, { epoch, hitAtMs, ended: false, timeoutMs });
+    return { victim: victim.name, failoverMs, handOverMs: null, rules };
+  }
   const failoverMs = successor === undefined ? null : Math.max(0, successor.firstAtMs - before.atMs);
   return { victim: victim.name, failoverMs, handOverMs: null, rules };
 }

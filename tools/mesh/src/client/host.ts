@@ -3,7 +3,7 @@ import { isAlive, signalProcess, type ProcessIdentity } from '@thermomesh/server
 import { MeshError } from '@thermomesh/runtime';
 import { whileFrozen, type FreezeOptions } from '../chaos/freeze.ts';
 import type { Layout } from '../state/layout.ts';
-import { livingProcess, livingSupervisor, type ProcessRecord } from '../state/run-file.ts';
+import { livingProcess, livingSupervisor, type ProcessRecord, type ProcessRole } from '../state/run-file.ts';
 
 /** A process that tools act upon, under the name that it has in the mesh. */
 export interface HostedProcess {
@@ -28,8 +28,12 @@ export interface ProcessHost {
   readonly networks: readonly string[];
   /** Whether it is ready, if its host knows better than a question to the process. */
   readiness(record: ProcessRecord): boolean | undefined;
-  /** Sees to it that the logs of the processes stand in the layout's files. @param since ISO 8601 */
-  bringLogs(since: string): Promise<void>;
+  /**
+   * Sees to it that the logs of the processes stand in the layout's files.
+   * @param since ISO 8601
+   * @param role of one kind of processes alone
+   */
+  bringLogs(since: string, role?: ProcessRole): Promise<void>;
 }
 
 /** Processes of this machine, started by `mesh up`. */

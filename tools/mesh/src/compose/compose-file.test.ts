@@ -13,6 +13,9 @@ const composeFile = text('docker-compose.yml');
 const service = (name: string) =>
   new RegExp(`\\n  ${name}:\\n((?:    .*\\n|\\n)*)`).exec(composeFile)?.[1] ?? '';
 
+/** What services share under a name. */
+const anchor = (name: string) => new RegExp(`\\nx-${name}:([^]*?)\\n\\n`).exec(composeFile)?.[1] ?? '';
+
 describe('the Compose file', () => {
   it('has-every-container-that-the-tools-ask-for-under-that-name', () => {
     for (const { name } of [...composeServices, { name: secretsService }])
@@ -36,6 +39,15 @@ describe('the Compose file', () => {
     );
     assert.ok(published.length >= 8);
     for (const port of published) assert.match(port ?? '', /^127\.0\.0\.1:/);
+  });
+
+  it('asks-no-name-server-outside', () => {
+    assert.match(anchor('hardened'), /\n {2}dns: \['127\.0\.0\.1'\]\n/);
+    const ours = composeServices.filter(({ role }) => !['postgres', 'redis', 'zookeeper'].includes(role));
+    for (const { name } of ours) {
+      const [, base = ''] = /<<: \*([a-z]+)/.exec(service(name)) ?? [];
+      assert.ok(base === 'hardened' || anchor(base).includes('<<: *hardened'), name);
+    }
   });
 
   it('gives-the-groups-of-secrets-that-exist', () => {

@@ -6,7 +6,7 @@ import { until } from '../client/until.ts';
 import type { Layout } from '../state/layout.ts';
 import type { Container, EngineApi } from './engine-api.ts';
 import { isReady, serviceOf } from './records.ts';
-import { composeNetworks } from './topology.ts';
+import { composeNetworks, roleOf } from './topology.ts';
 
 const endTimeoutMs = 60_000;
 const stopGraceSeconds = 15;
@@ -45,10 +45,11 @@ export function composeHost(project: string, layout: Layout, engine: EngineApi |
       if (container?.State.Paused === true || container?.State.Running === false) return false;
       return url === null && container !== undefined ? isReady(container) : undefined;
     },
-    async bringLogs(since) {
+    async bringLogs(since, role) {
       mkdirSync(layout.logsDir, { recursive: true });
       await refresh();
-      for (const container of known ?? []) {
+      const wanted = (known ?? []).filter((each) => role === undefined || roleOf(serviceOf(each)) === role);
+      for (const container of wanted) {
         const text = await find.engine().logs(container.Id, Date.parse(since) / 1000 - 1);
         writeFileSync(layout.logFile(serviceOf(container)), text);
       }

@@ -5,7 +5,7 @@ import { MeshError } from '@thermomesh/runtime';
 import { createMeshHttp } from '../client/http.ts';
 import type { Mesh } from '../client/mesh.ts';
 import type { MeshConfig } from '../config.ts';
-import { layoutOf, type Layout } from '../state/layout.ts';
+import { layoutOf } from '../state/layout.ts';
 import { readComposeConfig, type ComposeConfig } from './config.ts';
 import { createEngineApi, type EngineApi } from './engine-api.ts';
 import { composeHost } from './host.ts';
@@ -14,7 +14,7 @@ import { secretsService } from './topology.ts';
 
 const refreshIntervalMs = 250;
 /** What the tools need; whoever may speak to the engine could read all of them. */
-const neededSecrets = ['secret', 'database.url'] as const;
+const neededSecrets = ['secret', 'database.url', 'processor.secret'] as const;
 
 /**
  * Opens the project for questions. What `run()` tells is at most a moment old.
@@ -33,7 +33,8 @@ export async function openComposeMesh(
   const host = composeHost(project, layout, engine);
   await host.refresh();
   const secrets = await secretsOf(config, project, engine, host.containers() ?? []);
-  keep(layout, secrets.secret);
+  keep(layout.secretFile, secrets.secret);
+  keep(layout.processorSecretFile, secrets.processorSecret);
   if (config.keysDir !== undefined) layout.apiKeysFile = path.join(config.keysDir, 'api-keys.ndjson');
   if (engine !== undefined) keepFresh(host.refresh);
   const view = () => ({
@@ -63,6 +64,8 @@ async function reachable({ dockerHost, inside }: ComposeConfig): Promise<EngineA
 interface Secrets {
   secret: string;
   databaseUrl: string;
+  /** Opens the card processor's own ledger, by which payments are judged. */
+  processorSecret: string;
 }
 
 async function secretsOf(
@@ -86,16 +89,18 @@ async function secretsOf(
     }
     files = await engine.files(holder.Id, '/run/secrets');
   }
-  const [secret = '', databaseUrl = ''] = neededSecrets.map((name) => (files[name] ?? '').trim());
-  if (secret === '' || databaseUrl === '')
+  const [secret = '', databaseUrl = '', processorSecret = ''] = neededSecrets.map((name) =>
+    (files[name] ?? '').trim(),
+  );
+  if (secret === '' || databaseUrl === '' || processorSecret === '')
     throw new MeshError('mesh.unknown', `the project "${project}" has no secrets yet: is it being started?`);
-  return { secret, databaseUrl };
+  return { secret, databaseUrl, processorSecret };
 }
 
-/** For the load generator, which reads it as a file. */
-function keep({ secretFile }: Layout, secret: string): void {
-  writeFileSync(secretFile, `${secret}\n`, { mode: 0o600 });
-  chmodSync(secretFile, 0o600);
+/** For who reads it as a file: the load generator, and the verdict on payments. */
+function keep(file: string, secret: string): void {
+  writeFileSync(file, `${secret}\n`, { mode: 0o600 });
+  chmodSync(file, 0o600);
 }
 
 /** Looks again and again, but keeps no process alive. A look that fails leaves what was known: the next one is soon. */

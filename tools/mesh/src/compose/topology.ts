@@ -41,6 +41,10 @@ export const composeServices: readonly ComposeService[] = [
   { name: 'fleet', role: 'fleet', port: 0 },
 ];
 
+/** What a service of that name is; undefined of one that does not stay up. */
+export const roleOf = (service: string): ProcessRole | undefined =>
+  composeServices.find(({ name }) => name === service)?.role;
+
 export const mqttPort = 1883;
 /** The networks that a container can be cut off. */
 export const composeNetworks = ['front', 'mesh', 'data'] as const;

@@ -56,7 +56,8 @@ export async function runPayments(mesh: Mesh, options: PaymentsOptions): Promise
   if (run === undefined || run.state === 'stopped')
     throw new MeshError('mesh.not_up', `the mesh "${mesh.name}" is not up`);
   const processor = processorOf(mesh);
-  if (run.redisUrl === null)
+  // That of containers is not in reach from here, but it is there.
+  if (run.redisUrl === null && !run.processes.some(({ role }) => role === 'redis'))
     throw new MeshError(
       'usage',
       `the mesh "${mesh.name}" has no Redis and so no checkout: ${mesh.layout.logFile('events')} says why`,

@@ -1,11 +1,9 @@
 /** The storm: kills and freezes whatever takes part in a payment, in turn, while the card processor fails by chance. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { MeshError } from '@thermomesh/runtime';
-import { isAlive, signalProcess } from '@thermomesh/servers';
 import { readProcesses, type Mesh } from '../client/mesh.ts';
 import { until } from '../client/until.ts';
-import { livingProcess, type ProcessRole } from '../state/run-file.ts';
-import { whileFrozen } from '../chaos/freeze.ts';
+import type { ProcessRole } from '../state/run-file.ts';
 import type { ProcessorClient } from './processor-client.ts';
 import { seeded, type Seeded } from './seeded.ts';
 
@@ -94,18 +92,19 @@ async function strike(
   timeoutMs: number,
 ): Promise<void> {
   const record = mesh.run()?.processes.find(({ name }) => name === target);
-  const victim = record === undefined ? undefined : await livingProcess(record);
-  if (victim === undefined) throw new MeshError('chaos.missed', `${target} is not there to be hurt`);
+  const identity = record === undefined ? undefined : await mesh.host.living(record);
+  if (identity === undefined) throw new MeshError('chaos.missed', `${target} is not there to be hurt`);
+  const victim = { name: target, identity };
   if (signal === 'STOP') {
     // A PostgreSQL whose postmaster alone sleeps serves every connection that it has as if nothing were.
     const family = record?.role === 'postgres';
-    await whileFrozen(victim, { family, timeoutMs }, async () => delay(pauseMs));
+    await mesh.host.whileFrozen(victim, { family, timeoutMs }, async () => delay(pauseMs));
   } else {
-    await signalProcess(victim, 'SIGKILL');
-    await until({ what: `${target} to end`, timeoutMs }, async () => !(await isAlive(victim)));
+    await mesh.host.signal(victim, 'SIGKILL');
+    await until({ what: `${target} to end`, timeoutMs }, async () => !(await mesh.host.isAlive(victim)));
     await until({ what: `${target} to be started again`, timeoutMs }, async () => {
       const now = mesh.run()?.processes.find(({ name }) => name === target);
-      return now?.ready === true && (now.pid !== victim.pid || now.startTime !== victim.startTime);
+      return now?.ready === true && (now.pid !== identity.pid || now.startTime !== identity.startTime);
     });
   }
   await untilWhole(mesh, timeoutMs);
