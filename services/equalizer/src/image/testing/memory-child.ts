@@ -1,13 +1,17 @@
-/** Runs an image through every step in this process and prints what it took: `{idleMiB, peakMiB}`. */
+/**
+ * Runs an image through every step in this process and prints what it took: `{idleMiB, peakMiB}`. With a third word `in-place` its pixels
+ * are worked on where they lie.
+ */
 import { readFileSync } from 'node:fs';
 import { lookupTablesOf, HistogramMerge, planEqualization } from '@thermomesh/equalization';
 import { decode } from '../decode.ts';
 import { encode, outputLike } from '../encode.ts';
+import { identify } from '../identify.ts';
 import { countRectangle, mapRectangle } from '../pixels.ts';
 import { createResult } from '../result.ts';
 import { createSpool } from '../spool.ts';
 
-const [file, work] = process.argv.slice(2) as [string, string];
+const [file, work, inPlace] = process.argv.slice(2) as [string, string, string?];
 
 /** From `/proc`, in MiB: `VmRSS` is what is resident now, `VmHWM` the most that ever was. */
 function resident(key: 'VmRSS' | 'VmHWM'): number {
@@ -21,13 +25,18 @@ await encode(`${work}/small`, `${work}/small.tif`, { format: 'tiff' });
 await decode(`${work}/small.tif`, `${work}/small`);
 const idleMiB = resident('VmRSS');
 
-const { facts, shape } = await decode(file, `${work}/spool`);
+const facts = await identify(file);
+const { width, height, channels, depth } = facts;
+const shape = { width, height, channels, depth };
+const output = outputLike(facts);
+const source = inPlace === undefined ? `${work}/spool` : file;
+if (inPlace === undefined) await decode(file, source);
 const plan = planEqualization(shape);
-const whole = { left: 0, top: 0, width: shape.width, height: shape.height };
-const merge = new HistogramMerge(plan, new Map([['whole', shape.width * shape.height]]));
-merge.put('whole', await countRectangle(`${work}/spool`, shape, plan, whole));
+const whole = { left: 0, top: 0, width, height };
+const merge = new HistogramMerge(plan, new Map([['whole', width * height]]));
+merge.put('whole', await countRectangle(source, shape, plan, whole));
 const tables = lookupTablesOf(plan, merge.totals());
-await createResult(`${work}/spool`, `${work}/result`, plan.outputChannels);
-await mapRectangle(`${work}/spool`, shape, plan, tables, whole, `${work}/result`);
-await encode(`${work}/result`, `${work}/out`, outputLike(facts));
+await createResult(source, `${work}/result`, plan.outputChannels, inPlace === undefined ? undefined : output);
+await mapRectangle(source, shape, plan, tables, whole, `${work}/result`);
+await encode(`${work}/result`, `${work}/out`, output);
 console.log(JSON.stringify({ idleMiB, peakMiB: resident('VmHWM') }));
