@@ -1,7 +1,7 @@
 /** What the end-to-end tests share: meshes that end with their file, MQTT clients, readings. */
-import { readFileSync } from 'node:fs';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { afterEach, type TestContext } from 'node:test';
 import { startMesh, until, type MeshHandle, type StartMeshOptions } from '@thermomesh/mesh';
 import type { CrashPoint } from '@thermomesh/runtime';
 import mqtt, { type MqttClient } from 'mqtt';
@@ -19,9 +19,32 @@ export async function withMesh(
   const mesh = await startMesh(options);
   try {
     await test(mesh);
+  } catch (error) {
+    tellLastLines(mesh);
+    throw error;
   } finally {
     await mesh.remove();
   }
+}
+
+const toldProcesses = ['supervisor', 'gateway', 'postgres', ...[1, 2, 3, 4, 5].map((node) => `node-${node}`)];
+const toldLines = 20;
+
+/** Prints what the processes of a mesh logged last: its logs are gone with it. */
+function tellLastLines(mesh: MeshHandle): void {
+  for (const name of toldProcesses) {
+    const file = mesh.logFile(name);
+    const lines = existsSync(file) ? readFileSync(file, 'utf8').trimEnd().split('\n') : [];
+    console.log([`last lines of ${name}:`, ...lines.slice(-toldLines)].join('\n  '));
+  }
+}
+
+/** When a test of the surrounding suite fails, what its mesh logged last is printed. */
+export function tellFailures(meshOf: () => MeshHandle): void {
+  afterEach((test) => {
+    // Node has it since 20.12; its types do not say so.
+    if (!(test as TestContext & { readonly passed: boolean }).passed) tellLastLines(meshOf());
+  });
 }
 
 /** Environment of a process that ends or freezes at `point`, on its nth passing, and says so in `witness`. */

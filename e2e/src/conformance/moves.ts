@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { parseSchedule, startMesh, type MeshHandle } from '@thermomesh/mesh';
-import type { Election } from '../support.ts';
+import { tellFailures, type Election } from '../support.ts';
 
 /** From one end to the next. Under Bully the node that is back asks for the title meanwhile: both moves are in the series. */
 const everyMs: Record<Election, number> = { bully: 9_000, zookeeper: 2_000 };
@@ -15,6 +15,7 @@ export function describeMoves(election: Election): void {
       mesh = await startMesh({ election, fleetDevices: 5 });
     });
     after(() => mesh.remove());
+    tellFailures(() => mesh);
 
     it('SIGTERM to the coordinator under load hands over without redelivery, and so does its return', async () => {
       const document = await mesh.chaos({

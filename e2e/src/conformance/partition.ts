@@ -12,7 +12,7 @@ import {
   type CutBlow,
   type MeshHandle,
 } from '@thermomesh/mesh';
-import { waitMs, withMesh, type Election } from '../support.ts';
+import { tellFailures, waitMs, withMesh, type Election } from '../support.ts';
 
 /** A cut of real links, which proxies of their own hold: no process is told that it is a test. */
 export function cutOf(
@@ -124,6 +124,7 @@ export function describePartitions(election: Election): void {
       mesh = await startMesh({ election, proxied: true, environment: patience });
     });
     after(() => mesh.remove());
+    tellFailures(() => mesh);
 
     // Bully hears of a silent link by its own clocks; what the queue needs is over sooner.
     const pauseMsMax = election === 'bully' ? silentMs : 6_000;
