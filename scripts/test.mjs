@@ -43,7 +43,7 @@ const suites = [
   { name: 'unit', budgetSeconds: 120, run: async (life) => tests('unit', 'test', life) },
   {
     name: 'integration',
-    budgetSeconds: 300,
+    budgetSeconds: 360,
     run: async (life) =>
       tests('integration', 'int', life, { flags: ['--test-concurrency=2'], withServers: true }),
   },
@@ -54,7 +54,7 @@ const suites = [
   },
   {
     name: 'mutants',
-    budgetSeconds: 300,
+    budgetSeconds: 360,
     // What they break has just been seen whole.
     run: async (life, passed) =>
       check(
@@ -66,7 +66,7 @@ const suites = [
   // Where there is no container engine and none can be started it says so by itself, and that is no failure, in CI neither.
   {
     name: 'compose',
-    budgetSeconds: 900,
+    budgetSeconds: 960,
     run: async (life) => check(life, 'scripts/compose-test.mjs'),
   },
 ];

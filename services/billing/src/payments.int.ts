@@ -275,7 +275,7 @@ it('the books balance after all of this: every posting and every account against
 
 /** A replica that waits for answers only shortly says 503 if it has not even seen the key by then: it is asked again. */
 async function untilSeen(ask: () => Promise<CallAnswer>): Promise<CallAnswer> {
-  for (const deadlineMs = Date.now() + 60_000; ;) {
+  for (const deadlineMs = Date.now() + 30_000; ;) {
     const answer = await ask();
     if (answer.status !== 503) return answer;
     assert.ok(Date.now() < deadlineMs, answer.text);

@@ -89,7 +89,7 @@ export function quickSettings(databaseUrl: string, processorUrl: string): Record
     DOUBT_PAUSE_MS: '50',
     SQL_CONNECT_TIMEOUT_MS: '20000',
     SQL_STATEMENT_TIMEOUT_MS: '20000',
-    ANSWER_WAIT_MS: '30000',
+    ANSWER_WAIT_MS: '12000',
     ANSWER_POLL_MS: '10',
   };
 }
