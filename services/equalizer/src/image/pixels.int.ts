@@ -15,6 +15,7 @@ import { decode } from './decode.ts';
 import type { Rectangle, SpoolShape } from './layout.ts';
 import { countRectangle, mapRectangle } from './pixels.ts';
 import { createResult } from './result.ts';
+import { createSpool } from './spool.ts';
 import { bytesOf, imageOf, noise, place, shapes, spoolPixels, type Place } from './testing/samples.ts';
 
 const bands = (shape: SpoolShape, rows: number): Rectangle[] =>
@@ -114,6 +115,14 @@ describe('rectangles of a spool', () => {
     await createResult(spool, files.at('grey'), 1);
     const damaged = { code: 'image.spool_damaged' };
     await assert.rejects(mapRectangle(spool, shape, plan, tables, whole, files.at('grey')), damaged);
+    // Cut otherwise, pixels would land in other places without a word.
+    await createSpool(
+      files.at('cut'),
+      shape,
+      { orientation: 1 },
+      { cut: { tiled: true, width: 16, height: 16 } },
+    );
+    await assert.rejects(mapRectangle(spool, shape, plan, tables, whole, files.at('cut')), damaged);
     truncateSync(spool, 4_000);
     await assert.rejects(mapRectangle(spool, shape, plan, tables, whole, files.at('result')), damaged);
     await assert.rejects(countRectangle(spool, shape, plan, whole), damaged);
