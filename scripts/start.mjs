@@ -1,5 +1,6 @@
 /**
- * `npm start`: installs what is missing and runs the whole mesh with a simulated fleet, until Ctrl-C. Arguments go to `mesh up`.
+ * `npm start`: installs what is missing and runs the whole mesh with a simulated fleet, until
+ * Ctrl-C. Arguments go to `mesh up`.
  */
 import path from 'node:path';
 import { runChild } from './child.mjs';

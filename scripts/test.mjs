@@ -1,6 +1,7 @@
 /**
- * `npm test`: installs what is missing and runs every check, in order. `--only unit,e2e` runs some of them. The last line is
- * `N passed, N failed`, of the test runner's own counts; a check that is no test counts when it fails.
+ * `npm test`: installs missing packages and runs every check, one after the other.
+ * `--only unit,e2e` runs some of them. The last line is `N passed, N failed`, by the counts of the
+ * test runner; a check that is no test counts only when it fails.
  */
 import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -10,20 +11,29 @@ import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { childEnvironment, runChild } from './child.mjs';
 import { ensureInstalled, pinnedNode, root } from './install.mjs';
+import { judgeSuite, notRunCode, reasonFileVariable } from './verdict.mjs';
 
-/** Of one test, and of one file: what hangs has failed. */
+/** Maximum duration of one test, and of one file; a test or file that hangs has failed. */
 const testSeconds = { unit: 60, integration: 180, e2e: 400 };
 const fileSeconds = { unit: 120, integration: 400, e2e: 900 };
-/** For what a file has left open when its last test is over. */
+/**
+ * Files that run at once, on the two cores of CI: tests with servers and processes wait for a third
+ * of their time.
+ */
+const filesAtOnce = { unit: 2, integration: 3, e2e: 3 };
+/** Time for a file to close its resources after its last test. */
 const graceSeconds = 60;
-/** How many times its budget a suite may live before it is ended with all that it has started; a slow machine at home gets more. */
+/**
+ * A suite that takes longer than this multiple of its budget is killed with all of its processes. A
+ * slow machine at home gets a larger multiple.
+ */
 const lifeBudgets = { ci: 2, elsewhere: 5 };
-/** A check that could not run here, as Automake has it. */
-const notRunCode = 77;
 const inCi = !['', '0', 'false', undefined].includes(process.env.CI);
 const scratch = mkdtempSync(path.join(os.tmpdir(), 'thermomesh-test-'));
+// The suites start many processes of the same modules: each is compiled once for all of them.
+process.env.NODE_COMPILE_CACHE ??= path.join(scratch, 'compiled');
 
-/** Suites in their order; budgets are for the machine that CI runs on. */
+/** The suites in the sequence in which they run. Budgets are for the machine of CI. */
 const suites = [
   {
     name: 'format',
@@ -33,7 +43,7 @@ const suites = [
   {
     name: 'lint',
     budgetSeconds: 90,
-    // Both over all packages at once; `npx nx lint <package>` does one.
+    // Both check all packages at once; `npx nx lint <package>` checks one.
     run: async (life) =>
       both(
         await program(life, 'typescript/bin/tsc', '-p', '.'),
@@ -44,18 +54,17 @@ const suites = [
   {
     name: 'integration',
     budgetSeconds: 360,
-    run: async (life) =>
-      tests('integration', 'int', life, { flags: ['--test-concurrency=2'], withServers: true }),
+    run: async (life) => tests('integration', 'int', life, { withServers: true }),
   },
   {
     name: 'e2e',
     budgetSeconds: 700,
-    run: async (life) => tests('e2e', 'e2e', life, { flags: ['--test-concurrency=2'] }),
+    run: async (life) => tests('e2e', 'e2e', life),
   },
   {
     name: 'mutants',
     budgetSeconds: 360,
-    // What they break has just been seen whole.
+    // If these suites have passed, the mutants do not run the unchanged code again.
     run: async (life, passed) =>
       check(
         life,
@@ -63,7 +72,8 @@ const suites = [
         passed.has('unit') && passed.has('integration') ? ['--untouched-passed'] : [],
       ),
   },
-  // Where there is no container engine and none can be started it says so by itself, and that is no failure, in CI neither.
+  // Without a container engine, and where none can be started, it reports that it did not run. In
+  // CI that is a failure.
   {
     name: 'compose',
     budgetSeconds: 960,
@@ -79,7 +89,7 @@ try {
   console.error(`npm test: ${error.message}`);
   process.exitCode = error.usage === true ? 2 : 1;
 } finally {
-  rmSync(scratch, { recursive: true, force: true });
+  rmSync(scratch, { recursive: true, force: true, maxRetries: 5 });
 }
 
 function chooseSuites(words) {
@@ -99,47 +109,31 @@ async function runSuites(chosen) {
   const lines = [];
   const green = new Set();
   for (const { name, budgetSeconds, run } of chosen) {
+    const lifeSeconds = budgetSeconds * (inCi ? lifeBudgets.ci : lifeBudgets.elsewhere);
     const missing = absent.find(({ neededBy }) => neededBy.includes(name));
-    if (missing !== undefined) {
-      lines.push(
-        `${name.padEnd(12)} ${inCi ? 'FAILED' : 'not run'}: ${missing.name} is absent: ${missing.text}`,
-      );
-      if (inCi) totals.failed += 1;
-      continue;
-    }
-    console.log(`\n── ${name} ──`);
+    if (missing === undefined) console.log(`\n── ${name} ──`);
     const startedAt = Date.now();
-    const lifeMs = budgetSeconds * 1000 * (inCi ? lifeBudgets.ci : lifeBudgets.elsewhere);
-    const { passed, failed, signal, overdue, notRun } = await run({ lifeMs }, green);
-    if (notRun === true) {
-      lines.push(`${name.padEnd(12)} not run: its own lines above say why`);
-      continue;
-    }
+    const outcome =
+      missing === undefined
+        ? await run({ lifeMs: lifeSeconds * 1000 }, green)
+        : { passed: 0, failed: 0, signal: null, notRun: `${missing.name} is absent: ${missing.text}` };
     const seconds = (Date.now() - startedAt) / 1000;
-    totals.passed += passed;
-    totals.failed += failed;
-    if (failed === 0) green.add(name);
-    if (overdue === true) lines.push(`${name.padEnd(12)} did not end within ${lifeMs / 1000} s: killed`);
-    const over = inCi && seconds > budgetSeconds ? `, OVER its budget of ${budgetSeconds} s` : '';
-    const counts = passed + failed > 1 ? ` (${passed} passed, ${failed} failed)` : '';
-    lines.push(
-      `${name.padEnd(12)} ${failed === 0 ? 'ok' : 'FAILED'} in ${seconds.toFixed(1)} s${counts}${over}`,
-    );
-    if (signal !== null) {
-      lines.push(`ended by ${signal}: the rest was not run`);
-      totals.failed = Math.max(1, totals.failed);
-      break;
-    }
+    const judged = judgeSuite({ name, budgetSeconds, lifeSeconds }, outcome, { inCi, seconds });
+    totals.passed += judged.passed;
+    totals.failed += judged.failed;
+    lines.push(...judged.lines);
+    if (judged.green) green.add(name);
+    if (outcome.signal != null) break;
   }
   console.log(`\n${lines.join('\n')}\n${totals.passed} passed, ${totals.failed} failed`);
   return totals.failed === 0 ? 0 : 1;
 }
 
-/** Says which servers and tools are used; returns the absent ones. */
+/** Prints which servers and tools are used; returns the absent ones. */
 async function reportServers() {
   const script = path.join(root, 'scripts/describe-servers.mjs');
   const described = promisify(execFile)(pinnedNode, [script], { cwd: root, env: childEnvironment() });
-  // What is fetched the first time takes a while: it is said as it happens.
+  // The first fetch takes a while, so its progress is shown at once.
   described.child.stderr?.pipe(process.stderr);
   const { stdout } = await described;
   const servers = JSON.parse(stdout);
@@ -147,7 +141,9 @@ async function reportServers() {
   return servers.filter(({ ok }) => !ok);
 }
 
-/** Runs a program of node_modules; a check passes or fails as a whole and adds no tests to the counts. */
+/**
+ * Runs a program of node_modules. It passes or fails as a whole, and adds no tests to the counts.
+ */
 async function program(life, file, ...words) {
   return verdictOf(await runChild(pinnedNode, [path.join(root, 'node_modules', file), ...words], life));
 }
@@ -162,34 +158,40 @@ function both(one, other) {
 }
 
 async function check(life, script, words = []) {
-  return verdictOf(await runChild(pinnedNode, [path.join(root, script), ...words], life));
+  const reasonFile = path.join(scratch, `${path.basename(script)}.reason`);
+  const env = childEnvironment({ [reasonFileVariable]: reasonFile });
+  return verdictOf(
+    await runChild(pinnedNode, [path.join(root, script), ...words], { ...life, env }),
+    reasonFile,
+  );
 }
 
-function verdictOf({ code, signal, overdue }) {
-  if (code === notRunCode) return { passed: 0, failed: 0, signal, notRun: true };
+function verdictOf({ code, signal, overdue }, reasonFile = '') {
+  if (code === notRunCode) {
+    const notRun = existsSync(reasonFile) ? readFileSync(reasonFile, 'utf8') : 'its lines above say why';
+    return { passed: 0, failed: 0, signal, notRun };
+  }
   return { passed: 0, failed: code === 0 ? 0 : 1, signal: overdue ? null : signal, overdue };
 }
 
-/** Runs node:test over every package and takes the counts from the runner itself. */
-async function tests(name, ending, life, { flags = [], withServers = false } = {}) {
+/** Runs the test files of every package, and takes the counts from the runner itself. */
+async function tests(name, ending, life, { withServers = false } = {}) {
   const countFile = path.join(scratch, `${name}.json`);
   const fileLife = pathToFileURL(path.join(root, 'scripts/file-life.mjs'));
   const words = [
+    path.join(root, 'scripts/run-tests.mjs'),
     `--import=${fileLife}?seconds=${fileSeconds[name]}&grace=${graceSeconds}`,
-    '--test',
-    `--test-timeout=${testSeconds[name] * 1000}`,
-    ...flags,
-    '--test-reporter=spec',
-    '--test-reporter-destination=stdout',
-    `--test-reporter=${path.join(root, 'scripts/count-reporter.mjs')}`,
-    `--test-reporter-destination=${countFile}`,
+    `--timeout=${testSeconds[name] * 1000}`,
+    `--concurrency=${filesAtOnce[name]}`,
+    `--counts=${countFile}`,
     `{libs,services,apps,tools}/*/src/**/*.${ending}.ts`,
     `{e2e,bench}/src/**/*.${ending}.ts`,
+    `scripts/*.${ending}.ts`,
   ];
   const wrapped = withServers ? [path.join(root, 'scripts/with-servers.mjs'), pinnedNode, ...words] : words;
   const { code, signal, overdue } = await runChild(pinnedNode, wrapped, life);
   const { counts, running } = readCounts(countFile);
-  // A runner that did not get to its summary has failed, whatever it exits with.
+  // A runner that did not reach its summary has failed, whatever its exit code is.
   if (counts === undefined) {
     for (const file of running) console.log(`not over: ${file}`);
     return { passed: 0, failed: Math.max(1, running.length), signal: overdue ? null : signal, overdue };
@@ -198,7 +200,10 @@ async function tests(name, ending, life, { flags = [], withServers = false } = {
   return { passed: counts.passed, failed: failed === 0 && code !== 0 ? 1 : failed, signal, overdue };
 }
 
-/** What the reporter wrote: the totals, if it got that far, and the files that had begun and not ended. */
+/**
+ * Reads what the reporter wrote: the totals, if the run was complete, and the files that had begun
+ * and not ended.
+ */
 function readCounts(countFile) {
   const lines = existsSync(countFile) ? readFileSync(countFile, 'utf8').split('\n') : [];
   const running = new Set();

@@ -1,11 +1,11 @@
 /**
- * Runs a command with DATABASE_URL, REDIS_URL and ZOOKEEPER_HOSTS naming servers that are started for it, once; those that are named
- * already are used as they are. Runs on the pinned Node.
+ * Runs a command with DATABASE_URL, REDIS_URL and ZOOKEEPER_HOSTS of servers that it starts once
+ * for this command. A variable that is already set is used unchanged. Runs on the pinned Node.
  */
 import { testPostgres, testRedis, testZooKeeper } from '../libs/servers/src/index.ts';
 import { runChild } from './child.mjs';
 
-/** What each variable gets; the first cannot be done without. */
+/** The server of each variable. Only the first is required. */
 const kinds = [
   { name: 'DATABASE_URL', start: testPostgres, addressOf: ({ server }) => server.url, required: true },
   { name: 'REDIS_URL', start: testRedis, addressOf: ({ server }) => server.url },
@@ -16,7 +16,7 @@ const [command, ...words] = process.argv.slice(2);
 const own = [];
 try {
   const env = { ...process.env };
-  // Each is waited for, so that what has started is also removed when another one fails.
+  // Waits for each start, so that the started servers are removed when another one fails.
   const started = await Promise.allSettled(
     kinds.filter(({ name }) => !process.env[name]).map((kind) => startOne(kind, env)),
   );
@@ -34,7 +34,7 @@ async function startOne({ name, start, addressOf, required }, env) {
     env[name] = addressOf(server);
   } catch (error) {
     if (required) throw error;
-    // Tests that need it say so themselves, each in one line.
+    // Each test that needs the server fails with one line about it.
     console.error(`${name}: none: ${error.message}`);
   }
 }

@@ -1,71 +1,10 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
-import { childEnvironment, readOptions } from './config.ts';
-import * as billing from './billing/plan.ts';
-import { fullPlan, quickPlan, sections } from './ingest/plan.ts';
+import { it } from 'node:test';
+import { childEnvironment } from './config.ts';
 
-describe('arguments of the bench', () => {
-  it('without-flags-everything-is-measured-at-length', () => {
-    const options = readOptions(['ingest']);
-    assert.equal(options.plan, fullPlan);
-    assert.deepEqual(options.what === 'ingest' && options.only, sections);
-    assert.equal(options.json || options.strict, false);
-    assert.ok(fullPlan.failover.kills >= 100);
-    assert.deepEqual(fullPlan.drain.sizes.at(-1)?.readings, 1_000_000);
-  });
-
-  it('flags-are-read', () => {
-    const options = readOptions([
-      'ingest',
-      '--quick',
-      '--json',
-      '--strict',
-      '--only',
-      'drain,failover',
-      '--name',
-      'x',
-    ]);
-    assert.deepEqual(
-      { ...options, profileDir: null },
-      {
-        what: 'ingest',
-        name: 'x',
-        json: true,
-        strict: true,
-        only: ['drain', 'failover'],
-        plan: quickPlan,
-        profileDir: null,
-      },
-    );
-  });
-
-  it('billing-has-plans-of-its-own-and-no-parts', () => {
-    assert.equal(readOptions(['billing']).plan, billing.fullPlan);
-    assert.equal(readOptions(['billing', '--quick']).plan, billing.quickPlan);
-    assert.throws(() => readOptions(['billing', '--only', 'drain']), { code: 'usage' });
-    // The target is for what everybody is measured with first.
-    assert.equal(billing.quickPlan.processor[0]?.delayMs, billing.fullPlan.processor[0]?.delayMs);
-    assert.equal(billing.quickPlan.concurrent, 256);
-  });
-
-  it('wrong-usage-is-refused-with-the-usage', () => {
-    for (const words of [
-      [],
-      ['payments'],
-      ['ingest', 'billing'],
-      ['ingest', 'twice'],
-      ['ingest', '--only', 'nothing'],
-      ['ingest', '--loud'],
-    ]) {
-      assert.throws(() => readOptions(words), { code: 'usage', message: /Usage/ }, words.join(' '));
-    }
-    assert.throws(() => readOptions(['--help']), { code: 'help' });
-  });
-
-  it('the-surroundings-do-not-reach-what-is-measured', () => {
-    assert.deepEqual(
-      childEnvironment({ PATH: '/bin', NODE_OPTIONS: '--inspect', DATABASE_URL: 'x', CRASH_POINT: 'y' }),
-      { PATH: '/bin' },
-    );
-  });
+it('variables of the caller do not reach the processes under measurement', () => {
+  assert.deepEqual(
+    childEnvironment({ PATH: '/bin', NODE_OPTIONS: '--inspect', DATABASE_URL: 'x', CRASH_POINT: 'y' }),
+    { PATH: '/bin' },
+  );
 });

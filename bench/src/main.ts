@@ -1,9 +1,9 @@
 /** The bench as a process. */
-import { MeshError, messageOf } from '@thermomesh/runtime';
-import { readOptions, type BenchOptions } from './config.ts';
+import { codeOf, MeshError, messageOf } from '@thermomesh/runtime';
 import { runBilling } from './billing/run.ts';
 import { runEqualizer } from './equalizer/run.ts';
 import { runIngest } from './ingest/run.ts';
+import { readOptions, type BenchOptions } from './options.ts';
 import { createScope, type Scope } from './parts/scope.ts';
 import { renderDocument } from './view.ts';
 
@@ -15,20 +15,27 @@ const options = optionsOrExit();
 const scope = createScope();
 let ending = false;
 for (const [signal, number] of Object.entries(signalNumbers)) {
-  // Not once: the same Ctrl-C may come from the terminal and from whoever started this.
+  // `on`, not `once`: the same Ctrl-C may come from the terminal and from the parent process.
   process.on(signal, () => {
-    if (!ending) console.error(`bench: ${signal}, ending everything`);
+    if (!ending) console.error(`bench: ${signal}: ending everything`);
     ending = true;
     void scope.end().finally(() => process.exit(128 + number));
   });
 }
+// A reader that goes away (`mesh bench … | head`) ends the bench without a message, and its
+// servers.
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', (error) => {
+    if (codeOf(error) !== 'EPIPE') throw error;
+    ending = true;
+    void scope.end().finally(() => process.exit());
+  });
 try {
-  const surroundings = { scope, say: (line: string) => console.error(line) };
-  const document = await measure(options, surroundings);
+  const document = await measure(options, { scope, say: (line) => console.error(line) });
   console.log(options.json ? JSON.stringify(document, undefined, 2) : renderDocument(document));
   if (options.strict && document.targets.some(({ ok }) => !ok)) process.exitCode = exitFailed;
 } catch (error) {
-  // Whatever fails because everything is being ended is no news.
+  // After a signal, everything that is still running fails: that is expected.
   if (!ending) console.error(`bench: ${messageOf(error)}`);
   if (!ending && !(error instanceof MeshError)) console.error(error);
   process.exitCode = exitFailed;
@@ -36,14 +43,14 @@ try {
   await scope.end();
 }
 
-async function measure(wanted: BenchOptions, surroundings: { scope: Scope; say: (line: string) => void }) {
+async function measure(wanted: BenchOptions, deps: { scope: Scope; say: (line: string) => void }) {
   switch (wanted.what) {
     case 'ingest':
-      return runIngest({ ...wanted, ...surroundings });
+      return runIngest({ ...wanted, ...deps });
     case 'billing':
-      return runBilling({ ...wanted, ...surroundings });
+      return runBilling({ ...wanted, ...deps });
     case 'equalizer':
-      return runEqualizer({ ...wanted, ...surroundings });
+      return runEqualizer({ ...wanted, ...deps });
   }
 }
 
@@ -51,7 +58,7 @@ function optionsOrExit(): BenchOptions {
   try {
     return readOptions(process.argv.slice(2));
   } catch (error) {
-    const help = error instanceof MeshError && error.code === 'help';
+    const help = codeOf(error) === 'help';
     console[help ? 'log' : 'error'](messageOf(error));
     process.exit(help ? 0 : exitUsage);
   }

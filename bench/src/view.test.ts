@@ -5,8 +5,8 @@ import { table } from './view.ts';
 
 const reading = { atMs: 0, sent: 0, acked: 0, owed: 0, ackMs: { p50: null, p99: null, max: null }, busy: 0 };
 
-describe('what is told', () => {
-  it('columns-are-as-wide-as-their-longest-cell', () => {
+describe('the report of a run', () => {
+  it('a column is as wide as its longest cell', () => {
     assert.equal(
       table(
         ['a', 'b'],
@@ -19,7 +19,7 @@ describe('what is told', () => {
     );
   });
 
-  it('a-generator-that-could-not-keep-its-rate-says-so', () => {
+  it('a generator that did not keep its rate is reported', () => {
     const after = { ...reading, atMs: 2000, sent: 1900, acked: 1800, busy: 0.5 };
     const kept = trafficOf(reading, { ...after, owed: 10 }, true);
     assert.deepEqual(

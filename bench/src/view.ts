@@ -1,12 +1,12 @@
-/** The document as tables, for people. */
+/** The document as tables, for readers. */
 import type { BillingDocument } from './billing/run.ts';
 import type { EqualizerDocument } from './equalizer/run.ts';
 import type { IngestDocument } from './ingest/run.ts';
-import type { Arm, Target } from './ingest/arms.ts';
+import type { Arm, Target } from './parts/arms.ts';
 import type { Machine } from './parts/machine.ts';
 import type { Range } from './core/statistics.ts';
 
-/** Everything, ready to print. */
+/** The whole document, ready to print. */
 export function renderDocument(document: IngestDocument | BillingDocument | EqualizerDocument): string {
   const { machine } = document;
   return [
@@ -85,7 +85,7 @@ function rangeText({ n, min, median, max }: Range): string {
   return n === 1 ? `${median}` : `${median} [${min}–${max}, ${n}]`;
 }
 
-/** Columns as wide as their longest cell. */
+/** Rows under a head; a column is as wide as its longest cell. */
 export function table(head: readonly string[], rows: readonly string[][]): string {
   const widths = head.map((title, column) =>
     Math.max(title.length, ...rows.map((row) => (row[column] ?? '').length)),

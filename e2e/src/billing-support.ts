@@ -1,7 +1,5 @@
-/** A billing of the test's own: PostgreSQL, card processor and two replicas as real processes. */
-import { fork, type ChildProcess } from 'node:child_process';
+/** Starts billing for one test file: PostgreSQL, card processor and two replicas, as processes. */
 import { createHash, randomUUID } from 'node:crypto';
-import { once } from 'node:events';
 import { mkdtempSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import os from 'node:os';
@@ -9,53 +7,48 @@ import path from 'node:path';
 import { deriveToken, subjects } from '@thermomesh/runtime';
 import { freeLastingPort, sqlPatience, testPostgres, type TestPostgres } from '@thermomesh/servers';
 import { createPool, type SqlPool } from '@thermomesh/sql';
+import { managedProcess, migrate, type ManagedProcess } from './process-support.ts';
 
-const repository = path.resolve(import.meta.dirname, '../..');
-const secret = (name: string) => `the ${name} secret of an end-to-end test`;
+/** The secret of this name, which the processes of a test share. */
+export const secret = (name: string): string => `the ${name} secret of an end-to-end test`;
 const processorToken = `Bearer ${deriveToken(secret('processor'), subjects.operator)}`;
 
-/** What the gateway's stub would use. */
+/** The token that the gateway's own client of billing would use. */
 export const callerToken = deriveToken(secret('mesh'), subjects.service('gateway'));
 
+/** What one call to billing resulted in; status 0 if it got no answer. */
 export interface Answer {
   status: number;
   text: string;
 }
 
-/** One process that keeps its address. */
-export interface Member {
+/** The card processor or a replica of billing. Its address stays the same across restarts. */
+export interface Member extends ManagedProcess {
   name: string;
   url: string;
   port: number;
-  start(env?: Record<string, string>): Promise<void>;
-  /** Resolves when the process has ended. */
-  signal(name: NodeJS.Signals): Promise<void>;
-  /** Settles when the process that runs now has ended, whoever ended it. */
-  ended(): Promise<void>;
 }
 
+/** The running processes, and what a test reads and changes of them. */
 export interface Billing {
   folder: string;
   postgres: TestPostgres;
   sql: SqlPool;
   processor: Member;
   replicas: [Member, Member];
+  /** Replaces the fault plan of the card processor. */
   faults(plan: object): Promise<void>;
-  /** Charges that the processor has made for this transaction UUID of the gateway. */
+  /** The number of charges that the processor has made for this transaction UUID. */
   charges(transactionId: string): Promise<number>;
   remove(): Promise<void>;
 }
 
+/** Starts all processes of billing and waits until each is ready. */
 export async function startBilling(): Promise<Billing> {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'thermomesh-billing-'));
   const postgres = await testPostgres();
   const databaseUrl = postgres.server.url;
-  const migration = fork(path.join(repository, 'services/billing/src/migrate.ts'), {
-    env: { ...process.env, DATABASE_URL: databaseUrl },
-    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-  });
-  const [code] = (await once(migration, 'exit')) as [number];
-  if (code !== 0) throw new Error(`the migration ended with ${code}`);
+  await migrate('billing', databaseUrl);
   const processor = await member('card-processor', 'apps/card-processor/src/main.ts', {
     DATA_DIR: path.join(folder, 'processor'),
     PROCESSOR_SECRET: secret('processor'),
@@ -106,7 +99,10 @@ export async function startBilling(): Promise<Billing> {
   };
 }
 
-/** Written down apart from billing's own code: a verifier that asked billing would believe what it is to check. */
+/**
+ * The key that billing gives the processor for a transaction. The test computes it without
+ * billing's code, because a verifier that asked billing would trust what it has to check.
+ */
 function processorKey(transactionId: string): string {
   const text = JSON.stringify(['thermomesh.billing', 'gateway', 'charge', transactionId]);
   return `tm_${createHash('sha256').update(text).digest('base64url')}`;
@@ -114,40 +110,19 @@ function processorKey(transactionId: string): string {
 
 async function member(name: string, main: string, settings: Record<string, string>): Promise<Member> {
   const port = await freeLastingPort();
-  let child: ChildProcess | undefined;
-  const isOver = () => child === undefined || child.exitCode !== null || child.signalCode !== null;
-  return {
+  const handle = managedProcess({
     name,
-    port,
-    url: `http://127.0.0.1:${port}`,
-    async start(env = {}) {
-      const started = fork(path.join(repository, main), {
-        env: { ...process.env, LOG_LEVEL: 'silent', HTTP_PORT: String(port), ...settings, ...env },
-      });
-      child = started;
-      const failed = once(started, 'exit').then(() => {
-        throw new Error(`${name} ended before it was ready`);
-      });
-      // An end that comes later is the test's own doing.
-      failed.catch(() => undefined);
-      await Promise.race([once(started, 'message'), failed]);
-    },
-    async signal(signal) {
-      if (child === undefined || isOver()) return;
-      const ends = signal === 'SIGKILL' || signal === 'SIGTERM' ? once(child, 'exit') : undefined;
-      child.kill(signal);
-      await ends;
-    },
-    async ended() {
-      if (child !== undefined && !isOver()) await once(child, 'exit');
-    },
-  };
+    main,
+    settings: { LOG_LEVEL: 'silent', HTTP_PORT: String(port), ...settings },
+    output: 'inherited',
+  });
+  return { ...handle, name, port, url: `http://127.0.0.1:${port}` };
 }
 
-/** A payment's parameters. */
+/** The parameters of every payment in these tests. */
 export const order = { payer: 'alice', amountMinor: 1_250, currency: 'EUR', paymentToken: 'tok_4242' };
 
-/** One raw call, whose failure is an answer too: status 0. */
+/** Calls once, without a retry. A call that fails resolves with status 0. */
 export async function callOnce(url: string, transactionId: string): Promise<Answer> {
   try {
     const response = await fetch(`${url}/v1/payments`, {
@@ -166,7 +141,10 @@ export async function callOnce(url: string, transactionId: string): Promise<Answ
   }
 }
 
-/** Calls again, at the replicas in turn, until there is a final answer. */
+/**
+ * Calls the replicas in turn until one gives a final answer.
+ * @throws Error for a refusal that no retry changes, or if there is no final answer within 60 s
+ */
 export async function callUntilFinal(urls: readonly string[], transactionId: string): Promise<Answer> {
   const deadlineMs = Date.now() + 60_000;
   for (let turn = 0; ; turn++) {

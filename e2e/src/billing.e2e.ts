@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { createBillingClient } from '@thermomesh/billing-client';
-import { until } from '@thermomesh/mesh';
+import { startLossyProxy } from '@thermomesh/links';
+import { until } from '@thermomesh/mesh/testing';
 import {
   callerToken,
   callOnce,
@@ -13,7 +14,6 @@ import {
   type Answer,
   type Billing,
 } from './billing-support.ts';
-import { startFlakyProxy } from './flaky-proxy.ts';
 import { crashAt, untilHit, waitMs, witnessed } from './support.ts';
 
 let billing: Billing;
@@ -25,15 +25,18 @@ before(async () => {
 afterEach(() => billing.faults({}));
 after(() => billing.remove());
 
-/** One charge in the processor's own ledger, and every final answer the same bytes (I3). */
+/** The processor's own ledger has one charge, and all final answers are the same bytes (I3). */
 async function assertOnce(transactionId: string, answers: readonly Answer[]): Promise<void> {
   const finals = answers.filter(({ status }) => status === 201);
-  assert.ok(finals.length > 0, 'nobody got a final answer');
+  assert.ok(finals.length > 0, 'no call got a final answer');
   assert.equal(new Set(finals.map(({ text }) => text)).size, 1);
   assert.equal(await billing.charges(transactionId), 1);
 }
 
-/** First try and concurrent duplicates at both replicas while `fault` strikes, then retries until all have an answer. */
+/**
+ * Sends a first try and concurrent duplicates to both replicas while `fault` strikes, then retries
+ * until all have an answer.
+ */
 async function cell(fault: (id: string) => Promise<void>): Promise<void> {
   const id = newId();
   const calls = [...urls(), ...urls()].map((url) => callOnce(url, id));
@@ -44,8 +47,8 @@ async function cell(fault: (id: string) => Promise<void>): Promise<void> {
 
 describe('client → billing: the link drops', () => {
   for (const losses of [['request'], ['reply'], ['request', 'reply', 'reply', 'request']] as const) {
-    it(`${losses.join(', ')} lost: the stub asks again with the same UUID, beside duplicates`, async () => {
-      const proxy = await startFlakyProxy(billing.replicas[0].port);
+    it(`with ${losses.join(', ')} lost, a repeated UUID is charged once`, async () => {
+      const proxy = await startLossyProxy(billing.replicas[0].port);
       try {
         const id = newId();
         const client = createBillingClient({ urls: [proxy.url], token: callerToken, backoffFirstMs: 10 });
@@ -67,16 +70,16 @@ describe('client → billing: the link drops', () => {
   }
 });
 
-describe('billing → processor: every fault of the processor, its end included', () => {
+describe('billing → processor: every fault of the processor, and its death', () => {
   for (const fault of ['drop-request', 'drop-reply', 'hang', 'refuse', 'delay'] as const) {
-    it(`${fault}: one charge, one answer`, async () => {
+    it(`the processor’s fault ${fault} leads to one charge and one answer`, async () => {
       await billing.faults({ next: [fault, fault], delayMs: 900 });
       await cell(async () => undefined);
     });
   }
 
   for (const fault of ['crash-before', 'crash-after'] as const) {
-    it(`the processor dies: ${fault}; its ledger survives, and the charge is asked for again`, async () => {
+    it(`the processor dies (${fault}), and a repeated charge is made only once`, async () => {
       await billing.faults({ next: [fault] });
       await cell(async () => {
         await billing.processor.ended();
@@ -87,14 +90,14 @@ describe('billing → processor: every fault of the processor, its end included'
 });
 
 describe('a replica dies', () => {
-  const alone = ['the other replica lives'] as const;
+  const alone = ['one replica dies'] as const;
   for (const point of ['billing.before-charge', 'billing.after-charge', 'billing.after-commit'] as const) {
-    // After the commit there is nothing left for a second one to die at.
-    const cases = point === 'billing.after-commit' ? alone : [...alone, 'both die' as const];
+    // After the commit no work is left at which a second replica could die.
+    const cases = point === 'billing.after-commit' ? alone : [...alone, 'both replicas die' as const];
     for (const which of cases) {
-      it(`killed at ${point}, ${which}: first try, retry and concurrent duplicates`, async () => {
+      it(`${which} at ${point}, yet all calls are charged once`, async () => {
         const witness = path.join(billing.folder, `${point}-${which}`);
-        const dying = which === 'both die' ? billing.replicas : [billing.replicas[0]];
+        const dying = which === 'both replicas die' ? billing.replicas : [billing.replicas[0]];
         for (const replica of dying) {
           await replica.signal('SIGKILL');
           await replica.start(crashAt(point, witness));
@@ -103,8 +106,8 @@ describe('a replica dies', () => {
         const first = [callOnce(dying[0]!.url, id)];
         await untilHit(witness, point);
         const duplicates = [...urls(), ...urls()].map((url) => callOnce(url, id));
-        if (which === 'both die') {
-          // The second one takes over and dies at the same point.
+        if (which === 'both replicas die') {
+          // The second replica takes over and dies at the same point.
           await Promise.all(dying.map((replica) => replica.ended()));
           assert.equal(witnessed(witness).length, 2);
         } else await dying[0]!.ended();
@@ -115,7 +118,7 @@ describe('a replica dies', () => {
     }
   }
 
-  it('paused-replica-wakes: with the processor’s answer in its hand, it cannot finish what another has taken over', async () => {
+  it('a paused replica that wakes cannot finish a payment that another took over', async () => {
     const witness = path.join(billing.folder, 'paused');
     const [paused, other] = billing.replicas;
     await paused.signal('SIGKILL');
@@ -142,7 +145,7 @@ describe('a replica dies', () => {
 });
 
 describe('PostgreSQL dies', () => {
-  it('while payments are under way: those without an answer are in doubt, and finished when it is back', async () => {
+  it('payments under way when PostgreSQL dies are finished when it is back', async () => {
     await billing.faults({ next: ['delay'], delayMs: 300 });
     await cell(async (id) => {
       await untilClaimed(id);
@@ -152,8 +155,8 @@ describe('PostgreSQL dies', () => {
   });
 });
 
-describe('a storm', () => {
-  it('1,000 concurrent duplicates of one UUID over two replicas, one of them killed -9: one charge, equal answers', async () => {
+describe('a storm of duplicates', () => {
+  it('1,000 concurrent duplicates are charged once though a replica is killed', async () => {
     const id = newId();
     const [killed, other] = billing.replicas;
     await billing.faults({ next: ['delay'], delayMs: 400 });
@@ -167,7 +170,7 @@ describe('a storm', () => {
   });
 });
 
-it('after all of this the books balance, nothing is in doubt, and each posting is a charge of the processor', async () => {
+it('after every fault the books balance, and each posting is one charge', async () => {
   const [row] = await billing.sql.query<{ total: number; doubt: number; posted: number }>(
     `SELECT (SELECT coalesce(sum(amount_minor), 0)::bigint FROM entries) AS total,
             (SELECT count(*) FROM operations WHERE phase <> 'answered') AS doubt,
@@ -181,7 +184,9 @@ it('after all of this the books balance, nothing is in doubt, and each posting i
 });
 
 async function untilClaimed(id: string): Promise<void> {
-  const deadlineMs = Date.now() + 30_000;
-  while ((await billing.sql.query('SELECT 1 FROM operations WHERE transaction_id = $1', [id])).length === 0)
-    assert.ok(Date.now() < deadlineMs, 'nobody claimed the key');
+  const sql = 'SELECT 1 FROM operations WHERE transaction_id = $1';
+  await until(
+    { what: `a replica to claim ${id}`, timeoutMs: 30_000 },
+    async () => (await billing.sql.query(sql, [id])).length > 0,
+  );
 }

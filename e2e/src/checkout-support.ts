@@ -1,25 +1,21 @@
-/** A gateway with checkout of the test's own, before the billing of `billing-support.ts`: all of it real processes. */
-import { fork, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
+/**
+ * Starts a gateway with checkout for one test file, in front of the billing of
+ * `billing-support.ts`. All parts are real processes.
+ */
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { isDocument, CheckoutAccepted, CheckoutView } from '@thermomesh/contracts';
-import { until } from '@thermomesh/mesh';
+import { startLossyProxy, type Loss, type LossyProxy } from '@thermomesh/links';
+import { until } from '@thermomesh/mesh/testing';
 import { createApiKey, deriveToken, subjects, type ApiScope, type CrashPoint } from '@thermomesh/runtime';
 import { freeLastingPort, testRedis, type TestRedis } from '@thermomesh/servers';
 import mqtt from 'mqtt';
 import { Redis } from 'ioredis';
-import { callerToken, startBilling, type Billing } from './billing-support.ts';
-import { startFlakyProxy, type FlakyProxy, type Loss } from './flaky-proxy.ts';
+import { order, secret, startBilling, type Billing } from './billing-support.ts';
+import { managedProcess, migrate, type ManagedProcess } from './process-support.ts';
 import { crashAt, untilHit, waitMs } from './support.ts';
 
-const repository = path.resolve(import.meta.dirname, '../..');
-/** The one that billing-support gives its replicas. */
-const meshSecret = 'the mesh secret of an end-to-end test';
-
-export const order = { payer: 'alice', amountMinor: 1_250, currency: 'EUR', paymentToken: 'tok_4242' };
-
-/** What a call brought; status 0 if it brought nothing. */
+/** What one call resulted in; status 0 if it got no answer. */
 export interface Answer {
   status: number;
   text: string;
@@ -27,32 +23,31 @@ export interface Answer {
   body: Record<string, unknown>;
 }
 
-/** The gateway as a process that keeps its ports and its folder. */
-export interface Gateway {
+/**
+ * A gateway process. Its ports and folder stay the same across restarts; it logs at level trace.
+ */
+export interface Gateway extends ManagedProcess {
   readonly url: string;
   readonly httpPort: number;
-  /** Everything that it has logged, at level trace. */
-  logged(): string;
-  start(env?: Record<string, string>): Promise<void>;
-  signal(name: NodeJS.Signals): Promise<void>;
-  ended(): Promise<void>;
-  /** A reading at QoS 1; resolves with its PUBACK. */
+  /** Publishes a reading at QoS 1; resolves with its PUBACK. */
   publish(): Promise<void>;
 }
 
+/** The processes of one test file. */
 export interface Mesh {
   billing: Billing;
-  /** The gateways' links to the replicas of billing, one each. */
-  billingLinks: [FlakyProxy, FlakyProxy];
+  /** The links between the gateways and the replicas of billing, one for each replica. */
+  billingLinks: [LossyProxy, LossyProxy];
   redis: TestRedis;
   gateway: Gateway;
-  /** A second gateway on the same database and queue, with a store of its own; not started. */
+  /** A second gateway with the same database and queue, but its own store. It is not started. */
   other: Gateway;
+  /** Creates an API key with these scopes. */
   apiKey(scopes: ApiScope[]): Promise<string>;
   remove(): Promise<void>;
 }
 
-/** Settings under which everything is noticed soon. */
+/** Settings with short timeouts, so that faults are noticed soon. */
 const quick = {
   CHECKOUT_CALL_TIMEOUT_MS: '900',
   CHECKOUT_TRY_TIMEOUT_MS: '600',
@@ -69,21 +64,20 @@ const quick = {
   CHECKOUT_RETRY_AFTER_SECONDS: '1',
 };
 
+/** Starts all processes but the second gateway. */
 export async function startCheckoutMesh(): Promise<Mesh> {
-  if (callerToken !== deriveToken(meshSecret, subjects.service('gateway')))
-    throw new Error('billing-support has another mesh secret');
   const [billing, redis] = await Promise.all([startBilling(), testRedis()]);
   const [first, second] = billing.replicas;
   const billingLinks: Mesh['billingLinks'] = [
-    await startFlakyProxy(first.port),
-    await startFlakyProxy(second.port),
+    await startLossyProxy(first.port),
+    await startLossyProxy(second.port),
   ];
   const databaseUrl = billing.postgres.server.url;
-  await migrate(databaseUrl);
+  await migrate('gateway', databaseUrl);
   const keys = path.join(billing.folder, 'keys.ndjson');
   const settings = {
     ...quick,
-    MESH_SECRET: meshSecret,
+    MESH_SECRET: secret('mesh'),
     API_KEYS_FILE: keys,
     DATABASE_URL: databaseUrl,
     REDIS_URL: redis.server.url,
@@ -109,56 +103,26 @@ export async function startCheckoutMesh(): Promise<Mesh> {
   };
 }
 
-async function migrate(databaseUrl: string): Promise<void> {
-  const child = fork(path.join(repository, 'services/gateway/src/migrate.ts'), {
-    env: { ...process.env, DATABASE_URL: databaseUrl },
-    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-  });
-  const [code] = (await once(child, 'exit')) as [number];
-  if (code !== 0) throw new Error(`the migration ended with ${code}`);
-}
-
 async function createGateway(settings: Record<string, string> & { DATA_DIR: string }): Promise<Gateway> {
   mkdirSync(settings.DATA_DIR, { recursive: true });
   const [httpPort, mqttPort] = [await freeLastingPort(), await freeLastingPort()];
-  let child: ChildProcess | undefined;
-  let log = '';
+  const ports = { HTTP_PORT: String(httpPort), MQTT_PORT: String(mqttPort) };
+  const handle = managedProcess({
+    name: 'the gateway',
+    main: 'services/gateway/src/main.ts',
+    settings: { LOG_LEVEL: 'trace', ...ports, ...settings },
+    output: 'collected',
+  });
   let published = 0;
-  const isOver = () => child === undefined || child.exitCode !== null || child.signalCode !== null;
   return {
+    ...handle,
     url: `http://127.0.0.1:${httpPort}`,
     httpPort,
-    logged: () => log,
-    async start(env = {}) {
-      const ports = { HTTP_PORT: String(httpPort), MQTT_PORT: String(mqttPort) };
-      const started = fork(path.join(repository, 'services/gateway/src/main.ts'), {
-        env: { ...process.env, LOG_LEVEL: 'trace', ...ports, ...settings, ...env },
-        stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      });
-      child = started;
-      for (const stream of [started.stdout, started.stderr])
-        stream?.on('data', (bytes: Buffer) => (log += bytes.toString()));
-      const failed = once(started, 'exit').then(() => {
-        throw new Error(`the gateway ended before it was ready: ${log.slice(-1_000)}`);
-      });
-      // An end that comes later is the test's own doing.
-      failed.catch(() => undefined);
-      await Promise.race([once(started, 'message'), failed]);
-    },
-    async signal(signal) {
-      if (child === undefined || isOver()) return;
-      const ends = signal === 'SIGKILL' || signal === 'SIGTERM' ? once(child, 'exit') : undefined;
-      child.kill(signal);
-      await ends;
-    },
-    async ended() {
-      if (child !== undefined && !isOver()) await once(child, 'exit');
-    },
     async publish() {
       const client = await mqtt.connectAsync(`mqtt://127.0.0.1:${mqttPort}`, {
         clientId: 'd1',
         username: 'd1',
-        password: deriveToken(meshSecret, subjects.device('d1')),
+        password: deriveToken(secret('mesh'), subjects.device('d1')),
         reconnectPeriod: 0,
       });
       await client.publishAsync('thermostat/data/d1', `{"seq":${published++}}`, { qos: 1 });
@@ -167,7 +131,7 @@ async function createGateway(settings: Record<string, string> & { DATA_DIR: stri
   };
 }
 
-/** One raw call, whose failure is an answer too: status 0. */
+/** Calls once, without a retry. A call that fails resolves with status 0. */
 export async function call(
   url: string,
   options: {
@@ -176,7 +140,7 @@ export async function call(
     route?: string;
     key?: string;
     body?: unknown;
-    /** Sent as it is, instead of `body`. */
+    /** Text that is sent unchanged, instead of `body`. */
     raw?: string;
   },
 ): Promise<Answer> {
@@ -208,23 +172,26 @@ function bodyOf(text: string): Record<string, unknown> {
   }
 }
 
-/** Orders again under the same key until there is a 202. @throws Error for a refusal that no repetition changes */
+/**
+ * Repeats an order under the same key until the gateway answers 202.
+ * @throws Error for a refusal that no retry changes
+ */
 export async function orderUntilAccepted(url: string, bearer: string, key: string): Promise<Answer> {
   return until({ what: 'a 202', timeoutMs: waitMs }, async () => {
     const answer = await call(url, { bearer, key, body: order });
     if (answer.status !== 0 && answer.status !== 202 && answer.status !== 503)
-      throw new Error(`neither accepted nor to be tried again: ${answer.status} ${answer.text}`);
+      throw new Error(`neither accepted nor retriable: ${answer.status} ${answer.text}`);
     return answer.status === 202 ? answer : undefined;
   });
 }
 
-/** The id that a 202 tells. */
+/** The checkout id in a 202 answer. */
 export function acceptedId(answer: Answer): string {
   if (!isDocument(CheckoutAccepted, answer.body)) throw new Error(`no 202 document: ${answer.text}`);
   return answer.body.checkoutId;
 }
 
-/** Asks until the checkout is final; the last answer. */
+/** Polls until the checkout is final; resolves with the last answer. */
 export async function untilFinal(url: string, bearer: string, checkoutId: string): Promise<Answer> {
   return until({ what: `checkout ${checkoutId} to become final`, timeoutMs: waitMs }, async () => {
     const answer = await call(url, { bearer, method: 'GET', route: `/v1/checkouts/${checkoutId}` });
@@ -238,7 +205,7 @@ export function viewOf(text: string): CheckoutView {
   return value;
 }
 
-/** All of one event stream, to its end: its frames. */
+/** Reads one event stream to its end; returns its text and the views in its events. */
 export async function readEvents(
   url: string,
   bearer: string,
@@ -269,14 +236,14 @@ export async function metricsOf(url: string): Promise<string> {
   return (await fetch(`${url}/metrics`)).text();
 }
 
-/** The checkout takes orders: everything that it needs has been found. */
+/** Waits until the checkout takes orders, because everything that it needs is available. */
 export async function untilAccepting(url: string): Promise<void> {
   await until({ what: 'the checkout to be available', timeoutMs: waitMs }, async () =>
     (await metricsOf(url)).includes('thermomesh_checkout_available 1\n'),
   );
 }
 
-/** No checkout is under way: a fault that is set now strikes the next one. */
+/** Waits until no checkout is under way, so that a fault that is set now strikes the next one. */
 export async function untilIdle({ billing }: Mesh): Promise<void> {
   await until({ what: 'the outbox to be empty', timeoutMs: waitMs }, async () => {
     const rows = await billing.sql.query('SELECT 1 FROM checkout_outbox');
@@ -284,6 +251,7 @@ export async function untilIdle({ billing }: Mesh): Promise<void> {
   });
 }
 
+/** Waits until the order of this key is in the database. */
 export async function untilStored({ billing }: Mesh, key: string): Promise<void> {
   await until({ what: 'the order to be stored', timeoutMs: waitMs }, async () => {
     const rows = await billing.sql.query('SELECT 1 FROM checkouts WHERE customer_key = $1', [key]);
@@ -291,7 +259,7 @@ export async function untilStored({ billing }: Mesh, key: string): Promise<void>
   });
 }
 
-/** The replica that is asking the card processor for this order's payment. */
+/** Waits for and returns the replica that is asking the card processor for this order's payment. */
 export async function untilHeld({ billing }: Mesh, key: string): Promise<Billing['processor']> {
   return until({ what: 'a replica to hold the payment', timeoutMs: waitMs, pollMs: 10 }, async () => {
     const [row] = await billing.sql.query<{ holder: string }>(
@@ -303,7 +271,7 @@ export async function untilHeld({ billing }: Mesh, key: string): Promise<Billing
   });
 }
 
-/** How often a replica has taken this order's payment up. */
+/** How many attempts at this order's payment replicas of billing have begun. */
 export async function attemptsOf({ billing }: Mesh, key: string): Promise<number> {
   const [row] = await billing.sql.query<{ attempt: number }>(
     'SELECT attempt FROM operations JOIN checkouts USING (transaction_id) WHERE customer_key = $1',
@@ -312,24 +280,24 @@ export async function attemptsOf({ billing }: Mesh, key: string): Promise<number
   return row?.attempt ?? 0;
 }
 
-/** All that Redis holds is gone. */
+/** Deletes everything that Redis holds. */
 export async function flushRedis({ redis }: Mesh): Promise<void> {
   const client = new Redis(redis.server.url);
   await client.flushall();
   await client.quit();
 }
 
-/** What goes wrong in one cell of the matrix. */
+/** A fault of the matrix: each fault is combined with each way of ordering. */
 export interface Fault {
-  /** Before the first call; `which` names the cell. */
+  /** Runs before the first call; `which` names the combination. */
   prepare?: (which: string) => Promise<void>;
-  /** While calls are under way. */
+  /** Runs while calls are under way. */
   strike?: (key: string, which: string) => Promise<void>;
-  /** Afterwards, if it can be seen: that the cell was no fair weather. */
+  /** Runs afterwards, if the fault leaves a trace; resolves with whether it has struck. */
   struck?: (key: string) => Promise<boolean>;
 }
 
-/** Lost on the way to whichever replica the gateway asks first, and to the other one too. */
+/** Loses the first request to each replica of billing, or the first reply of each. */
 export function lostAtBilling(mesh: () => Mesh, loss: Loss): Fault {
   let replays = 0;
   return {
@@ -338,12 +306,12 @@ export function lostAtBilling(mesh: () => Mesh, loss: Loss): Fault {
       replays = await replaysOf(mesh());
       for (const link of mesh().billingLinks) link.lose(loss);
     },
-    // Two replies are lost, so the answer comes three times. A request that is lost leaves no trace.
+    // Two replies are lost, so billing answers three times. A lost request leaves no trace.
     struck: async () => loss !== 'reply' || (await replaysOf(mesh())) >= replays + 2,
   };
 }
 
-/** Answers of both replicas that were none of the first ones. */
+/** How many answers both replicas have repeated. */
 async function replaysOf({ billing }: Mesh): Promise<number> {
   const texts = await Promise.all(billing.replicas.map(({ url }) => metricsOf(url)));
   const counts = texts.flatMap((text) => [
@@ -352,7 +320,9 @@ async function replaysOf({ billing }: Mesh): Promise<number> {
   return counts.reduce((sum, [, count]) => sum + Number(count), 0);
 }
 
-/** One replica dies at `point`. The other one lives, but the gateway cannot reach it before that. */
+/**
+ * One replica dies at `point`. The other replica lives, but the gateway cannot reach it until then.
+ */
 export function billingDies(mesh: () => Mesh, point: CrashPoint): Fault {
   const witness = (which: string) => path.join(mesh().billing.folder, which);
   return {
@@ -363,18 +333,18 @@ export function billingDies(mesh: () => Mesh, point: CrashPoint): Fault {
       await dying.start(crashAt(point, witness(which)));
       mesh().billingLinks[1].lose(...Array<Loss>(1_000).fill('request'));
     },
-    // It stays dead until the next cell starts it: the other one finishes the payment.
+    // It stays dead until the next test starts it: the other replica finishes the payment.
     async strike(_key, which) {
       await untilHit(witness(which), point);
       await mesh().billing.replicas[0].ended();
       mesh().billingLinks[1].lose();
     },
-    // After the commit there is nothing left to take over.
+    // After the commit no work is left that the other replica could take over.
     struck: async (key) => point === 'billing.after-commit' || (await attemptsOf(mesh(), key)) > 1,
   };
 }
 
-/** The gateway dies at `point`, and comes back. */
+/** The gateway dies at `point` and is started again. */
 export function gatewayDies(mesh: () => Mesh, point: CrashPoint): Fault {
   const witness = (which: string) => path.join(mesh().billing.folder, which);
   return {

@@ -1,21 +1,23 @@
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { chmod } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { promisify } from 'node:util';
-import { ChaosDocument, LoadDocument, StatusDocument, VerifyDocument } from '@thermomesh/contracts';
-import { until } from '@thermomesh/mesh';
+import {
+  ChaosDocument,
+  DeviceIncarnationDocument,
+  LoadDocument,
+  PaymentsDocument,
+  StatusDocument,
+  VerifyDocument,
+} from '@thermomesh/contracts';
+import { until } from '@thermomesh/mesh/testing';
 import { sqlPatience } from '@thermomesh/servers';
-import type { Static, TSchema } from 'typebox';
-import { Check, Errors } from 'typebox/value';
-import { waitMs } from './support.ts';
+import { createPool } from '@thermomesh/sql';
+import { cliOf, ownServers } from './cli-support.ts';
+import { assertIntact, waitMs } from './support.ts';
 
-const repository = path.resolve(import.meta.dirname, '../..');
-const bin = path.join(repository, 'tools/mesh/bin/mesh.mjs');
-const run = promisify(execFile);
 let home: string;
 
 before(async () => {
@@ -24,21 +26,15 @@ before(async () => {
 });
 after(() => rmSync(home, { recursive: true, force: true }));
 
-// Servers that the machine offers would be shared by both meshes: these have their own.
-const env = () => ({ ...process.env, MESH_HOME: home, DATABASE_URL: '', REDIS_URL: '' });
-/** Where a test is not about payments, ZooKeeper or Kafka, a mesh without them starts sooner. */
+const { mesh, document, json, succeeded, refused, start } = cliOf(() => ownServers(home), {
+  timeoutMs: 5 * waitMs,
+});
+/** Options of a mesh without payments, ZooKeeper and Kafka: it starts sooner. */
 const lean = ['--without', 'payments', 'coordination'];
 
-/** Runs `mesh … --json` and checks the one document on stdout. */
-async function mesh<S extends TSchema>(schema: S, ...args: string[]): Promise<Static<S>> {
-  const { stdout } = await run(process.execPath, [bin, ...args, '--json'], {
-    env: env(),
-    timeout: 5 * waitMs,
-  });
-  const document: unknown = JSON.parse(stdout);
-  assert.ok(Check(schema, document), JSON.stringify([...Errors(schema, document)].slice(0, 3)));
-  return document;
-}
+/** The verdicts on I1 to I6. */
+const verdictsOf = ({ invariants }: VerifyDocument) =>
+  ['I1', 'I2', 'I3', 'I4', 'I5', 'I6'].map((id) => invariants.find((verdict) => verdict.id === id)?.ok);
 
 function alive(pid: number): boolean {
   try {
@@ -54,31 +50,35 @@ const allGone = (pids: number[]) =>
   until({ what: `processes ${pids.join(', ')} to end`, timeoutMs: waitMs }, async () => !pids.some(alive));
 
 describe('the mesh command', () => {
-  it('up --detach, load, chaos, verify, down; a second mesh runs beside it', async () => {
-    let first = await mesh(StatusDocument, 'up', '--detach', '--name', 'first');
-    const second = await mesh(StatusDocument, 'up', '--detach', '--name', 'second', '--nodes', '2', ...lean);
+  it('up, load, chaos, verify and down work while a second mesh runs', async () => {
+    let first = await json(StatusDocument, 'up', '--detach', '--name', 'first');
+    const second = await json(StatusDocument, 'up', '--detach', '--name', 'second', '--nodes', '2', ...lean);
     assert.ok(first.ready && second.ready);
-    // "up" waits for what is late only so long.
+    // "up" does not wait longer than its timeout for equalizer nodes that start late.
     first = await until({ what: 'the equalizer nodes', timeoutMs: waitMs }, async () => {
-      const status = await mesh(StatusDocument, 'status', '--name', 'first');
+      const status = await json(StatusDocument, 'status', '--name', 'first');
       return status.ready && status.equalizerCoordinator !== null && status;
     });
     assert.deepEqual(
       [first.processes.length, second.processes.length],
       [18, 4],
-      'the first one runs Redis, card processor, two replicas of billing, ZooKeeper, Kafka and five equalizers too',
+      'the first mesh runs Redis, card processor, two replicas of billing, ZooKeeper, Kafka and five equalizers too',
     );
     assert.ok(first.redisUrl !== null && second.redisUrl === null);
     assert.ok(first.zookeeperHosts !== null && first.kafkaBrokers !== null);
     assert.deepEqual([second.zookeeperHosts, second.kafkaBrokers], [null, null]);
     assert.notEqual(first.mqttUrl, second.mqttUrl);
     await until({ what: 'all nodes among the members', timeoutMs: waitMs }, async () => {
-      const { members } = await mesh(StatusDocument, 'status', '--name', 'first');
+      const { members } = await json(StatusDocument, 'status', '--name', 'first');
       return members?.length === 5 && members.every(({ fit }) => fit);
     });
-    assert.equal((await mesh(StatusDocument, 'status', '--name', 'second')).members, null);
+    assert.equal((await json(StatusDocument, 'status', '--name', 'second')).members, null);
 
-    const load = await mesh(
+    const unused = await document(VerifyDocument, 'verify', '--name', 'first');
+    assert.equal(unused.code, 3);
+    assert.deepEqual(verdictsOf(unused.document), [null, null, null, null, null, null]);
+
+    const load = await json(
       LoadDocument,
       'load',
       '--name',
@@ -90,10 +90,10 @@ describe('the mesh command', () => {
       '--seconds',
       '3',
     );
-    assert.deepEqual([load.lost, load.duplicated, load.corrupted], [0, 0, 0]);
+    assertIntact(load);
     assert.ok(load.acked > 500 && load.stored === load.acked);
 
-    const chaos = await mesh(
+    const chaos = await json(
       ChaosDocument,
       'chaos',
       'coordinator',
@@ -107,20 +107,28 @@ describe('the mesh command', () => {
     assert.equal(chaos.rounds, 2);
     assert.equal(chaos.failoverMs?.n, 2);
 
-    assert.ok((await mesh(VerifyDocument, 'verify', '--name', 'first')).ok);
-    const status = await mesh(StatusDocument, 'status', '--name', 'first');
+    const orders = ['--requests', '60', '--uuids', '20'];
+    assert.ok((await json(PaymentsDocument, 'payments', '--name', 'first', ...orders)).ok);
+    const verified = await document(VerifyDocument, 'verify', '--name', 'first');
+    assert.deepEqual(
+      verdictsOf(verified.document),
+      [true, true, true, true, true, true],
+      JSON.stringify(verified.document, undefined, 1),
+    );
+    assert.deepEqual([verified.code, verified.document.ok], [0, true]);
+    const status = await json(StatusDocument, 'status', '--name', 'first');
     assert.equal(status.accounts.balanced, true);
     assert.ok((status.coordinator?.epoch ?? 0) > (first.coordinator?.epoch ?? 0));
 
     const pids = [...pidsOf(status), ...pidsOf(second)];
-    await run(process.execPath, [bin, 'down', '--name', 'second'], { env: env() });
-    await run(process.execPath, [bin, 'down', '--name', 'first'], { env: env() });
+    await succeeded('down', '--name', 'second');
+    await succeeded('down', '--name', 'first');
     await allGone(pids);
   });
 
-  it('verify says so, and fails, when a stored value is not what was sent', async () => {
-    const up = await mesh(StatusDocument, 'up', '--detach', '--name', 'tampered', '--nodes', '1', ...lean);
-    await mesh(
+  it('verify fails and counts the readings that are lost or differ from those sent', async () => {
+    const up = await json(StatusDocument, 'up', '--detach', '--name', 'tampered', '--nodes', '1', ...lean);
+    await json(
       LoadDocument,
       'load',
       '--name',
@@ -132,7 +140,6 @@ describe('the mesh command', () => {
       '--seconds',
       '1',
     );
-    const { createPool } = await import('@thermomesh/sql');
     const pool = createPool({ ...sqlPatience, url: up.databaseUrl ?? '', applicationName: 'tamper' });
     await pool.query(
       'UPDATE readings SET celsius = celsius + 1 WHERE (device_id, seq) IN (SELECT device_id, seq FROM readings LIMIT 1)',
@@ -141,37 +148,65 @@ describe('the mesh command', () => {
       'DELETE FROM readings WHERE (device_id, seq) IN (SELECT device_id, seq FROM readings ORDER BY seq DESC LIMIT 1)',
     );
     await pool.close();
-    const failed = await run(process.execPath, [bin, 'verify', '--name', 'tampered', '--json'], {
-      env: env(),
-    }).then(
-      () => assert.fail('verify found nothing'),
-      (error: { code: number; stdout: string }) => error,
-    );
-    assert.equal(failed.code, 1);
-    const verdict = JSON.parse(failed.stdout) as VerifyDocument;
+    const { code, document: verdict } = await document(VerifyDocument, 'verify', '--name', 'tampered');
+    assert.equal(code, 1);
     const i1 = verdict.invariants.find(({ id }) => id === 'I1');
     assert.equal(i1?.ok, false);
     assert.match(i1?.detail ?? '', /1 lost/);
     assert.match(i1?.detail ?? '', /1 corrupted/);
-    await run(process.execPath, [bin, 'down', '--name', 'tampered'], { env: env() });
+    await succeeded('down', '--name', 'tampered');
   });
 
-  it('Ctrl-C leaves no process behind, and the state survives a restart', async () => {
-    const args = [bin, 'up', '--fleet', '--devices', '5', '--name', 'foreground', '--nodes', '2', ...lean];
-    const up = spawn(process.execPath, args, { env: env(), stdio: ['ignore', 'pipe', 'pipe'] });
+  it('verify judges the fleet by its own ledger, also after a kill -9 of the fleet', async () => {
+    const flags = ['--fleet', '--devices', '20', '--name', 'fleet', '--nodes', '1', ...lean];
+    const up = await json(StatusDocument, 'up', '--detach', ...flags);
+    const stored = async (more: number) => {
+      const before = (await json(StatusDocument, 'status', '--name', 'fleet')).accounts.stored ?? 0;
+      await until({ what: `${more} more readings`, timeoutMs: waitMs }, async () => {
+        const { accounts } = await json(StatusDocument, 'status', '--name', 'fleet');
+        return (accounts.stored ?? 0) >= before + more;
+      });
+    };
+    await stored(20);
+    const pid = up.processes.find(({ role }) => role === 'fleet')?.pid ?? 0;
+    assert.ok(pid > 0);
+    process.kill(pid, 'SIGKILL');
+    await allGone([pid]);
+    await stored(20);
+    const judged = async () => {
+      const { document: verdict } = await document(VerifyDocument, 'verify', '--name', 'fleet');
+      return verdict.invariants.find(({ id }) => id === 'I1') ?? { ok: undefined, detail: '' };
+    };
+    const kept = await judged();
+    assert.equal(kept.ok, true, kept.detail);
+    // The fleet that was killed has left one ledger, its successor writes another one.
+    const [, ledgers, acked] = /^(\d+) ledger\(s\): (\d+) acked/.exec(kept.detail) ?? [];
+    assert.equal(Number(ledgers), 2, kept.detail);
+    assert.ok(Number(acked) >= 30, kept.detail);
+    const pool = createPool({ ...sqlPatience, url: up.databaseUrl ?? '', applicationName: 'tamper' });
+    const first = 'SELECT device_id, seq FROM readings ORDER BY committed_at LIMIT 1';
+    await pool.query(`DELETE FROM readings WHERE (device_id, seq) IN (${first})`);
+    await pool.close();
+    const found = await judged();
+    assert.equal(found.ok, false);
+    assert.match(found.detail, /1 lost.*: lost room-\d+\/\d+/);
+    await succeeded('down', '--name', 'fleet');
+  });
+
+  it('Ctrl-C of up leaves no process behind, and the state survives a restart', async () => {
+    const up = start('up', '--fleet', '--devices', '5', '--name', 'foreground', '--nodes', '2', ...lean);
     let status: StatusDocument | undefined;
     await until({ what: 'rows to arrive', timeoutMs: 2 * waitMs }, async () => {
-      status = await mesh(StatusDocument, 'status', '--name', 'foreground').catch(() => undefined);
+      status = await json(StatusDocument, 'status', '--name', 'foreground').catch(() => undefined);
       return status?.ready === true && (status.accounts.stored ?? 0) > 0;
     });
     assert.ok(status !== undefined);
     const pids = pidsOf(status);
-    const ended = new Promise<number | null>((resolve) => up.once('exit', resolve));
-    up.kill('SIGINT');
-    assert.equal(await ended, 0);
+    up.child.kill('SIGINT');
+    assert.equal(await up.ended, 0);
     assert.deepEqual(pids.filter(alive), []);
 
-    const again = await mesh(
+    const again = await json(
       StatusDocument,
       'up',
       '--detach',
@@ -183,37 +218,48 @@ describe('the mesh command', () => {
     );
     assert.ok((again.coordinator?.epoch ?? 0) > (status.coordinator?.epoch ?? 0));
     assert.ok((again.accounts.stored ?? 0) >= (status.accounts.stored ?? 0));
-    await run(process.execPath, [bin, 'down', '--name', 'foreground'], { env: env() });
+    await succeeded('down', '--name', 'foreground');
   });
 
-  it('a second up of a running mesh is refused and harms nothing', async () => {
-    const before = await mesh(StatusDocument, 'up', '--detach', '--name', 'once', '--nodes', '1', ...lean);
-    await assert.rejects(run(process.execPath, [bin, 'up', '--detach', '--name', 'once'], { env: env() }), {
-      code: 1,
-    });
-    const after = await mesh(StatusDocument, 'status', '--name', 'once');
+  it('a second up of a running mesh is refused, and its processes stay', async () => {
+    const before = await json(StatusDocument, 'up', '--detach', '--name', 'once', '--nodes', '1', ...lean);
+    assert.equal((await mesh('up', '--detach', '--name', 'once')).code, 1);
+    const after = await json(StatusDocument, 'status', '--name', 'once');
     assert.deepEqual(pidsOf(after), pidsOf(before));
-    await run(process.execPath, [bin, 'down', '--name', 'once'], { env: env() });
+    await succeeded('down', '--name', 'once');
   });
 
-  it('down ends what a killed supervisor left, PostgreSQL and Redis too', async () => {
-    const up = await mesh(StatusDocument, 'up', '--detach', '--name', 'orphaned', '--nodes', '1');
+  it('down ends the processes of a killed supervisor, PostgreSQL and Redis too', async () => {
+    const up = await json(StatusDocument, 'up', '--detach', '--name', 'orphaned', '--nodes', '1');
     const pids = pidsOf(up);
     const runFile = path.join(home, 'orphaned', 'run.json');
     assert.ok(existsSync(runFile));
     const { supervisor } = JSON.parse(readFileSync(runFile, 'utf8')) as { supervisor: { pid: number } };
     process.kill(supervisor.pid, 'SIGKILL');
-    await run(process.execPath, [bin, 'down', '--name', 'orphaned'], { env: env() });
+    await succeeded('down', '--name', 'orphaned');
     await allGone([supervisor.pid, ...pids]);
   });
 
-  it('device-token prints what the gateway accepts; wrong usage exits with 2', async () => {
-    await mesh(StatusDocument, 'up', '--detach', '--name', 'tokens', '--nodes', '1', ...lean);
-    const { stdout } = await run(process.execPath, [bin, 'device-token', 'd1', '--name', 'tokens'], {
-      env: env(),
-    });
+  it('device reset opens the next incarnation of a device, whichever node answers', async () => {
+    await json(StatusDocument, 'up', '--detach', '--name', 'reset', '--nodes', '2', ...lean);
+    const reset = ['device', 'reset', 'room-1', '--name', 'reset'];
+    assert.equal((await json(DeviceIncarnationDocument, ...reset)).incarnation, 1);
+    const named = await json(DeviceIncarnationDocument, ...reset, '--incarnation', '7');
+    assert.deepEqual([named.deviceId, named.incarnation], ['room-1', 7]);
+    assert.match((await succeeded(...reset)).stdout, /^room-1 begins incarnation 8$/m);
+    await refused(1, /known with incarnation 8: a new one must be above it/, ...reset, '--incarnation', '3');
+    await refused(2, /is not a device id/, 'device', 'reset', 'a/b', '--name', 'reset');
+    await succeeded('down', '--name', 'reset');
+  });
+
+  it('device-token prints a token, and an unknown target of chaos exits with 2', async () => {
+    await json(StatusDocument, 'up', '--detach', '--name', 'tokens', '--nodes', '1', ...lean);
+    const { stdout } = await succeeded('device-token', 'd1', '--name', 'tokens');
     assert.match(stdout.trim(), /^[\w-]{43}$/);
-    await run(process.execPath, [bin, 'down', '--name', 'tokens'], { env: env() });
-    await assert.rejects(run(process.execPath, [bin, 'chaos', 'nobody'], { env: env() }), { code: 2 });
+    // The broker would refuse a device of that name.
+    for (const name of ['operator', 'node-7', 'thermomesh-drain', 'anonymous-1', 'a/b'])
+      await refused(2, new RegExp(`"${name}"`), 'device-token', name, '--name', 'tokens');
+    await succeeded('down', '--name', 'tokens');
+    assert.equal((await mesh('chaos', 'nobody')).code, 2);
   });
 });

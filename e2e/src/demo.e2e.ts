@@ -5,7 +5,7 @@ import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { BarrierDocument, CounterDocument, LocksDocument, TasksDocument } from '@thermomesh/contracts';
 import { testZooKeeper, type TestEnsemble } from '@thermomesh/servers';
-import { cliOf } from './cli-support.ts';
+import { cliOf, ownServers } from './cli-support.ts';
 
 let zookeeper: TestEnsemble;
 let home: string;
@@ -20,15 +20,15 @@ after(async () => {
 });
 
 const { json } = cliOf(() => ({
-  ...process.env,
-  ...{ MESH_HOME: home, DATABASE_URL: '', REDIS_URL: '', KAFKA_BROKERS: '' },
+  ...ownServers(home),
+  KAFKA_BROKERS: '',
   ZOOKEEPER_HOSTS: zookeeper.hosts,
-  // Some twenty processes load the same modules.
+  // About twenty processes load the same modules.
   NODE_COMPILE_CACHE: path.join(home, 'compile-cache'),
 }));
 
-describe('recipes, demonstrated with processes', { concurrency: 2 }, () => {
-  it('barrier: late, slow and killed parties; nobody passes too early, and nobody waits for the dead', async () => {
+describe('mesh demo: recipes of ZooKeeper, used by real processes', { concurrency: 2 }, () => {
+  it('no party passes a barrier too early or waits for a dead party', async () => {
     const { ok, barrier, rounds, findings } = await json(BarrierDocument, 'demo', 'barrier');
     assert.ok(ok, findings.join('; '));
     assert.deepEqual([barrier.setterKilled, barrier.passedBefore, barrier.passedAfter], [true, 0, 2]);
@@ -43,7 +43,7 @@ describe('recipes, demonstrated with processes', { concurrency: 2 }, () => {
     );
   });
 
-  it('tasks: a worker killed in the middle of one; each has one result, and the orphan is another one’s', async () => {
+  it('another worker takes the task of a killed one, and each task has one result', async () => {
     const document = await json(TasksDocument, 'demo', 'tasks', '--tasks', '20');
     assert.ok(document.ok, document.findings.join('; '));
     assert.deepEqual([document.finished, document.failed], [20, 0]);
@@ -51,14 +51,14 @@ describe('recipes, demonstrated with processes', { concurrency: 2 }, () => {
     assert.ok(document.executions >= 20 + document.reclaimed);
   });
 
-  it('counter: one process killed, one cut off again and again; no increment is lost or counted twice', async () => {
+  it('processes killed or cut off lose no increment of a counter and repeat none', async () => {
     const document = await json(CounterDocument, 'demo', 'counter', '--increments', '60');
     assert.ok(document.ok, document.findings.join('; '));
     assert.deepEqual([document.lost, document.doubled], [0, 0]);
     assert.ok(document.open <= 1 && document.value >= 3 * 60, JSON.stringify(document));
   });
 
-  it('locks: readers together, writers alone, two permits; a holder killed, and the oracle sees no overlap', async () => {
+  it('locks and permits never overlap wrongly, even when a holder is killed', async () => {
     const { ok, arms } = await json(LocksDocument, 'demo', 'locks', '--seconds', '5');
     assert.ok(ok, JSON.stringify(arms));
     const [readWrite, semaphore] = arms;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { until } from '@thermomesh/mesh';
+import { until } from '@thermomesh/mesh/testing';
 import type { CrashPoint } from '@thermomesh/runtime';
 import {
   assertIdentical,
@@ -14,17 +14,17 @@ import {
 import { crashAt, untilHit, waitMs, witnessed } from './support.ts';
 
 /**
- * One job meets all of them, in this order. A fresh coordinator stores queued, then decoding; each successor stores the phase that it
- * finds, under its own epoch, before it goes on.
+ * One job meets all these deaths, in this order. A new coordinator stores "queued", then
+ * "decoding". Each successor first stores the phase that it finds, under its own epoch.
  */
 const deaths: readonly (readonly [point: CrashPoint, nth: number, when: string])[] = [
-  ['equalizer.after-store', 2, 'decoding is durable and not begun'],
-  ['equalizer.after-store', 2, 'the plan is durable, no task has left'],
+  ['equalizer.after-store', 2, 'the phase decoding is stored, and decoding has not begun'],
+  ['equalizer.after-store', 2, 'the plan is stored, and no task is sent yet'],
   ['equalizer.before-produce', 3, 'between two tasks of the map phase'],
-  ['equalizer.after-store', 2, 'the table is durable, nothing is applied'],
+  ['equalizer.after-store', 2, 'the table is stored, and no chunk is applied'],
   ['equalizer.before-produce', 2, 'between two tasks of the apply phase'],
-  ['equalizer.before-stitched', 1, 'the image is written, and nobody knows it'],
-  ['equalizer.after-store', 2, 'the job is finished, and nobody was told'],
+  ['equalizer.before-stitched', 1, 'the image is written, and the job does not record it yet'],
+  ['equalizer.after-store', 2, 'the job is finished, and no follower has received that'],
 ];
 
 describe('the coordinator of the equalizer', () => {
@@ -35,14 +35,14 @@ describe('the coordinator of the equalizer', () => {
   });
   after(async () => rig.remove());
 
-  it('killed in each phase of one job: the next one goes on under the same id, followers continue, the image is identical (I4, I5)', async () => {
+  it('a job outlives a coordinator killed in each phase; its image is equal (I4, I5)', async () => {
     const witness = rig.file('deaths');
     let first: EqualizerNode | undefined;
     for (const [index, [point, nth]] of deaths.entries()) {
       const node = await rig.start(index + 1, crashAt(point, witness, nth));
       first ??= node;
-      // Whoever comes first to the queue coordinates first.
-      await until({ what: `${node.name} to stand`, timeoutMs: waitMs }, async () =>
+      // The first node in the queue coordinates first.
+      await until({ what: `${node.name} to be a candidate`, timeoutMs: waitMs }, async () =>
         (await rig.queue()).includes(node.name),
       );
     }
@@ -57,7 +57,7 @@ describe('the coordinator of the equalizer', () => {
       deaths.map(([point]) => point),
     );
     assert.deepEqual(rig.nodes(), [survivor]);
-    // Followers never see it go back, whoever tells them of it.
+    // Followers never see the phase go back, whichever node sends the events.
     const order = ['queued', 'decoding', 'mapping', 'reducing', 'applying', 'stitching', 'finished'];
     assert.deepEqual(
       phases,
@@ -66,10 +66,10 @@ describe('the coordinator of the equalizer', () => {
     await assertIdentical(rig, client, last, colour);
   });
 
-  it('paused before a task leaves, and awake after its successor has finished the job: what it still sends changes nothing', async (t) => {
+  it('an equalizer’s coordinator that wakes after its job is over changes nothing', async (t) => {
     const witness = rig.file('pause');
     const sleeper = await rig.start(20, crashAt('equalizer.before-produce', witness, 3, 'stop'));
-    await until({ what: 'it to stand', timeoutMs: waitMs }, async () =>
+    await until({ what: 'it to be a candidate', timeoutMs: waitMs }, async () =>
       (await rig.queue()).includes(sleeper.name),
     );
     const successor = await rig.start(21);
@@ -89,7 +89,7 @@ describe('the coordinator of the equalizer', () => {
     const now = await client.read(last.id);
     assert.deepEqual(now, last);
     await assertIdentical(rig, client, now, alpha);
-    // Both of them work on: one coordinates, both lead.
+    // Both nodes continue: one coordinates, both lead partitions.
     await rig.untilLeads(sleeper);
     t.diagnostic(`the next job took ${Math.round(await equalized(rig, client, sample(rig, 'grey-16')))} ms`);
   });

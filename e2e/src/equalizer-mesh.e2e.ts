@@ -1,21 +1,25 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
 import {
   ChaosDocument,
-  documentFaults,
+  documentIssues,
   EqualizeDocument,
   ImageJobs,
   StatusDocument,
 } from '@thermomesh/contracts';
-import { makeSamples, parseSchedule, startMesh, until, type MeshHandle, type Sample } from '@thermomesh/mesh';
+import {
+  makeSamples,
+  parseSchedule,
+  startMesh,
+  until,
+  type MeshHandle,
+  type Sample,
+} from '@thermomesh/mesh/testing';
+import { cliOf } from './cli-support.ts';
 import { waitMs } from './support.ts';
-
-const bin = path.join(import.meta.dirname, '../../tools/mesh/bin/mesh.mjs');
 
 describe('images in a mesh', () => {
   let mesh: MeshHandle;
@@ -35,78 +39,60 @@ describe('images in a mesh', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  /** The command against this mesh. */
-  function start(...words: string[]) {
-    const env = { ...process.env, MESH_HOME: mesh.home };
-    return spawn(process.execPath, [bin, ...words, '--name', 'test'], {
-      env,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-  }
-  async function run(...words: string[]): Promise<{ code: number | null; out: string; said: string }> {
-    const child = start(...words);
-    const code = new Promise<number | null>((resolve) => child.once('close', resolve));
-    const [out, said] = await Promise.all([text(child.stdout), text(child.stderr)]);
-    return { code: await code, out, said };
-  }
-  const parsed = (out: string, schema: Parameters<typeof documentFaults>[0]) => {
-    const document: unknown = JSON.parse(out);
-    assert.deepEqual(documentFaults(schema, document), []);
-    return document;
-  };
+  const cli = cliOf(() => ({ ...process.env, MESH_HOME: mesh.home }));
+  /** Runs the command against this mesh. */
+  const run: typeof cli.mesh = async (...words) => cli.mesh(...words, '--name', 'test');
+  const json: typeof cli.json = async (schema, ...words) => cli.json(schema, ...words, '--name', 'test');
 
-  it('mesh equalize goes through the gateway, saves what one process alone would make, and draws before and after', async () => {
+  it('mesh equalize saves the image that one process alone makes, and a comparison', async () => {
     const { file, expected } = samples[0]!;
-    const done = await run('equalize', file, '--out', at('out.png'), '--picture', at('both.png'), '--json');
-    assert.equal(done.code, 0, done.said);
-    const document = parsed(done.out, EqualizeDocument) as EqualizeDocument;
+    const words = ['equalize', file, '--out', at('out.png'), '--picture', at('both.png')];
+    const document = await json(EqualizeDocument, ...words);
     assert.ok(readFileSync(at('out.png')).equals(readFileSync(expected)));
     assert.equal(document.bytes, readFileSync(expected).length);
     assert.equal(readFileSync(at('both.png')).subarray(1, 4).toString(), 'PNG');
-    const listed = await run('equalize', '--jobs', '--json');
-    const { jobs } = parsed(listed.out, ImageJobs) as ImageJobs;
+    const { jobs } = await json(ImageJobs, 'equalize', '--jobs');
     assert.deepEqual(
       jobs.map(({ id, phase }) => [id, phase]),
       [[document.job.id, 'finished']],
     );
-    // By the gateway alone: whoever it asks, the caller is the same.
+    // Through the gateway only: the caller is the same at whichever node the gateway asks.
     const through = await run('equalize', file, '--out', at('again.png'), '--url', mesh.httpUrl);
-    assert.equal(through.code, 0, through.said);
-    const status = parsed((await run('status', '--json')).out, StatusDocument) as StatusDocument;
+    assert.equal(through.code, 0, through.stderr);
+    const status = await json(StatusDocument, 'status');
     assert.match(JSON.stringify(status.equalizerCoordinator), /^\{"node":[123],"epoch":\d+\}$/);
   });
 
-  it('what is refused is one clear line, exit code 1, no file and no job', async () => {
+  it('a refused image prints one clear line, fails, and leaves no file and no job', async () => {
     writeFileSync(at('text.png'), 'no image at all');
     const before = await run('equalize', '--jobs', '--json');
     for (const [words, why] of [
       [[at('text.png')], /neither JPEG, PNG, WebP nor TIFF/],
-      [[samples.find(({ kind }) => kind === 'rgb-16')!.file, '--mode', 'clahe'], /8 bit alone/],
+      [[samples.find(({ kind }) => kind === 'rgb-16')!.file, '--mode', 'clahe'], /supports 8 bit only/],
       [[at('nowhere.png')], /there is no file/],
       [[samples[0]!.file, '--key', 'tmk_000000000000_wrong'], /key/],
     ] as const) {
-      const { code, out, said } = await run('equalize', ...words, '--out', at('none.png'));
+      const { code, stdout, stderr } = await run('equalize', ...words, '--out', at('none.png'));
       assert.notEqual(code, 0);
-      assert.equal(out, '');
-      assert.match(said, why);
-      assert.equal(said.trim().split('\n').length, 1, said);
+      assert.equal(stdout, '');
+      assert.match(stderr, why);
+      assert.equal(stderr.trim().split('\n').length, 1, stderr);
     }
     assert.throws(() => readFileSync(at('none.png')), { code: 'ENOENT' });
-    assert.equal((await run('equalize', '--jobs', '--json')).out, before.out);
+    assert.equal((await run('equalize', '--jobs', '--json')).stdout, before.stdout);
   });
 
-  it('Ctrl-C cancels the job', async () => {
-    const jobs = async () => (JSON.parse((await run('equalize', '--jobs', '--json')).out) as ImageJobs).jobs;
-    // No task leaves while the broker is frozen: the job stays open.
+  it('Ctrl-C of mesh equalize cancels its job', async () => {
+    const jobs = async () => (await json(ImageJobs, 'equalize', '--jobs')).jobs;
+    // No task is sent while the broker is frozen, so the job stays open.
     const broker = await mesh.kill('kafka-1', 'SIGSTOP');
     let id: string;
     try {
-      const child = start('equalize', samples[1]!.file, '--out', at('cancelled.png'));
-      const code = new Promise<number | null>((resolve) => child.once('close', resolve));
+      const command = cli.start('equalize', samples[1]!.file, '--out', at('cancelled.png'), '--name', 'test');
       const open = async () => (await jobs()).find(({ phase }) => phase !== 'finished')?.id;
       id = await until({ what: 'the job to be open', timeoutMs: waitMs }, open);
-      child.kill('SIGINT');
-      assert.equal(await code, 1);
+      command.child.kill('SIGINT');
+      assert.equal(await command.ended, 1);
     } finally {
       process.kill(broker.pid, 'SIGCONT');
     }
@@ -116,7 +102,7 @@ describe('images in a mesh', () => {
     await mesh.whole();
   });
 
-  it('the coordinator killed and frozen, a worker and the gateway killed, under readings and jobs: accepted is finished, all identical', async (t) => {
+  it('accepted jobs give equal images though coordinator and gateway are killed', async (t) => {
     const steps = parseSchedule(
       JSON.stringify([
         { atMs: 0, target: 'equalizer-coordinator', signal: 'KILL' },
@@ -128,7 +114,7 @@ describe('images in a mesh', () => {
     const jobs = { perSecond: 2, sidePixels: 240, undisturbedRounds: 1 };
     const load = { devices: 5, rate: 50, jobs };
     const document = await mesh.chaos({ target: 'schedule', steps, load });
-    assert.deepEqual(documentFaults(ChaosDocument, document), []);
+    assert.deepEqual(documentIssues(ChaosDocument, document), []);
     assert.ok(document.ok, JSON.stringify(document, undefined, 1));
     const { jobs: seen, failoverMs } = document;
     assert.ok(seen);

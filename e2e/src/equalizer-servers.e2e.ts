@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { until } from '@thermomesh/mesh';
+import { until } from '@thermomesh/mesh/testing';
 import { assertIdentical, equalized, openRig, sample, submit, type Rig } from './equalizer-support.ts';
 import { crashAt, untilHit, waitMs } from './support.ts';
 
-describe('the servers below the equalizer, three of each', () => {
+describe('the equalizer with three brokers and three ZooKeeper servers', () => {
   let rig: Rig;
   before(async () => {
     rig = await openRig(3);
@@ -13,14 +13,14 @@ describe('the servers below the equalizer, three of each', () => {
   });
   after(async () => rig.remove());
 
-  it('a broker is killed in the middle of a job: the job waits and finishes, identical, and so does the next one without it', async () => {
+  it('a job and the next one finish with an equal image though a broker is killed', async () => {
     const witness = rig.file('broker');
     const holder = await rig.start(3, crashAt('equalizer.mid-chunk', witness, 1, 'stop'));
     await rig.untilLeads(holder);
     const client = rig.client();
     const colour = sample(rig, 'rgb');
     const { over } = await submit(client, colour);
-    // The job is in the middle of its first phase, and stays there: one chunk is held.
+    // The job stays in the middle of its first phase, because one node holds a chunk.
     await untilHit(witness, 'equalizer.mid-chunk');
     const [broker] = rig.servers.members;
     await broker!.kill();
@@ -33,7 +33,7 @@ describe('the servers below the equalizer, three of each', () => {
     await rig.stop(holder);
   });
 
-  it('the server of ZooKeeper that leads is killed in the middle of a job, and one more: it waits for a majority and finishes', async () => {
+  it('a job outlives ZooKeeper’s leader, waits for a majority and then finishes', async () => {
     const witness = rig.file('zookeeper');
     const holder = await rig.start(4, crashAt('equalizer.mid-chunk', witness, 1, 'stop'));
     await rig.untilLeads(holder);
@@ -48,12 +48,12 @@ describe('the servers below the equalizer, three of each', () => {
     holder.child.kill('SIGCONT');
     const { last } = await over;
     await assertIdentical(rig, client, last, photograph);
-    // Without a majority nothing is accepted, and nothing that was accepted is lost.
+    // Without a majority no job is accepted, and no accepted job is lost.
     const open = await submit(client, sample(rig, 'rgb-16'));
     const other = zookeeper.members.find((member) => member !== leader);
     await other!.kill();
     const [node] = rig.nodes();
-    await until({ what: 'a node to be without ZooKeeper', timeoutMs: waitMs }, async () =>
+    await until({ what: 'a node to lose ZooKeeper', timeoutMs: waitMs }, async () =>
       node!.log().includes('"event":"zookeeper.phase","phase":"suspended"'),
     );
     await leader.restart();

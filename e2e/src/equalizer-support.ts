@@ -1,4 +1,7 @@
-/** What the equalizer's hazards share: real servers, nodes of which each can be killed, frozen and looked at, and jobs judged from outside. */
+/**
+ * Starts real servers and equalizer nodes for one test file. A test can kill, freeze and inspect
+ * each node, and compares the images of jobs with those of a single process.
+ */
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import {
@@ -15,7 +18,7 @@ import os from 'node:os';
 import path from 'node:path';
 import type { ImageJob } from '@thermomesh/contracts';
 import { createEqualizerClient, type EqualizerClient } from '@thermomesh/equalizer-client';
-import { equalizerProcess, makeSamples, readMeshConfig, until, type Sample } from '@thermomesh/mesh';
+import { equalizerProcess, makeSamples, readMeshConfig, until, type Sample } from '@thermomesh/mesh/testing';
 import { deriveToken, subjects } from '@thermomesh/runtime';
 import { testKafka, type TestKafka } from '@thermomesh/servers';
 import { LeaderElection, ZooKeeper } from '@thermomesh/zookeeper';
@@ -23,10 +26,10 @@ import { waitMs } from './support.ts';
 
 const secret = 'the secret of this mesh alone, of thirty-two characters or more';
 const { root: repository, environment } = readMeshConfig();
-/** Sessions end soon after their owner. */
+/** Short, so that a session ends soon after its owner. */
 const tickTimeMs = 100;
 const sessionTimeoutMs = 1_000;
-/** Small images in many chunks: the protocol is what is tested here. */
+/** Images are small and have many chunks, because these tests are about the protocol. */
 const sidePixels = 220;
 const chunkPixels = 4_000;
 
@@ -35,10 +38,10 @@ export interface EqualizerNode {
   readonly name: string;
   readonly url: string;
   readonly child: ChildProcess;
-  /** Settles when it has ended, however. */
+  /** Resolves when the process has ended, for any reason. */
   readonly ended: Promise<void>;
   log(): string;
-  /** The sum of a metric over those of its labels that match. */
+  /** The sum of a metric over its label sets that match. */
   metric(name: string, label?: RegExp): Promise<number>;
 }
 
@@ -50,24 +53,30 @@ export interface Rig {
   readonly samples: readonly Sample[];
   /** Starts a node and waits until it listens. */
   start(id: number, env?: Record<string, string>): Promise<EqualizerNode>;
-  /** Those that run. */
+  /** The nodes that run now. */
   nodes(): EqualizerNode[];
-  /** Who stands for election, the coordinator first. */
+  /** Names of the candidates for coordinator; the coordinator is the first. */
   queue(): Promise<string[]>;
   /** Waits until that node coordinates. */
   untilCoordinates(node: EqualizerNode): Promise<void>;
   /** Waits until that node leads a partition. */
   untilLeads(node: EqualizerNode): Promise<void>;
-  /** Ends it in order. */
+  /** Stops a node gracefully. */
   stop(node: EqualizerNode): Promise<void>;
-  /** @param first whom it asks first; then every other node that runs now */
+  /**
+   * A client of the nodes that run now.
+   * @param first the node that it asks first
+   */
   client(first?: EqualizerNode): EqualizerClient;
-  /** A file that tests of this file may write. */
+  /** The path of a temporary file. */
   file(name: string): string;
   remove(): Promise<void>;
 }
 
-/** @param size of the cluster: one server and one broker, or three of each */
+/**
+ * Starts the servers, without any equalizer node.
+ * @param size number of ZooKeeper servers, and of Kafka brokers
+ */
 export async function openRig(size: 1 | 3 = 1): Promise<Rig> {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'thermomesh-equalizer-'));
   const blobDir = path.join(folder, 'blobs');
@@ -83,10 +92,14 @@ export async function openRig(size: 1 | 3 = 1): Promise<Rig> {
   const running = new Set<EqualizerNode>();
   const queue = async () => {
     const election = new LeaderElection(zk, { path: `${zkRoot}/coordinator`, id: 'onlooker' });
-    return (await zk.retry(async () => election.standings(), { timeoutMs: waitMs })).map(({ id }) => id);
+    return (await zk.retry(async () => election.candidates(), { timeoutMs: waitMs })).map(({ id }) => id);
   };
   const rig: Rig = {
-    ...{ servers, blobDir, samples, topicPrefix: 'equalizer', queue },
+    servers,
+    blobDir,
+    samples,
+    topicPrefix: 'equalizer',
+    queue,
     async start(id, env = {}) {
       const name = `equalizer-${id}`;
       const node = await startNode(name, path.join(folder, `${name}.log`), {
@@ -109,7 +122,7 @@ export async function openRig(size: 1 | 3 = 1): Promise<Rig> {
       return createEqualizerClient({
         urls: [...new Set(urls)],
         apiKey: deriveToken(secret, subjects.operator),
-        // A node that is frozen is left soon.
+        // Short, so that the client soon tries another node when one is frozen.
         requestTimeoutMs: 2_000,
         silenceTimeoutMs: 15_000,
       });
@@ -140,7 +153,7 @@ const waits: Pick<Rig, 'untilCoordinates' | 'untilLeads'> = {
   },
 };
 
-/** What all nodes are told. */
+/** The settings that all nodes share. */
 function environmentOf(servers: TestKafka, zkRoot: string, blobDir: string): Record<string, string> {
   return {
     MESH_SECRET: secret,
@@ -173,7 +186,10 @@ async function startNode(name: string, logFile: string, env: Record<string, stri
   });
   const url = `http://127.0.0.1:${port}`;
   return {
-    ...{ name, url, child, ended },
+    name,
+    url,
+    child,
+    ended,
     log: () => readFileSync(logFile, 'utf8'),
     async metric(wanted, label = /./) {
       const text = await fetch(`${url}/metrics`, {
@@ -191,14 +207,14 @@ async function startNode(name: string, logFile: string, env: Record<string, stri
   };
 }
 
-/** A sample by its name. */
+/** Returns the sample image of this kind. */
 export function sample(rig: Rig, kind: string): Sample {
   const found = rig.samples.find((each) => each.kind === kind);
   assert.ok(found, `there is no sample ${kind}`);
   return found;
 }
 
-/** Submits the sample and follows it: every phase that was seen, in order. */
+/** Submits the sample and follows its job; `phases` lists every phase that was seen, in order. */
 export async function submit(
   client: EqualizerClient,
   { file, fields }: Sample,
@@ -215,12 +231,12 @@ export async function submit(
     return { last, phases };
   };
   const over = follow();
-  // Whoever waits for it hears of its failure.
+  // A test that awaits `over` still gets its rejection.
   over.catch(() => undefined);
   return { id, over };
 }
 
-/** The job is finished, and its image is, byte by byte, that of one process alone (I4, I5). */
+/** Asserts that the job is finished and its image has the bytes of a single process (I4, I5). */
 export async function assertIdentical(
   rig: Rig,
   client: EqualizerClient,
@@ -233,7 +249,10 @@ export async function assertIdentical(
   assert.ok(readFileSync(out).equals(readFileSync(expected)), `${kind} differs from one process alone`);
 }
 
-/** Submits, waits and compares. @returns ms from the 201 to the final event */
+/**
+ * Submits a sample, waits for its job and compares the image.
+ * @returns ms from the 201 to the final event
+ */
 export async function equalized(rig: Rig, client: EqualizerClient, which: Sample): Promise<number> {
   const { over } = await submit(client, which);
   const startedAt = performance.now();
@@ -243,7 +262,7 @@ export async function equalized(rig: Rig, client: EqualizerClient, which: Sample
   return tookMs;
 }
 
-/** Files of a job that are there now. */
+/** Names of the files that a job has now. */
 export function filesOf(rig: Rig, id: string): string[] {
   const folder = path.join(rig.blobDir, 'jobs', id);
   if (!existsSync(folder)) return [];

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { until } from '@thermomesh/mesh';
+import { until } from '@thermomesh/mesh/testing';
 import { openKafka, type IncomingRecord } from '@thermomesh/kafka';
 import {
   assertIdentical,
@@ -16,7 +16,7 @@ import { crashAt, untilHit, waitMs, witnessed } from './support.ts';
 
 describe('the nodes of the equalizer', () => {
   let rig: Rig;
-  /** It coordinates, and leads partitions like everybody. */
+  /** It coordinates, and leads partitions as every node does. */
   let first: EqualizerNode;
   before(async () => {
     rig = await openRig();
@@ -26,7 +26,7 @@ describe('the nodes of the equalizer', () => {
   });
   after(async () => rig.remove());
 
-  it('killed in the middle of a chunk, and after an answer that their progress does not count: each chunk counts once (I4)', async (t) => {
+  it('each chunk counts once though leaders die within it or after its answer (I4)', async (t) => {
     const witness = rig.file('kills');
     const grey = sample(rig, 'grey');
     const undisturbedMs = Math.min(
@@ -44,7 +44,7 @@ describe('the nodes of the equalizer', () => {
     t.diagnostic(`added by two deaths: ${Math.round(tookMs - undisturbedMs)} ms`);
   });
 
-  it('paused in the middle of a chunk, and awake after the job is finished: what it still computes changes nothing', async () => {
+  it('a leader paused within a chunk changes nothing when it wakes after the job', async () => {
     const witness = rig.file('pause');
     const sleeper = await rig.start(12, crashAt('equalizer.mid-chunk', witness, 1, 'stop'));
     await rig.untilLeads(sleeper);
@@ -57,7 +57,7 @@ describe('the nodes of the equalizer', () => {
     const left = filesOf(rig, last.id);
     assert.equal(left.length, 1, left.join(', '));
     sleeper.child.kill('SIGCONT');
-    await until({ what: 'it to hear that its partitions are gone', timeoutMs: waitMs }, async () =>
+    await until({ what: 'it to notice that its partitions are gone', timeoutMs: waitMs }, async () =>
       sleeper.log().includes('"event":"partition.lost"'),
     );
     await rig.untilLeads(sleeper);
@@ -67,7 +67,7 @@ describe('the nodes of the equalizer', () => {
     await rig.stop(sleeper);
   });
 
-  it('a job that is cancelled while a chunk is being counted ends as cancelled and leaves no file, also when the node wakes', async () => {
+  it('a job cancelled within a paused chunk leaves no file, also when the node wakes', async () => {
     const witness = rig.file('cancel');
     const sleeper = await rig.start(13, crashAt('equalizer.mid-chunk', witness, 1, 'stop'));
     await rig.untilLeads(sleeper);
@@ -79,16 +79,17 @@ describe('the nodes of the equalizer', () => {
     assert.equal(last.phase, 'cancelled');
     await assert.rejects(client.download(id, rig.file('none')), { status: 410 });
     const gone = async () => filesOf(rig, id).length === 0;
-    await until({ what: 'its files to go', timeoutMs: waitMs }, gone);
+    await until({ what: 'its files to be removed', timeoutMs: waitMs }, gone);
     sleeper.child.kill('SIGCONT');
-    // Each partition is served in order: with the next job over, whatever it was at is over too.
+    // Each partition is served in order: when the next job is over, the cancelled chunk is over
+    // too.
     await equalized(rig, client, sample(rig, 'web'));
     assert.deepEqual(filesOf(rig, id), []);
     assert.equal((await client.read(id)).phase, 'cancelled');
     await rig.stop(sleeper);
   });
 
-  it('every task and every result delivered twice: the second one changes nothing', async () => {
+  it('a task or a result that is delivered twice counts once', async () => {
     const log = {
       debug: () => undefined,
       info: () => undefined,
@@ -102,7 +103,7 @@ describe('the nodes of the equalizer', () => {
       const seen = new Set<string>();
       const handle = async ({ partition, value }: IncomingRecord) => {
         const text = `${partition} ${value?.toString() ?? ''}`;
-        // Its own echo comes by too.
+        // The reader also receives its own echo.
         if (value === null || seen.has(text)) return;
         seen.add(text);
         await kafka.producer.send(topic, partition, { key: null, value });
@@ -137,7 +138,7 @@ describe('the nodes of the equalizer', () => {
     }
   });
 
-  it('twenty jobs at once, and a node killed among them: all finish, all identical (I5)', async () => {
+  it('twenty jobs at once finish with equal images though a node is killed (I5)', async () => {
     const victim = await rig.start(14);
     await rig.untilLeads(victim);
     const client = rig.client(first);

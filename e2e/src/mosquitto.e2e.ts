@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { after, before, describe, it } from 'node:test';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { startMesh, until, type MeshHandle } from '@thermomesh/mesh';
+import { startMesh, until, type MeshHandle } from '@thermomesh/mesh/testing';
 import { findMosquittoClients, type MosquittoClients } from '@thermomesh/servers';
 import { reading, waitMs } from './support.ts';
 
@@ -30,7 +30,7 @@ const pub = (...args: string[]) => run(clients.pub, [...address(), ...args], { e
 const sub = (...args: string[]) => run(clients.sub, [...address(), ...args], { env: env(), timeout: waitMs });
 
 describe('mosquitto’s clients', () => {
-  it('log in and publish at QoS 1; the reading is stored', async () => {
+  it('a mosquitto client logs in, and its QoS 1 reading is stored', async () => {
     await pub(...login('m1'), '-i', 'm1', '-q', '1', '-t', 'thermostat/data/m1', '-m', reading('m1', 1));
     await mesh.drained();
     assert.deepEqual(await mesh.sql.query('SELECT seq FROM readings WHERE device_id = $1', ['m1']), [
@@ -38,7 +38,7 @@ describe('mosquitto’s clients', () => {
     ]);
   });
 
-  it('are refused with a wrong password, without a login, and on another device’s topics', async () => {
+  it('a wrong password, no login and another device’s topic are refused', async () => {
     const topic = ['-q', '1', '-t', 'thermostat/data/m2', '-m', 'x'];
     await assert.rejects(pub('-u', 'm2', '-P', 'wrong', '-i', 'm2', ...topic));
     await assert.rejects(pub('-i', 'm2', ...topic));
@@ -47,7 +47,7 @@ describe('mosquitto’s clients', () => {
     assert.equal((await mesh.broker()).counters.accepted, counters.accepted);
   });
 
-  it('a retained message is there for a later subscriber, also after the gateway was killed', async () => {
+  it('a retained message reaches a later subscriber, also after a gateway kill', async () => {
     await pub(...login('m3'), '-i', 'm3', '-q', '1', '-r', '-t', 'thermostat/status/m3', '-m', 'online');
     const get = () => sub(...operator(), '-q', '1', '-t', 'thermostat/status/m3', '-C', '1', '-W', '20');
     assert.equal((await get()).stdout, 'online\n');
@@ -56,7 +56,7 @@ describe('mosquitto’s clients', () => {
     assert.equal((await get()).stdout, 'online\n');
   });
 
-  it('a persistent session gets what came while it was away, in order, also after the gateway was killed', async () => {
+  it('a persistent session gets missed messages in order, also after a gateway kill', async () => {
     const session = [...operator(), '-i', 'watcher', '-c', '-q', '1', '-t', 'thermostat/status/#'];
     await sub(...session, '-E');
     for (let n = 0; n < 20; n++)
@@ -70,7 +70,7 @@ describe('mosquitto’s clients', () => {
     );
   });
 
-  it('the coordinator’s announcement is retained', async () => {
+  it('the coordinator’s announcement is retained for mosquitto clients', async () => {
     const { stdout } = await sub(
       ...operator(),
       '-q',
@@ -94,7 +94,7 @@ describe('mosquitto’s clients', () => {
       ({ stdout }) => (seen = stdout),
       () => (seen = ''),
     );
-    // It does not say when it has subscribed: readings follow one another until one is seen.
+    // The client does not report its subscription, so publish readings until it has seen one.
     let seq = 0;
     await until({ what: 'a reading to be seen', timeoutMs: waitMs, pollMs: 200 }, async () => {
       if (seen !== undefined) return true;

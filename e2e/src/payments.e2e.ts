@@ -1,19 +1,13 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { promisify } from 'node:util';
-import { PaymentsDocument, RpcSemanticsDocument } from '@thermomesh/contracts';
-import { startMesh, type MeshHandle } from '@thermomesh/mesh';
+import { PaymentsDocument, RpcSemanticsDocument, VerifyDocument } from '@thermomesh/contracts';
+import { startMesh, type MeshHandle } from '@thermomesh/mesh/testing';
 import { deriveToken, subjects } from '@thermomesh/runtime';
-import type { Static, TSchema } from 'typebox';
-import { Check, Errors } from 'typebox/value';
-import { waitMs } from './support.ts';
+import { cliOf, ownServers } from './cli-support.ts';
+import { assertIntact, waitMs } from './support.ts';
 
-const repository = path.resolve(import.meta.dirname, '../..');
-const bin = path.join(repository, 'tools/mesh/bin/mesh.mjs');
-const run = promisify(execFile);
 let mesh: MeshHandle;
 
 before(async () => {
@@ -21,24 +15,14 @@ before(async () => {
 });
 after(() => mesh.remove());
 
-/** Runs `mesh … --json` against this mesh and checks the one document on stdout. */
-async function command<S extends TSchema>(
-  schema: S,
-  ...words: string[]
-): Promise<{ code: number; document: Static<S>; stderr: string }> {
-  const env = { ...process.env, MESH_HOME: mesh.home, DATABASE_URL: '', REDIS_URL: '' };
-  const all = [bin, ...words, '--name', mesh.mesh.name, '--json'];
-  const { code, stdout, stderr } = await run(process.execPath, all, { env, timeout: 3 * waitMs }).then(
-    (output) => ({ code: 0, ...output }),
-    (error: { code: number; stdout: string; stderr: string }) => error,
-  );
-  const document: unknown = JSON.parse(stdout);
-  assert.ok(Check(schema, document), JSON.stringify([...Errors(schema, document)].slice(0, 3)));
-  return { code, document, stderr };
-}
+const { document: run } = cliOf(() => ownServers(mesh.home), { timeoutMs: 3 * waitMs });
+/** What a series reports about readings and jobs if there was no load: nothing, not 0. */
+const noLoad = { load: null, lost: null, duplicated: null, corrupted: null, drainMs: null, jobs: null };
+/** Runs `mesh … --json` against this mesh, whatever its exit code. */
+const command: typeof run = async (schema, ...words) => run(schema, ...words, '--name', mesh.mesh.name);
 
 describe('payments in a whole mesh', () => {
-  it('the payment part is up: roles, addresses, secrets that only their owner may read', async () => {
+  it('the payment part starts, and only its owner may read its secrets', async () => {
     const status = await mesh.status();
     assert.ok(status.ready);
     assert.deepEqual(
@@ -57,13 +41,13 @@ describe('payments in a whole mesh', () => {
     for (const name of ['billing.secret', 'processor.secret', 'checkout.secret', 'redis.password']) {
       const file = path.join(mesh.home, mesh.mesh.name, name);
       assert.equal(statSync(file).mode & 0o777, 0o600, name);
-      // Nobody says them aloud.
+      // No process logs a secret.
       for (const process of ['gateway', 'billing-1', 'billing-2', 'card-processor'])
         assert.ok(!readFileSync(mesh.logFile(process), 'utf8').includes(readFileSync(file, 'utf8').trim()));
     }
   });
 
-  it('everything killed and frozen in turn, the processor failing: each order charged once, all accounts equal', async () => {
+  it('each order is charged once though each part of payments is killed and frozen', async () => {
     const words = ['--requests', '400', '--uuids', '50', '--chaos', '--seed', '11'];
     const { code, document } = await command(PaymentsDocument, 'payments', ...words);
     assert.deepEqual(document.findings, []);
@@ -72,7 +56,7 @@ describe('payments in a whole mesh', () => {
     assert.deepEqual([document.lost, document.doubled, document.differing, document.inDoubt], [0, 0, 0, 0]);
     assert.deepEqual([document.requests, document.acknowledged], [400, 400]);
     assert.deepEqual([document.uuids, document.accepted], [50, 50]);
-    // Every order is good: whatever dies meanwhile, only the processor may say no.
+    // Every order is valid: whichever process dies, only the processor may decline it.
     assert.equal(document.failed, 0);
     assert.equal(document.charged + document.declined, 50);
     const { accepted, ledger, books, checkouts } = document.sums;
@@ -82,10 +66,30 @@ describe('payments in a whole mesh', () => {
     for (const target of ['gateway', 'billing-1', 'billing-2', 'card-processor', 'redis', 'postgres'])
       for (const signal of ['KILL', 'STOP']) assert.ok(hurt.includes(`${signal} ${target}`), hurt.join(', '));
     assert.ok(existsSync(path.join(document.folder ?? '', 'payments.ndjson')));
+    // The same promises, judged later by what the customers have left on record.
+    const verified = await command(VerifyDocument, 'verify');
+    const verdictOf = (wanted: string) => verified.document.invariants.find(({ id }) => id === wanted);
+    assert.equal(verified.code, 3, JSON.stringify(verified.document));
+    assert.deepEqual([verdictOf('I3')?.ok, verdictOf('I5')?.ok], [true, true]);
+    assert.match(verdictOf('I3')?.detail ?? '', /customers 50 orders/);
+    // This mesh has no equalizer and had no load of readings.
+    assert.deepEqual([verdictOf('I1')?.ok, verdictOf('I4')?.ok], [null, null]);
   });
 
-  it('a-processor-without-idempotency-keys-charges-twice, and the command says whom, and fails', async () => {
-    // Its replies are lost: billing asks again under the same key, and such a processor knows of no key.
+  it('faults of mesh chaos in the payment part break no promise about readings', async () => {
+    for (const target of ['redis', 'billing', 'card-processor'] as const) {
+      const chaos = await mesh.chaos({ target, load: { devices: 10, rate: 100 } });
+      assert.ok(chaos.ok, JSON.stringify(chaos.invariants));
+      assertIntact(chaos);
+    }
+    // Without a load, no ledger tells what was sent during the fault.
+    const { load, lost, duplicated, corrupted, drainMs, jobs } = await mesh.chaos({ target: 'billing' });
+    assert.deepEqual({ load, lost, duplicated, corrupted, drainMs, jobs }, noLoad);
+  });
+
+  it('a processor without idempotency keys charges twice, and the command fails', async () => {
+    // The processor's replies are lost, so billing repeats the charge under the same key, which
+    // such a processor ignores.
     await faults({ idempotency: false, rates: { 'drop-reply': 0.5 } });
     const words = ['--requests', '20', '--uuids', '20', '--seed', '3'];
     const { code, document, stderr } = await command(PaymentsDocument, 'payments', ...words);
@@ -95,9 +99,14 @@ describe('payments in a whole mesh', () => {
     assert.ok(document.doubled > 0);
     assert.match(stderr, /doubled [0-9a-f-]{36}: the processor charged it \d times/);
     assert.ok(document.sums.ledger > document.sums.accepted);
+    const verified = await command(VerifyDocument, 'verify');
+    assert.equal(verified.code, 1);
+    const i3 = verified.document.invariants.find(({ id }) => id === 'I3');
+    assert.equal(i3?.ok, false);
+    assert.match(i3.detail, /the processor charged tm_[\w-]+ \d times/);
   });
 
-  it('rpc-semantics: the same link under four kinds of call, counted by the processor', async () => {
+  it('rpc-semantics counts the charges of four kinds of call over one lossy link', async () => {
     const words = ['rpc-semantics', '--calls', '60', '--loss', '0.3', '--seed', '7'];
     const { code, document } = await command(RpcSemanticsDocument, 'demo', ...words);
     assert.equal(code, 0);
@@ -106,18 +115,11 @@ describe('payments in a whole mesh', () => {
     assert.ok(maybe.answered < 60 && maybe.lost > 0 && maybe.doubled === 0);
     assert.ok(noUuid.answered === 60 && noUuid.lost === 0 && noUuid.doubled > 0);
     assert.ok(atMostOnce.lost > 0 && atMostOnce.doubled === 0);
-    // What is certain not to have arrived it sends again.
+    // An at-most-once call is repeated if the request certainly did not arrive.
     assert.ok(atMostOnce.lost < maybe.lost);
     assert.deepEqual(uuid, { ...uuid, calls: 60, answered: 60, charged: 60, lost: 0, doubled: 0 });
     const again = await command(RpcSemanticsDocument, 'demo', ...words);
     assert.deepEqual(again.document, document);
-  });
-
-  it('blows of mesh chaos at the payment part are survived, and telemetry keeps its promises', async () => {
-    for (const target of ['redis', 'billing', 'card-processor'] as const) {
-      const chaos = await mesh.chaos({ target });
-      assert.ok(chaos.ok, JSON.stringify(chaos.invariants));
-    }
   });
 });
 

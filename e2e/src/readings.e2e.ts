@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { startMesh, type MeshHandle } from '@thermomesh/mesh';
+import { startMesh, type MeshHandle } from '@thermomesh/mesh/testing';
 import { connectDevice, publish, reading } from './support.ts';
 
 let mesh: MeshHandle;
@@ -21,7 +21,7 @@ const rejected = (deviceId: string) =>
   );
 
 describe('readings', () => {
-  it('poison readings among good ones are acknowledged and land with their reason; the good ones are stored', async () => {
+  it('poison readings are acked and recorded; good readings among them are stored', async () => {
     const device = await connectDevice(mesh, 'poisoned');
     const bad: [payload: string | Buffer, reason: string][] = [
       ['hello', 'not_json'],
@@ -63,7 +63,7 @@ describe('readings', () => {
     await device.endAsync();
   });
 
-  it('the same seq with other content is rejected as seq_conflict, the first one stays', async () => {
+  it('the same seq with other content is rejected, and the first reading stays', async () => {
     const device = await connectDevice(mesh, 'reset');
     await publish(device, 'reset', reading('reset', 1));
     await publish(device, 'reset', reading('reset', 1, { celsius: 5 }));
@@ -76,10 +76,10 @@ describe('readings', () => {
     await device.endAsync();
   });
 
-  it('the bare topic is the device’s own; late and out of order readings are stored', async () => {
+  it('late and unordered readings on the bare topic are stored for their device', async () => {
     const device = await connectDevice(mesh, 'bare');
     await device.publishAsync('thermostat/data', reading('bare', 7), { qos: 1 });
-    await device.publishAsync('thermostat/data', reading('bare', 3, { measuredAt: '1999-12-31T23:59:59Z' }), {
+    await device.publishAsync('thermostat/data', reading('bare', 3, { measuredAt: '2001-12-31T23:59:59Z' }), {
       qos: 1,
     });
     await mesh.drained();
@@ -90,7 +90,7 @@ describe('readings', () => {
     await device.endAsync();
   });
 
-  it('QoS 0 readings are counted apart and touch neither the tables nor the accounts', async () => {
+  it('QoS 0 readings are counted apart and change neither tables nor accounts', async () => {
     const device = await connectDevice(mesh, 'careless');
     const { counters } = await mesh.broker();
     await device.publishAsync('thermostat/data/careless', reading('careless', 1), { qos: 0 });
@@ -106,10 +106,38 @@ describe('readings', () => {
     await device.endAsync();
   });
 
-  it('the accounts balance at rest', async () => {
+  it('the text `unavailable` again and again is one rejection each, with its time', async () => {
+    const device = await connectDevice(mesh, 'flaky');
+    for (let i = 0; i < 20; i++) await publish(device, 'flaky', 'unavailable');
+    await mesh.drained();
+    const counts = await mesh.sql.query(
+      `SELECT reason, rejected, last_received_at > first_received_at AS apart FROM rejection_counts WHERE device_id = 'flaky'`,
+    );
+    assert.deepEqual(counts, [{ reason: 'not_json', rejected: 20, apart: true }]);
+    assert.equal((await rejected('flaky')).length, 20);
+    await device.endAsync();
+  });
+
+  it('a device that leaps and is reset is followed by its latest state', async () => {
+    const device = await connectDevice(mesh, 'leaping');
+    const state = async () => {
+      await mesh.drained();
+      const sql = `SELECT incarnation, seq FROM devices WHERE device_id = 'leaping'`;
+      return (await mesh.sql.query(sql))[0];
+    };
+    for (const seq of [1, 2, 9_007_199_254_740_991, 3])
+      await publish(device, 'leaping', reading('leaping', seq));
+    assert.deepEqual(await state(), { incarnation: 0, seq: 3 });
+    await publish(device, 'leaping', reading('leaping', 0, { incarnation: 1 }));
+    assert.deepEqual(await state(), { incarnation: 1, seq: 0 });
+    await device.endAsync();
+  });
+
+  it('the accounts balance when all readings are drained', async () => {
     await mesh.drained();
     const { accounts } = await mesh.status();
     assert.equal(accounts.balanced, true, JSON.stringify(accounts));
+    assert.ok((accounts.stored ?? 0) > 0 && (accounts.rejected ?? 0) > 0, JSON.stringify(accounts));
     assert.equal(
       accounts.accepted,
       (accounts.stored ?? 0) + (accounts.duplicate ?? 0) + (accounts.rejected ?? 0),

@@ -1,17 +1,22 @@
-/** What the end-to-end tests share: meshes that end with their file, MQTT clients, readings. */
+/** Helpers for all end-to-end tests: meshes that end with their file, MQTT clients, readings. */
+import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, type TestContext } from 'node:test';
-import { startMesh, until, type MeshHandle, type StartMeshOptions } from '@thermomesh/mesh';
+import type { InvariantId, VerifyDocument } from '@thermomesh/contracts';
+import { startMesh, until, type MeshHandle, type StartMeshOptions } from '@thermomesh/mesh/testing';
 import type { CrashPoint } from '@thermomesh/runtime';
 import mqtt, { type MqttClient } from 'mqtt';
 
+/** Maximum duration of one wait. */
 export const waitMs = 60_000;
+/** A test with fewer acknowledged readings shows nothing. */
+const ackedMin = 20;
 
-/** How the analytics nodes elect: the promises are the same. */
+/** How the analytics nodes elect their coordinator. The promises are the same for both. */
 export type Election = NonNullable<StartMeshOptions['election']>;
 
-/** Runs `test` against a mesh of its own, which ends afterwards whatever happens. */
+/** Runs `test` against its own mesh, which is removed afterwards even if the test fails. */
 export async function withMesh(
   options: StartMeshOptions,
   test: (mesh: MeshHandle) => Promise<void>,
@@ -30,7 +35,9 @@ export async function withMesh(
 const toldProcesses = ['supervisor', 'gateway', 'postgres', ...[1, 2, 3, 4, 5].map((node) => `node-${node}`)];
 const toldLines = 20;
 
-/** Prints what the processes of a mesh logged last: its logs are gone with it. */
+/**
+ * Prints the last log lines of each process of a mesh, before the mesh is removed with its logs.
+ */
 function tellLastLines(mesh: MeshHandle): void {
   for (const name of toldProcesses) {
     const file = mesh.logFile(name);
@@ -39,15 +46,54 @@ function tellLastLines(mesh: MeshHandle): void {
   }
 }
 
-/** When a test of the surrounding suite fails, what its mesh logged last is printed. */
+/** The figures of a load, by itself or as a part of a series of faults. */
+type Judged = Record<'lost' | 'duplicated' | 'corrupted', number | null> &
+  ({ acked: number } | { load: { acked: number } | null });
+
+/**
+ * Asserts that there was a load, and that no acknowledged reading was lost, stored twice or changed
+ * (I1).
+ */
+export function assertIntact(document: Judged): void {
+  const { lost, duplicated, corrupted } = document;
+  const acked = 'acked' in document ? document.acked : (document.load?.acked ?? 0);
+  assert.ok(acked >= ackedMin, `${acked} readings were acknowledged`);
+  assert.deepEqual({ lost, duplicated, corrupted }, { lost: 0, duplicated: 0, corrupted: 0 });
+}
+
+/**
+ * Asserts that no promise is broken, and that these were judged and are kept. By default those that
+ * a load of readings puts to the test.
+ */
+export function assertKept(
+  { invariants }: Pick<VerifyDocument, 'invariants'>,
+  judged: readonly InvariantId[] = ['I1', 'I2', 'I6'],
+): void {
+  const text = JSON.stringify(invariants, undefined, 1);
+  assert.ok(
+    invariants.every(({ ok }) => ok !== false),
+    text,
+  );
+  const kept = invariants.filter(({ ok }) => ok === true).map(({ id }) => id);
+  assert.deepEqual(
+    judged.filter((id) => !kept.includes(id)),
+    [],
+    text,
+  );
+}
+
+/** Prints the last log lines of the mesh whenever a test of the surrounding suite fails. */
 export function tellFailures(meshOf: () => MeshHandle): void {
   afterEach((test) => {
-    // Node has it since 20.12; its types do not say so.
+    // Node has `passed` since 20.12; its types lack it.
     if (!(test as TestContext & { readonly passed: boolean }).passed) tellLastLines(meshOf());
   });
 }
 
-/** Environment of a process that ends or freezes at `point`, on its nth passing, and says so in `witness`. */
+/**
+ * The environment of a process that dies or freezes when it passes `point` for the nth time, and
+ * records that in the file `witness`.
+ */
 export function crashAt(
   point: CrashPoint,
   witness: string,
@@ -57,7 +103,7 @@ export function crashAt(
   return { CRASH_POINT: `${point}:${nth}:${action}`, CRASH_WITNESS_FILE: witness };
 }
 
-/** The crash points that were hit, as their processes wrote them down just before. */
+/** The crash points that processes have recorded, each just before it died or froze. */
 export function witnessed(witness: string): string[] {
   if (!existsSync(witness)) return [];
   return readFileSync(witness, 'utf8')
@@ -73,12 +119,12 @@ export async function untilHit(witness: string, point: CrashPoint): Promise<void
   );
 }
 
-/** A file of this mesh's folder. */
+/** The path of a file in this mesh's folder. */
 export function fileOf(home: string, name: string): string {
   return path.join(home, name);
 }
 
-/** A connected device, as in the field: mqtt.js with the device's own credentials. */
+/** Connects a device by mqtt.js with the device's own credentials. */
 export async function connectDevice(
   mesh: MeshHandle,
   deviceId: string,

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ChaosDocument, ZkChangeDocument, ZkKafkaDocument, ZkMembersDocument } from '@thermomesh/contracts';
-import { until } from '@thermomesh/mesh';
+import { until } from '@thermomesh/mesh/testing';
 import { cliOf } from './cli-support.ts';
 import { waitMs, withMesh } from './support.ts';
 
-/** Three brokers; the fewest of everything else. */
+/** Three brokers, and one process of every other kind. */
 const shape = { nodes: 1, coordination: { zookeeper: 1, kafka: 3 } } as const;
 
 describe('mesh zk kafka, while mesh chaos kafka runs', () => {
-  it('a broker is killed: leaders and in-sync replicas leave it, and it is back in all of them', async () => {
+  it('mesh zk kafka shows how a killed broker leaves its partitions and returns', async () => {
     await withMesh(shape, async ({ home, mesh }) => {
       const { json, follow } = cliOf(() => ({ ...process.env, MESH_HOME: home, ZOOKEEPER_HOSTS: '' }));
       const name = ['--name', mesh.name];
@@ -23,7 +23,8 @@ describe('mesh zk kafka, while mesh chaos kafka runs', () => {
         topics.find((topic) => topic.name === 'e2e-topic')?.partitions ?? [];
       try {
         await seen('three brokers', ({ brokers }) => brokers.length === 3);
-        // Each of them leads one; as Kafka's own tools did it while they spoke to ZooKeeper.
+        // Each broker leads one partition. Kafka's own tools created topics so while they used
+        // ZooKeeper.
         const topic = '{"version":1,"partitions":{"0":[1,2,3],"1":[2,3,1],"2":[3,1,2]}}';
         await json(ZkChangeDocument, 'zk', 'create', '/brokers/topics/e2e-topic', topic, ...name);
         const whole = (now: ZkKafkaDocument) => {
@@ -47,14 +48,14 @@ describe('mesh zk kafka, while mesh chaos kafka runs', () => {
         const gone = [1, 2, 3].find((id) =>
           between.some(({ changes }) => changes.includes(`broker ${id} is gone`)),
         );
-        assert.ok(gone !== undefined, 'no broker was seen to go');
+        assert.ok(gone !== undefined, 'no broker was seen to leave');
         const without = between.some((now) =>
           partitionsOf(now).every(({ leader, inSync }) => leader !== gone && !inSync.includes(gone)),
         );
         assert.ok(without, `broker ${gone} was never out of all partitions`);
         const after = partitionsOf(watch.documents.at(-1) ?? before);
         assert.ok(after.every(({ leaderAlive, underReplicated }) => leaderAlive && !underReplicated));
-        // Who led its partition in its stead has led under a higher epoch.
+        // The broker that led the killed broker's partition led it under a higher epoch.
         const led = after.find(({ partition }) => partition === gone - 1);
         assert.ok((led?.leaderEpoch ?? 0) > 0 && led?.leader !== null, JSON.stringify(led));
 

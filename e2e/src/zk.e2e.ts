@@ -13,9 +13,9 @@ import {
   ZkStatDocument,
   ZkTreeDocument,
 } from '@thermomesh/contracts';
-import { until } from '@thermomesh/mesh';
+import { until } from '@thermomesh/mesh/testing';
 import { testKafka, type TestKafka } from '@thermomesh/servers';
-import { cliOf } from './cli-support.ts';
+import { cliOf, ownServers } from './cli-support.ts';
 import { waitMs } from './support.ts';
 
 let kafka: TestKafka;
@@ -23,7 +23,7 @@ let home: string;
 
 before(async () => {
   home = mkdtempSync(path.join(os.tmpdir(), 'thermomesh-zk-cli-'));
-  // A dead broker's registration goes with its session: the shorter, the sooner.
+  // A dead broker's registration ends with its session, so the session is short.
   kafka = await testKafka({ settings: { 'zookeeper.session.timeout.ms': '3000' } });
 });
 after(async () => {
@@ -32,10 +32,10 @@ after(async () => {
 });
 
 const env = () => ({
-  ...process.env,
-  ...{ MESH_HOME: home, DATABASE_URL: '', REDIS_URL: '', KAFKA_BROKERS: '' },
+  ...ownServers(home),
+  KAFKA_BROKERS: '',
   ZOOKEEPER_HOSTS: kafka.zookeeper.hosts,
-  // Some twenty processes load the same modules.
+  // About twenty processes load the same modules.
   NODE_COMPILE_CACHE: path.join(home, 'compile-cache'),
 });
 
@@ -45,10 +45,10 @@ const seen = async (what: string, holds: () => boolean) =>
   until({ what, timeoutMs: waitMs }, async () => holds());
 
 describe('mesh zk and the demonstrations', { concurrency: true }, () => {
-  it('a-write-against-an-old-version-is-refused and says what is there now; a watch sees each change', async () => {
+  it('a write against an old version is refused, and a watch sees each change', async () => {
     const node = '/e2e/settings/batch';
     const watch = follow(ZkEventDocument, 'zk', 'watch', node, '--count', '4', '--format', 'json');
-    await seen('the watch to stand', () => watch.documents.length === 1);
+    await seen('the watch to be set', () => watch.documents.length === 1);
     const made = await json(
       ZkChangeDocument,
       ...['zk', 'create', node, '{"rows": 1}', '--parents', '--format', 'json'],
@@ -63,7 +63,7 @@ describe('mesh zk and the demonstrations', { concurrency: true }, () => {
     writeFileSync(big, Buffer.alloc(70_000));
     await Promise.all([
       refused(1, /version 1 now, not 0: .*--version 1$/m, 'zk', 'set', node, 'x', '--version', '0'),
-      refused(1, /68\.4 KiB are more than the 64\.0 KiB/, 'zk', 'set', node, '--file', big),
+      refused(1, /68\.4 KiB exceed the 64\.0 KiB/, 'zk', 'set', node, '--file', big),
       refused(1, /has children: --recursive/, 'zk', 'delete', '/e2e/settings'),
     ]);
     const tree = await json(ZkTreeDocument, 'zk', 'tree', '/e2e/settings');
@@ -88,7 +88,7 @@ describe('mesh zk and the demonstrations', { concurrency: true }, () => {
     );
   });
 
-  it('a-private-node-opens-to-its-secret-only, which no command line holds', async () => {
+  it('a private node opens only to its secret, which is on no command line', async () => {
     const secretFile = path.join(home, 'me.secret');
     writeFileSync(secretFile, 'me:a-secret-of-mine\n', { mode: 0o600 });
     const auth = ['--auth', secretFile];
@@ -105,18 +105,18 @@ describe('mesh zk and the demonstrations', { concurrency: true }, () => {
     );
   });
 
-  it('herd: a dead leader wakes one of the candidates, or all of them', async () => {
+  it('a dead leader wakes one candidate, but all of them in the naive recipe', async () => {
     const herd = await json(HerdDocument, 'demo', 'herd', '--nodes', '8', '--kills', '2');
     const [free, simple] = herd.arms;
     assert.ok(herd.ok && free !== undefined && simple !== undefined, JSON.stringify(herd));
     assert.deepEqual([free.leaders, simple.leaders], [3, 3]);
-    // A connection that breaks by itself wakes whom it hits: none does here, on a sound machine.
+    // A connection that breaks by itself wakes its candidate. On a healthy machine none breaks.
     assert.ok(free.wakeUps <= 2 + free.breaks);
     assert.ok(simple.wakeUps >= 7 + 6);
     assert.ok(simple.requests > free.requests);
   });
 
-  it('philosophers: the naive order deadlocks until one dies; ours never do, nobody starves, no fork is held by two', async () => {
+  it('naive philosophers deadlock; with an order or a semaphore none starves', async () => {
     const table = await json(PhilosophersDocument, 'demo', 'philosophers', '--seconds', '1');
     assert.ok(table.ok, JSON.stringify(table));
     const [naive, ...ours] = table.arms;
@@ -132,21 +132,24 @@ describe('mesh zk and the demonstrations', { concurrency: true }, () => {
     assert.ok(ours.every(({ record, meals }) => meals.length === 5 && record.acts >= 4 * 5));
   });
 
-  it('zk kafka: a topic comes, the only broker is killed, and what it leaves behind is shown', async () => {
+  it('zk kafka shows a new topic, and what the only broker leaves when it is killed', async () => {
     const watch = follow(ZkKafkaDocument, 'zk', 'kafka', '--watch');
     const last = () => watch.documents.at(-1);
     await seen(
       'the broker and the controller',
       () => last()?.brokers[0]?.id === 1 && last()?.controller === 1,
     );
-    // As Kafka's own tools did it while they spoke to ZooKeeper.
+    // Kafka's own tools created topics so while they used ZooKeeper.
     const topic = '{"version":1,"partitions":{"0":[1],"1":[1]}}';
     await json(ZkChangeDocument, 'zk', 'create', '/brokers/topics/e2e-topic', topic);
     const partitions = () => last()?.topics.find(({ name }) => name === 'e2e-topic')?.partitions ?? [];
     await seen('two leaders', () => partitions().filter(({ leaderAlive }) => leaderAlive).length === 2);
     assert.deepEqual(
       partitions().map(({ leader, leaderEpoch, inSync, underReplicated }) => ({
-        ...{ leader, leaderEpoch, inSync, underReplicated },
+        leader,
+        leaderEpoch,
+        inSync,
+        underReplicated,
       })),
       [0, 1].map(() => ({ leader: 1, leaderEpoch: 0, inSync: [1], underReplicated: false })),
     );

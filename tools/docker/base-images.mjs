@@ -1,6 +1,7 @@
 /**
- * Base images where none can be pulled: made by debootstrap and Debian's packages under the names that Compose pins. Who can pull never
- * comes here. Runs on the pinned Node; `base-images.mjs` beside an engine (engine.mjs) makes what is missing.
+ * Makes base images where none can be pulled, from debootstrap and Debian's packages, under the
+ * names that Compose pins. Where pulling works, none is made. Runs on the pinned Node;
+ * `base-images.mjs` with an engine (engine.mjs) makes the missing ones.
  */
 import { execFile } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
@@ -17,12 +18,12 @@ const root = path.resolve(import.meta.dirname, '../..');
 const debootstrapImage = 'thermomesh/debootstrap:bookworm';
 const release = 'bookworm';
 const pullTimeoutMs = 600_000;
-/** The bare system is kept for the next time, like every package that is fetched. */
+/** The bare system is kept for the next time, like every fetched package. */
 const bareSystem = path.join(root, `.mesh/tools/debian-${release}.tar.gz`);
-/** Each is made of the one that it names; what does not stand in order is made side by side. */
+/** Images of one list are made side by side; the second list needs images of the first. */
 const order = [['node', 'postgres', 'redis', 'java', 'maven', 'prometheus'], ['zookeeper']];
 const outputBytesMax = 64 * 1024 * 1024;
-/** Bundles of trusted authorities, by distribution. */
+/** Where distributions keep the bundle of trusted authorities. */
 const authorities = [
   '/etc/ssl/certs/ca-certificates.crt',
   '/etc/pki/tls/certs/ca-bundle.crt',
@@ -30,10 +31,11 @@ const authorities = [
 ];
 
 /**
- * Makes sure that every pinned image is there: pulled if that works, else made here.
+ * Makes sure that every pinned image exists: pulls it, or makes it here if that fails.
  * @param {import('./engine.mjs').Engine} engine
  * @param {(line: string) => void} say
- * @param {{ names?: string[], signal?: AbortSignal }} options names of `images`; what ends it
+ * @param {{ names?: string[], signal?: AbortSignal }} options names of `images`; a signal that
+ *   aborts
  * @returns {Promise<{ pulled: string[], made: string[] }>}
  */
 export async function ensureBaseImages(engine, say, { names = Object.keys(images), signal } = {}) {
@@ -43,7 +45,7 @@ export async function ensureBaseImages(engine, say, { names = Object.keys(images
   const pulled = [];
   const made = [];
   for (const name of missing) {
-    // One that cannot be pulled says enough about the others.
+    // After one failed pull the others are not tried.
     signal?.throwIfAborted();
     if (made.length > 0 || !(await pull(images[name], env, say))) made.push(name);
     else pulled.push(name);
@@ -89,7 +91,9 @@ async function make(names, { env, signal }, say) {
   }
 }
 
-/** Whoever fails, the others are waited for: they write into a folder that goes then. */
+/**
+ * Waits for all, even if one fails, because they write into a folder that is removed afterwards.
+ */
 async function all(work) {
   const outcomes = await Promise.allSettled(work);
   const failed = outcomes.find(({ status }) => status === 'rejected');
@@ -97,12 +101,12 @@ async function all(work) {
 }
 
 async function build(name, context, { env, signal }) {
-  // What is installed into the images comes from Debian's mirror, by the machine's own network.
+  // The packages in the images come from Debian's mirror, over the machine's own network.
   const words = ['--quiet', '--network', 'host', '--target', name, '--tag', images[name], context];
   await run('docker', ['build', ...words], { env, signal, maxBuffer: outputBytesMax });
 }
 
-/** A bare Debian as an image. */
+/** Imports a bare Debian as an image. */
 async function bootstrap(context, { env, signal }, say) {
   if (!existsSync(bareSystem)) await fetchBareSystem(path.join(context, 'root'), signal, say);
   await run('docker', ['import', bareSystem, debootstrapImage], { env, signal });
@@ -152,7 +156,7 @@ async function findDebootstrap(say) {
   };
 }
 
-/** Everything that the Dockerfile copies. */
+/** Copies every file that the Dockerfile needs into the context. */
 async function fill(context, names, say) {
   await cp(path.join(import.meta.dirname, 'base-images'), context, { recursive: true });
   const bundle = authorities.find(existsSync);
@@ -178,7 +182,10 @@ async function fill(context, names, say) {
   await mkdir(path.join(context, 'jars'), { recursive: true });
 }
 
-/** That of the machine, by its command: asked for its folder it would name the one beside the pinned Node, which has none. */
+/**
+ * Finds the machine's npm by its command on PATH. `npm root` would name the folder beside the
+ * pinned Node, which has no npm.
+ */
 function npmFolder() {
   const commands = (process.env.PATH ?? '').split(path.delimiter).map((folder) => path.join(folder, 'npm'));
   const found = commands.filter(existsSync).map((command) => path.resolve(realpathSync(command), '../..'));

@@ -1,13 +1,15 @@
 /**
- * A container engine for whoever needs one: the one that runs, else Debian's own, started for the time of a command and ended with it,
- * without a trace but for the packages that were unpacked.
+ * Finds a container engine: one that already runs, or else Debian's, which is started for the time
+ * of a command and ended with it. It leaves no trace except the unpacked packages.
  *
- * Ours touches nothing of the machine's network: no firewall rules, no forwarding. Its containers reach each other inside the networks
- * that are made for them, the machine reaches published ports, and nothing leaves. Runs on the pinned Node.
+ * Our own engine does not touch the machine's network: no firewall rules, no forwarding. Its
+ * containers reach each other inside their networks, the machine reaches published ports, and no
+ * packet leaves. Runs on the pinned Node.
  */
 import { execFile, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import {
+  closeSync,
   existsSync,
   mkdirSync,
   openSync,
@@ -22,20 +24,23 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { libraryPath, unpackDebian } from '../../libs/servers/src/index.ts';
-import { describePlace, endOrphans, noteDown, removePlace } from './leftovers.mjs';
+import { describePlace, endEngine, endOrphans, noteDown, removePlace } from './leftovers.mjs';
 
 const run = promisify(execFile);
 const root = path.resolve(import.meta.dirname, '../..');
 const toolsDir = path.join(root, '.mesh/tools');
-/** Images, containers and volumes of an engine that is started by hand: they stay. A test's are its own, and end with it. */
+/**
+ * Keeps images, containers and volumes of an engine that a person starts. Those of a test are
+ * separate, and are removed at its end.
+ */
 const lastingData = path.join(root, '.mesh/docker');
 
-/** The engine and what it needs beyond a bare Debian system. */
+/** The engine, and the packages that it needs beyond a bare Debian system. */
 const enginePackages = [
   ...['docker.io', 'containerd', 'runc', 'tini', 'iptables', 'libip4tc2', 'libip6tc2', 'libxtables12'],
   ...['libnftnl11', 'libmnl0', 'libnfnetlink0', 'libnetfilter-conntrack3', 'libdevmapper1.02.1'],
 ];
-/** The first release that has Compose version 2; its package runs on the one before. */
+/** The first release with Compose version 2; its package also runs on the release before. */
 const composeRelease = 'trixie';
 const startTimeoutMs = 60_000;
 const commandTimeoutMs = 300_000;
@@ -44,17 +49,20 @@ const commandTimeoutMs = 300_000;
  * @typedef {object} Engine
  * @property {Record<string, string>} env for children: DOCKER_HOST, and a PATH on which `docker` is
  * @property {string[]} compose the words that begin a Compose command
- * @property {string} text for people
- * @property {boolean} own it was started here
- * @property {import('./leftovers.mjs').Place} [place] where, if it was
- * @property {() => Promise<void>} stop ends it if it was started here
+ * @property {string} text describes the engine in one line
+ * @property {boolean} own true if it was started here
+ * @property {import('./leftovers.mjs').Place} [place] its place, if it was started here
+ * @property {() => Promise<void>} [restart] restarts the engine, if it was started here
+ * @property {() => Promise<void>} stop ends the engine if it was started here
  */
 
 /**
  * Finds an engine that runs, or starts one.
  * @param {(line: string) => void} say
- * @param {{ lasting?: boolean }} options `lasting`: what is made in one that is started here is there again the next time
- * @returns {Promise<Engine | { absent: string }>} `absent`: why there is none, in one line
+ * @param {{ lasting?: boolean }} options `lasting`: an engine that is started here keeps its images
+ *   and volumes for the next time
+ * @returns {Promise<Engine | { absent: string }>} `absent`: the reason why there is none, in one
+ *   line
  */
 export async function findEngine(say, { lasting = false } = {}) {
   const running = await answering(process.env);
@@ -76,12 +84,13 @@ export async function findEngine(say, { lasting = false } = {}) {
   });
   const programs = await findDockerd(say).catch(absent);
   if ('absent' in programs) return programs;
-  // One that was left behind ends its containers with these programs; if that fails, it must be seen.
+  // An engine that was left behind needs these programs to end its containers. An error here must
+  // be visible.
   await endOrphans(say);
   return startEngine(say, placeOf(lasting), programs).catch(absent);
 }
 
-/** Its version, if an engine answers. */
+/** Returns the version of the engine that answers; undefined if none does. */
 async function answering(env) {
   const words = ['version', '--format', '{{.Server.Version}}'];
   return run('docker', words, { env, timeout: 10_000 }).then(
@@ -110,20 +119,20 @@ async function startEngine(say, place, programs) {
     ...['--pidfile', path.join(folder, 'dockerd.pid'), '--host', env.DOCKER_HOST],
     // The machine's firewall, forwarding and bridges stay as they are.
     ...['--iptables=false', '--ip6tables=false', '--ip-forward=false', '--ip-masq=false', '--bridge=none'],
-    // Whatever runs in a container can be told by that, should the engine itself be killed.
+    // This identifies every process in a container, in case the engine itself is killed.
     ...['--exec-opt', 'native.cgroupdriver=cgroupfs', '--cgroup-parent', path.basename(folder)],
     ...['--log-opt', 'max-size=16m'],
   ];
-  const log = openSync(logFile, 'a', 0o600);
-  const child = spawn(programs.dockerd, words, {
-    env: { ...whole, ...programs.daemonEnv },
-    stdio: ['ignore', log, log],
-    detached: true,
-  });
-  // Told by its exit code below, or by its log.
-  child.on('error', () => undefined);
-  const stop = async () => removePlace(place);
-  try {
+  const begin = async () => {
+    const log = openSync(logFile, 'a', 0o600);
+    const child = spawn(programs.dockerd, words, {
+      env: { ...whole, ...programs.daemonEnv },
+      stdio: ['ignore', log, log],
+      detached: true,
+    });
+    closeSync(log);
+    // The exit code below, or the log, reports the error.
+    child.on('error', () => undefined);
     const deadline = Date.now() + startTimeoutMs;
     let version;
     while ((version = await answering(whole)) === undefined) {
@@ -131,9 +140,18 @@ async function startEngine(say, place, programs) {
         throw new Error(`dockerd does not start: ${lastError(logFile)}`);
       await delay(100);
     }
+    return version;
+  };
+  const restart = async () => {
+    await endEngine(folder);
+    await begin();
+  };
+  const stop = async () => removePlace(place);
+  try {
+    const version = await begin();
     const compose = await findCompose(whole, say);
     const text = `Debian's engine ${version}, started for this run`;
-    return { env, ...compose, text, own: true, place, stop };
+    return { env, ...compose, text, own: true, place, restart, stop };
   } catch (error) {
     await stop();
     throw error;
@@ -145,7 +163,10 @@ function lastError(logFile) {
   return lines.findLast((line) => /level=(error|fatal)|failed to start/.test(line)) ?? lines.at(-1) ?? '';
 }
 
-/** Debian's packages, unpacked into a folder: nothing of the system is touched, and client and engine fit one another. */
+/**
+ * Unpacks Debian's packages into a folder: the system stays unchanged, and client and engine have
+ * the same version.
+ */
 async function findDockerd(say) {
   const folder = await unpackDebian({
     toolsDir,
@@ -153,7 +174,8 @@ async function findDockerd(say) {
     packages: enginePackages,
     onNotice: say,
   });
-  // An installed package has these by its alternatives; the engine's own name service needs them inside containers.
+  // An installed package gets these links from Debian's alternatives. The engine's own name service
+  // needs them inside containers.
   for (const name of ['iptables', 'ip6tables']) {
     const link = path.join(folder, 'usr/sbin', name);
     if (!existsSync(link)) symlinkSync('xtables-nft-multi', link);
@@ -167,12 +189,14 @@ async function findDockerd(say) {
   return {
     dockerd: path.join(folder, 'usr/sbin/dockerd'),
     env: { PATH },
-    // The engine alone needs the libraries; containers get none of its environment.
+    // Only the engine needs the libraries; containers do not get its environment.
     daemonEnv: { LD_LIBRARY_PATH: libraries, XTABLES_LIBDIR: extensions.find(existsSync) ?? '' },
   };
 }
 
-/** `docker compose`, `docker-compose` of version 2 or newer, or the package of a later Debian. */
+/**
+ * Finds `docker compose` or `docker-compose` of version 2 or newer, or fetches a later Debian's.
+ */
 async function findCompose(env, say) {
   for (const compose of [['docker', 'compose'], ['docker-compose']]) {
     const [command, ...words] = compose;
@@ -185,16 +209,16 @@ async function findCompose(env, say) {
   return { compose: [await fetchCompose(say)] };
 }
 
-/** Compose's program. */
+/** Fetches Compose. @returns the path of its program */
 async function fetchCompose(say) {
   const folder = await unpackFrom(composeRelease, 'docker-compose', ['docker-compose'], say);
   return path.join(folder, 'usr/libexec/docker/cli-plugins/docker-compose');
 }
 
 /**
- * Unpacks packages of a certain release of Debian below `.mesh/tools`, unless that was done before. Apt gets lists of its own: the
- * system's sources and what it knows of them stay as they are.
- * @returns {Promise<string>} the folder that stands for `/`
+ * Unpacks packages of one release of Debian below `.mesh/tools`, unless that was done before. Apt
+ * gets its own lists: the system's sources and lists stay unchanged.
+ * @returns {Promise<string>} the folder that corresponds to `/`
  */
 export async function unpackFrom(release, name, packages, say) {
   const folder = path.join(toolsDir, `${name}-${release}`);
@@ -232,13 +256,13 @@ export async function unpackFrom(release, name, packages, say) {
   return folder;
 }
 
-/** Where this machine has its packages from, whatever the mirror is. */
+/** Returns the address of the mirror from which this machine gets its Debian packages. */
 export async function debianMirror() {
   const words = ['indextargets', '--format', '$(ORIGIN) $(REPO_URI)', 'Created-By: Packages'];
   const list = async () =>
     (await run('apt-get', words)).stdout.split('\n').filter((line) => line.startsWith('Debian '));
   let known = await list();
-  // A system that has no lists yet names nothing.
+  // A system without lists names no mirror yet.
   if (known.length === 0) {
     await run('apt-get', ['update'], { timeout: commandTimeoutMs });
     known = await list();
@@ -253,7 +277,9 @@ function firstLine(error) {
   return text.split('\n')[0];
 }
 
-/** `engine.mjs <command> …` runs the command beside an engine, and ends what it had to start. */
+/**
+ * `engine.mjs <command> …` runs the command with an engine, and ends the engine if it started it.
+ */
 if (process.argv[1] === import.meta.filename) {
   const engine = await findEngine((line) => console.error(line), { lasting: true });
   if ('absent' in engine) {

@@ -1,4 +1,7 @@
-/** The third-party images that Compose and the Dockerfiles pin. `docker-compose.yml`, `Dockerfile` and `.env.example` name the same. */
+/**
+ * The third-party images that Compose and the Dockerfiles pin. `docker-compose.yml`, `Dockerfile`
+ * and `.env.example` name the same ones.
+ */
 export const images = {
   node: 'node:24.21.0-bookworm-slim',
   postgres: 'postgres:18.4-bookworm',

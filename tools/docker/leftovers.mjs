@@ -1,4 +1,7 @@
-/** What an engine of ours leaves on a machine, and how it is taken away: processes, mounts, folders, groups of processes. */
+/**
+ * Removes what our own engine leaves on a machine: processes, mounts, folders, network links,
+ * control groups.
+ */
 import { execFile } from 'node:child_process';
 import http from 'node:http';
 import { existsSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
@@ -6,28 +9,29 @@ import { readdir, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { groupsNamed } from './src/control-groups.ts';
+import { notedLinks, removeLinks } from './src/links.ts';
 
 const run = promisify(execFile);
 const runDir = '/run';
 const folderPrefix = 'thermomesh-docker-';
-/** The engine makes these, whatever folders it is given. */
+/** The engine makes these folders in addition to those that it gets. */
 const strayFolders = ['/etc/docker', '/opt/containerd', '/run/containerd', '/run/docker'];
-const cgroupRoot = '/sys/fs/cgroup';
 const endTimeoutMs = 60_000;
 const answerTimeoutMs = 30_000;
-/** Every engine has these by itself. */
+/** Networks that every engine has. */
 const givenNetworks = ['bridge', 'host', 'none'];
 
 /**
  * @typedef {object} Place
- * @property {string} folder of sockets and the like, below /run
- * @property {string} data of images, containers and volumes
- * @property {boolean} lasting the data stays
- * @property {string[]} strays folders that were not there before
- * @property {number} owner the process that has started it
+ * @property {string} folder holds sockets and run-time files, below /run
+ * @property {string} data holds images, containers and volumes
+ * @property {boolean} lasting true if the data are kept
+ * @property {string[]} strays folders that did not exist before
+ * @property {number} owner pid of the process that started the engine
  */
 
-/** A folder of that name, with a note that says whose it is. @returns {Place} */
+/** Describes the place of a new engine. @returns {Place} */
 export function describePlace({ suffix, data, lasting }) {
   const folder = path.join(runDir, `${folderPrefix}${suffix}`);
   const strays = strayFolders.filter((each) => !existsSync(each));
@@ -36,7 +40,10 @@ export function describePlace({ suffix, data, lasting }) {
 
 const noteOf = (folder) => path.join(folder, 'place.json');
 
-/** For whoever comes after its owner was killed. @param {Place} place whose folder is there */
+/**
+ * Writes the place down, so that a later run can remove it if its owner is killed.
+ * @param {Place} place its folder exists
+ */
 export function noteDown(place) {
   if (existsSync(noteOf(place.folder))) {
     const { owner } = JSON.parse(readFileSync(noteOf(place.folder), 'utf8'));
@@ -46,7 +53,7 @@ export function noteDown(place) {
   writeFileSync(noteOf(place.folder), JSON.stringify(place));
 }
 
-/** Ends engines whose owners are no more. */
+/** Ends engines whose owners have ended. */
 export async function endOrphans(say) {
   for (const name of await readdir(runDir)) {
     const folder = path.join(runDir, name);
@@ -58,36 +65,51 @@ export async function endOrphans(say) {
   }
 }
 
-/** Ends whatever runs there, and removes what is not to stay. @param {Place} place */
+/**
+ * Ends the engine of a place, and removes all files that are not kept.
+ * @param {Place} place
+ * @throws Error that names the network links that cannot be removed
+ */
 export async function removePlace({ folder, data, lasting, strays }) {
   if (!lasting) {
-    // Clients whose parent was killed would go on making what is taken away here.
+    // Clients whose parent was killed would continue to create what is removed here.
     const own = new Set(processesWith(`${folder}/`));
     const clients = processesWith(`DOCKER_HOST=unix://${folder}/`, 'environ').filter((pid) => !own.has(pid));
     for (const pid of clients) signal(pid, 'SIGKILL');
     await emptyEngine(path.join(folder, 'docker.sock'));
   }
   const deadline = Date.now() + endTimeoutMs;
-  const engine = () => existsSync(folder) && processesWith(`${folder}/dockerd.pid`);
-  // It ends its containers first.
-  for (const pid of engine() || []) signal(pid, 'SIGTERM');
-  while ((engine() || []).length > 0 && Date.now() < deadline) await delay(100);
   const folders = [folder, ...(lasting ? [] : [data])];
-  for (const pid of folders.flatMap((each) => processesWith(`${each}/`))) signal(pid, 'SIGKILL');
+  await endEngine(folder, folders);
+  const links = notedLinks(data);
   const mounted = mountsBelow([folder, data]).toSorted((a, b) => b.length - a.length);
   for (const mount of mounted) await run('umount', ['--lazy', mount]);
   for (const each of folders) await rm(each, { recursive: true, force: true });
   for (const stray of strays) await rm(stray, { recursive: true, force: true });
   await removeGroups(path.basename(folder), deadline);
+  const left = await removeLinks(links);
+  if (left.length > 0) throw new Error(`network links are left behind: ${left.join(', ')}`);
 }
 
-/** Ends what still runs in groups of that name, in whichever hierarchies there are, and removes them. */
+/**
+ * Ends the engine that runs in that folder: with SIGTERM it ends its containers first, and what
+ * does not end in time is killed.
+ * @param {string[]} folders every process that names one of them is part of the engine
+ */
+export async function endEngine(folder, folders = [folder]) {
+  const deadline = Date.now() + endTimeoutMs;
+  const engine = () => (existsSync(folder) ? processesWith(`${folder}/dockerd.pid`) : []);
+  for (const pid of engine()) signal(pid, 'SIGTERM');
+  while (engine().length > 0 && Date.now() < deadline) await delay(100);
+  for (const pid of folders.flatMap((each) => processesWith(`${each}/`))) signal(pid, 'SIGKILL');
+}
+
+/**
+ * Ends what still runs in groups of that name, in whichever hierarchies there are, and removes
+ * them.
+ */
 async function removeGroups(name, deadline) {
-  const tops = [cgroupRoot, ...subfolders(cgroupRoot)]
-    .map((each) => path.join(each, name))
-    .filter(existsSync);
-  const groups = tops.flatMap((top) => [...subfolders(top), top]);
-  for (const group of groups) {
+  for (const group of groupsNamed(name)) {
     const pids = () =>
       readFileSync(path.join(group, 'cgroup.procs'), 'utf8')
         .split('\n')
@@ -101,21 +123,28 @@ async function removeGroups(name, deadline) {
   }
 }
 
-function subfolders(folder) {
-  const entries = readdirSync(folder, { withFileTypes: true });
-  return entries.filter((entry) => entry.isDirectory()).map((entry) => path.join(folder, entry.name));
-}
-
-/** An engine that ends keeps its networks, and this machine their bridges. One that does not answer is past asking. */
+/**
+ * Deletes the containers and networks of an engine. An engine that just ends keeps its networks,
+ * and this machine their bridges. An engine that does not answer, or no longer, is left alone.
+ */
 async function emptyEngine(socketPath) {
+  const list = async (place) => {
+    const text = await ask(socketPath, 'GET', place);
+    return text === undefined ? [] : JSON.parse(text);
+  };
   if ((await ask(socketPath, 'GET', '/version')) === undefined) return;
-  for (const { Id } of (await ask(socketPath, 'GET', '/containers/json?all=true')) ?? [])
-    await ask(socketPath, 'DELETE', `/containers/${Id}?force=true&v=true`);
-  for (const { Id, Name } of (await ask(socketPath, 'GET', '/networks')) ?? [])
-    if (!givenNetworks.includes(Name)) await ask(socketPath, 'DELETE', `/networks/${Id}`);
+  for (const { Id } of await list('/containers/json?all=true'))
+    if ((await ask(socketPath, 'DELETE', `/containers/${Id}?force=true&v=true`)) === undefined) return;
+  for (const { Id, Name } of await list('/networks')) {
+    if (givenNetworks.includes(Name)) continue;
+    if ((await ask(socketPath, 'DELETE', `/networks/${Id}`)) === undefined) return;
+  }
 }
 
-/** Undefined if there is no answer, or an empty one. */
+/**
+ * Sends a request to the engine.
+ * @returns {Promise<string | undefined>} the answer's text; undefined if there is no answer in time
+ */
 async function ask(socketPath, method, place) {
   return new Promise((resolve) => {
     const request = http.request({
@@ -131,13 +160,13 @@ async function ask(socketPath, method, place) {
       response.setEncoding('utf8');
       let text = '';
       response.on('data', (part) => (text += part));
-      response.once('close', () => resolve(text === '' ? undefined : JSON.parse(text)));
+      response.once('close', () => resolve(response.complete ? text : undefined));
     });
     request.end();
   });
 }
 
-/** Mount points of this machine in or below the folders. */
+/** Returns the mount points of this machine in or below the folders. */
 export function mountsBelow(folders) {
   const points = readFileSync('/proc/self/mounts', 'utf8')
     .trim()
@@ -148,7 +177,7 @@ export function mountsBelow(folders) {
   );
 }
 
-/** Pids of processes whose words, or environment, hold that text; this one is not among them. */
+/** Returns the pids of other processes whose command line, or environment, contains the text. */
 export function processesWith(text, where = 'cmdline') {
   const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid);
   return pids.map(Number).filter((pid) => wordsOf(pid, where).includes(text));
@@ -158,7 +187,7 @@ function wordsOf(pid, where) {
   try {
     return readFileSync(`/proc/${pid}/${where}`, 'utf8').replaceAll('\0', ' ');
   } catch (error) {
-    // It has ended, or is hidden even from root: then it is none of ours.
+    // It has ended, or is hidden even from root, so it is not one of ours.
     if (['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes(error.code)) return '';
     throw error;
   }
@@ -172,7 +201,7 @@ function signal(pid, name) {
   }
 }
 
-/** @returns {boolean} false if something is still in it */
+/** @returns {boolean} false if a process is still in the group */
 function removeGroup(group) {
   try {
     rmdirSync(group);

@@ -1,6 +1,6 @@
 /**
- * Who may import whom, as two tables and one lint rule. ARCHITECTURE.md draws the first table; `directions.test.ts`
- * proves that the rule goes red.
+ * Who may import whom, as two tables and one lint rule. ARCHITECTURE.md draws the first table;
+ * `directions.test.ts` proves that the rule goes red.
  */
 import path from 'node:path';
 
@@ -16,6 +16,7 @@ export const layerOf = {
   'libs/idempotency': 'domain',
   'libs/equalization': 'domain',
   'libs/mapreduce': 'domain',
+  'libs/testing': 'domain',
   'libs/sql': 'adapter',
   'libs/peers': 'adapter',
   'libs/links': 'adapter',
@@ -49,14 +50,14 @@ export const mayImport = {
 
 /** Third-party clients: each is imported below these paths and nowhere else. */
 export const homeOf = {
-  aedes: ['services/gateway/src/adapters/', 'bench/src/children/'],
-  'aedes-packet': ['services/gateway/src/adapters/'],
-  'aedes-persistence': ['services/gateway/src/adapters/'],
-  mqemitter: ['services/gateway/src/adapters/'],
-  lmdb: ['services/gateway/src/adapters/'],
+  aedes: ['services/gateway/src/broker/adapters/', 'bench/src/children/'],
+  'aedes-packet': ['services/gateway/src/broker/adapters/'],
+  'aedes-persistence': ['services/gateway/src/broker/adapters/'],
+  mqemitter: ['services/gateway/src/broker/adapters/'],
+  lmdb: ['services/gateway/src/broker/adapters/'],
   mqtt: ['apps/thermostat/src/adapters/', 'e2e/src/', 'bench/src/children/'],
   'mqtt-packet': [
-    'services/gateway/src/adapters/',
+    'services/gateway/src/broker/adapters/',
     'services/analytics/src/adapters/',
     'apps/thermostat/src/adapters/',
     'e2e/src/',
@@ -86,7 +87,9 @@ function packageName(source) {
     .join('/');
 }
 
-/** Why `file` (relative to the repository, with `/`) may not import `source`; undefined if it may. */
+/**
+ * Why `file` (relative to the repository, with `/`) may not import `source`; undefined if it may.
+ */
 export function offence(file, source) {
   const home = Object.keys(layerOf).find((folder) => file.startsWith(`${folder}/`));
   if (home === undefined) return undefined;

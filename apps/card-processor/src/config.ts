@@ -1,23 +1,37 @@
-/** The settings of the card processor; the only reader of the environment here. */
-import { readConfig, secretCharsMin } from '@thermomesh/runtime';
+/** The settings of the card processor. No other file of the program reads the environment. */
+import { ms, port, processSettings, readConfig, secret } from '@thermomesh/runtime';
 import Type, { type Static } from 'typebox';
 
 const Settings = Type.Object({
-  DATA_DIR: Type.String({ minLength: 1, description: 'the ledger stands here, as charges.log' }),
-  PROCESSOR_SECRET: Type.String({
-    minLength: secretCharsMin,
-    description: 'shared with billing; the bearer token is derived from it',
-  }),
-  HTTP_HOST: Type.String({ default: '127.0.0.1' }),
-  HTTP_PORT: Type.Integer({ default: 8090, minimum: 0, maximum: 65535, description: '0 takes a free one' }),
-  FAULT_SEED: Type.Integer({ default: 1, description: 'faults by rate are drawn from it' }),
-  LOG_LEVEL: Type.String({ default: 'info' }),
-  STOP_TIMEOUT_MS: Type.Integer({ default: 5_000, minimum: 1 }),
+  ...processSettings,
+  DATA_DIR: Type.String({ minLength: 1, description: 'Folder of the ledger file charges.log.' }),
+  PROCESSOR_SECRET: secret('Secret shared with billing, from which the bearer token is derived.'),
+  HTTP_PORT: port(8090, 'TCP port of HTTP; 0 takes a free one.'),
+  FAULT_SEED: Type.Integer({ default: 1, description: 'Seed of the faults that are injected by rate.' }),
+  STOP_TIMEOUT_MS: ms(5_000, 'Maximum duration of a graceful shutdown.'),
 });
 
 export type Config = Static<typeof Settings>;
 
-/** Reads and checks everything. @throws MeshError `config.invalid` with all faults */
+/** Reads and checks all settings. @throws MeshError `config.invalid` that lists every issue */
 export function readProcessorConfig(env: NodeJS.ProcessEnv = process.env): Config {
   return readConfig(Settings, env);
+}
+
+/** The settings as options of the parts of the processor. */
+export interface ProcessorSettings {
+  dataDir: string;
+  secret: string;
+  faultSeed: number;
+  http: { host: string; port: number };
+}
+
+/** Groups the settings by the part of the processor that uses them. */
+export function settingsOf(config: Config): ProcessorSettings {
+  return {
+    dataDir: config.DATA_DIR,
+    secret: config.PROCESSOR_SECRET,
+    faultSeed: config.FAULT_SEED,
+    http: { host: config.HTTP_HOST, port: config.HTTP_PORT },
+  };
 }

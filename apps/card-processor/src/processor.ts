@@ -1,20 +1,23 @@
-/** Decides on charges and refunds, and makes each decision durable before it is answered. */
+/** Decides about charges and refunds. Each decision is durable before the caller gets it. */
 import { createHash, randomUUID } from 'node:crypto';
 import { HttpError } from '@thermomesh/runtime';
 import type { LedgerFile } from './adapters/ledger-file.ts';
 import { Book, type Entry } from './core/book.ts';
+import type { ProcessorErrorCode } from './core/errors.ts';
 
-/** What a caller wants done under a key. */
+/** What a caller orders under a key. Amounts are in minor units. */
 export type Order =
   | { kind: 'charge'; amountMinor: number; currency: string; paymentToken: string }
   | { kind: 'refund'; amountMinor: number; currency: string; charge: string };
 
+/** The processor behind the HTTP routes. */
 export interface Processor {
   readonly book: Book;
   /**
-   * Carries out the order once per key; the same key again gives the same entry.
-   * @param idempotency false ignores the key: each call is a new charge
-   * @throws HttpError 422 for the same key with other parameters
+   * Carries out the order once per key; repeated calls with the key get the same entry.
+   * @param options `decline` declines the order; without `idempotency` the key is ignored and each
+   *   call is a new charge
+   * @throws HttpError 422 if the key was used with other parameters
    */
   execute(
     key: string,
@@ -23,10 +26,11 @@ export interface Processor {
   ): Promise<{ entry: Entry; replayed: boolean }>;
 }
 
+/** Creates a processor whose book holds the entries of the ledger. @param now returns Unix ms */
 export function createProcessor(ledger: LedgerFile<Entry>, now: () => number): Processor {
   const book = new Book();
   for (const entry of ledger.entries) book.add(entry);
-  /** Decisions that are not durable yet, by key: a duplicate waits for the same fdatasync. */
+  /** Decisions that are not durable yet, by key. A duplicate waits for the same fdatasync. */
   const pending = new Map<string, Promise<void>>();
   return {
     book,
@@ -36,11 +40,16 @@ export function createProcessor(ledger: LedgerFile<Entry>, now: () => number): P
       const known = book.byKey(key);
       if (known !== undefined) {
         if (known.fingerprint !== fingerprint)
-          throw new HttpError(422, 'charges.other_parameters', 'this key was used with other parameters');
+          throw new HttpError(
+            422,
+            'charges.other_parameters' satisfies ProcessorErrorCode,
+            'this key was used with other parameters',
+          );
         await pending.get(key);
         return { entry: known, replayed: true };
       }
-      // From here to the entry in the book nothing is awaited: two calls with one key cannot both get here.
+      // There is no await from here until the book has the entry, so two calls with one key cannot
+      // both get here.
       const entry = decide(book, key, order, fingerprint, decline, now());
       book.add(entry);
       const durable = ledger.append(entry);
@@ -74,7 +83,7 @@ function decide(
       reason: decline ? 'insufficient_funds' : null,
     };
   }
-  const reason = decline ? 'refund_refused' : book.refundFault(order.charge, amountMinor, currency);
+  const reason = decline ? 'refund_refused' : book.refundIssue(order.charge, amountMinor, currency);
   return {
     ...common,
     kind: 'refund',

@@ -61,7 +61,7 @@ after(async () => {
 });
 
 describe('the card processor', () => {
-  it('charges once per key, and gives the same answer again', async () => {
+  it('a key is charged once and gets the same answer again', async () => {
     const answers = await Promise.all(Array.from({ length: 20 }, () => charge('k-once')));
     assert.deepEqual(new Set(answers.map(({ body }) => JSON.stringify(body))).size, 1);
     assert.equal(answers.filter(({ replayed }) => !replayed).length, 1);
@@ -71,7 +71,7 @@ describe('the card processor', () => {
     assert.equal((await call('GET', '/v1/charges/never')).status, 404);
   });
 
-  it('refunds at most what it has charged', async () => {
+  it('refunds never exceed the charge', async () => {
     const { body } = await charge('k-refunded');
     const refund = (key: string, amountMinor: number) =>
       call('POST', '/v1/refunds', { amountMinor, currency: 'EUR', charge: body['id'] }, key);
@@ -81,7 +81,7 @@ describe('the card processor', () => {
     assert.equal((await refund('r3', 250)).body['status'], 'refunded');
   });
 
-  it('each fault does what its name says, to one call', async () => {
+  it('each planned fault hits one call', async () => {
     await faults({ next: ['refuse', 'decline', 'drop-request', 'drop-reply', 'delay'], delayMs: 20 });
     assert.equal((await charge('f-refuse')).status, 503);
     assert.equal((await charge('f-decline')).body['status'], 'declined');
@@ -99,7 +99,7 @@ describe('the card processor', () => {
     assert.equal((await charge('f-drop-reply')).replayed, true);
   });
 
-  it('hangs without an end and without a charge', async () => {
+  it('a call that hangs is never charged', async () => {
     await faults({ next: ['hang'] });
     const response = fetch(`${url}/v1/charges`, {
       method: 'POST',
@@ -111,14 +111,14 @@ describe('the card processor', () => {
     assert.equal((await entriesOf('f-hang')).length, 0);
   });
 
-  it('without idempotency support every call charges anew', async () => {
+  it('without idempotency every call is a new charge', async () => {
     await faults({ idempotency: false });
     await charge('f-none');
     await charge('f-none');
     assert.equal((await entriesOf('f-none')).length, 2);
   });
 
-  it('a crash before the charge leaves none, a crash after it leaves one, and the ledger survives both', async () => {
+  it('the ledger survives a crash before and after a charge', async () => {
     for (const [fault, count] of [
       ['crash-before', 0],
       ['crash-after', 1],
@@ -127,7 +127,7 @@ describe('the card processor', () => {
       const ended = once(child, 'exit');
       await assert.rejects(charge(`f-${fault}`));
       await ended;
-      // What a write that was torn by the crash would leave.
+      // A line as a write that the crash has torn would leave it.
       appendFileSync(path.join(folder, 'charges.log'), '12345678 {"key":"to');
       await start();
       assert.equal((await entriesOf(`f-${fault}`)).length, count);
@@ -136,7 +136,7 @@ describe('the card processor', () => {
     }
   });
 
-  it('refuses strangers, missing keys, and faults that make no sense', async () => {
+  it('unknown callers, missing keys and invalid fault plans are refused', async () => {
     assert.equal((await fetch(`${url}/v1/ledger`)).status, 401);
     assert.equal((await call('POST', '/v1/charges', good)).status, 400);
     assert.equal((await charge('k', { amountMinor: -1 })).status, 400);

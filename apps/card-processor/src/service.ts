@@ -1,29 +1,32 @@
-/** The card processor put together: ledger, faults, HTTP. Tests use the same composition. */
-import { mkdirSync } from 'node:fs';
+/** Composes the card processor: ledger, faults, HTTP. Tests use the same composition. */
 import path from 'node:path';
 import {
   createGatekeeper,
   createHealth,
   createMetrics,
   listen,
+  makeDurableFolder,
   type Log,
   type Service,
 } from '@thermomesh/runtime';
 import { openLedgerFile } from './adapters/ledger-file.ts';
-import type { Config } from './config.ts';
+import type { ProcessorSettings } from './config.ts';
 import type { Entry } from './core/book.ts';
 import { Faults } from './core/faults.ts';
 import { createProcessorApp } from './http/app.ts';
 import { createProcessor } from './processor.ts';
 
+/** A running card processor. */
 export interface ProcessorService extends Service {
-  /** The port that HTTP listens on; known once started. */
+  /** The port that HTTP listens on; known once the service has started. */
   readonly httpPort: number;
 }
 
-export async function createService(config: Config, log: Log): Promise<ProcessorService> {
-  mkdirSync(config.DATA_DIR, { recursive: true });
-  const ledger = await openLedgerFile<Entry>(path.join(config.DATA_DIR, 'charges.log'));
+/** Opens the ledger and creates the service; it is not started. */
+export async function createService(settings: ProcessorSettings, log: Log): Promise<ProcessorService> {
+  const { dataDir, http } = settings;
+  makeDurableFolder(dataDir);
+  const ledger = await openLedgerFile<Entry>(path.join(dataDir, 'charges.log'));
   if (ledger.tornBytes > 0) log.warn({ event: 'ledger.torn_line_cut', tornBytes: ledger.tornBytes });
   const health = createHealth();
   const stopping = new AbortController();
@@ -32,11 +35,11 @@ export async function createService(config: Config, log: Log): Promise<Processor
       log,
       health,
       metrics: createMetrics(),
-      gatekeeper: createGatekeeper(config.PROCESSOR_SECRET, undefined),
+      gatekeeper: createGatekeeper(settings.secret, undefined),
     },
     {
       processor: createProcessor(ledger, Date.now),
-      faults: new Faults(config.FAULT_SEED),
+      faults: new Faults(settings.faultSeed),
       crash: () => process.kill(process.pid, 'SIGKILL'),
       stopping: stopping.signal,
     },
@@ -54,7 +57,7 @@ export async function createService(config: Config, log: Log): Promise<Processor
       return httpPort;
     },
     async start() {
-      httpPort = Number(new URL(await listen(app, config.HTTP_HOST, config.HTTP_PORT)).port);
+      httpPort = Number(new URL(await listen(app, http.host, http.port)).port);
       log.info({ event: 'processor.listening', httpPort, entries: ledger.entries.length });
     },
     stop: () => (stopped ??= stop()),

@@ -5,18 +5,18 @@ import { loadConfig, simulateConfig } from './config.ts';
 
 const env = { MESH_SECRET: 's'.repeat(40) };
 const needed = ['--mqtt-url', 'mqtt://127.0.0.1:1884', '--ledger', 'l'];
-const fault = (call: () => unknown): string => {
+const issuesOf = (call: () => unknown): string => {
   try {
     call();
   } catch (error) {
     assert.equal(codeOf(error), 'config.invalid');
     return messageOf(error);
   }
-  return assert.fail('no fault was found');
+  return assert.fail('no issue was found');
 };
 
 describe('arguments', () => {
-  it('have defaults, and every run gets an id of its own', () => {
+  it('arguments have defaults, and every run gets an id of its own', () => {
     const one = loadConfig(needed, env);
     assert.deepEqual(
       [one.host, one.port, one.devices, one.rate, one.qos, one.window, one.json],
@@ -27,42 +27,42 @@ describe('arguments', () => {
     assert.equal(loadConfig([...needed, '--json'], env).json, true);
   });
 
-  it('are all checked at once', () => {
-    const message = fault(() =>
+  it('all invalid arguments are reported at once', () => {
+    const message = issuesOf(() =>
       loadConfig(['--mqtt-url', 'http://x', '--rate', 'fast', '--qos', '2', '--devices', '0'], {}),
     );
     for (const name of ['MESH_SECRET', 'mqtt-url', 'rate', 'qos', 'devices', 'ledger'])
       assert.ok(message.includes(name), name);
   });
 
-  it('must fit one another', () => {
+  it('arguments must fit one another', () => {
     assert.match(
-      fault(() => loadConfig([...needed, '--burst', '50'], env)),
+      issuesOf(() => loadConfig([...needed, '--burst', '50'], env)),
       /burst 50 must not exceed window 20/,
     );
     assert.match(
-      fault(() => loadConfig([...needed, '--qos', '0', '--poison-ratio', '0.1'], env)),
+      issuesOf(() => loadConfig([...needed, '--qos', '0', '--poison-ratio', '0.1'], env)),
       /poison-ratio needs qos 1/,
     );
     assert.match(
-      fault(() => loadConfig([...needed, '--storm-seconds', '20', '--offline-ratio', '0.1'], env)),
+      issuesOf(() => loadConfig([...needed, '--storm-seconds', '20', '--offline-ratio', '0.1'], env)),
       /must not exceed seconds 10[^]*exclude each other/,
     );
     const fleet = ['--mqtt-url', 'mqtt://h', '--state', 'f'];
     assert.match(
-      fault(() => simulateConfig([...fleet, '--prefix', 'a/b'], env)),
+      issuesOf(() => simulateConfig([...fleet, '--prefix', 'a/b'], env)),
       /makes no device ids/,
     );
     assert.match(
-      fault(() => simulateConfig([...fleet, '--kept-readings-max', '5'], env)),
+      issuesOf(() => simulateConfig([...fleet, '--kept-readings-max', '5'], env)),
       /must not be below window/,
     );
     assert.equal(simulateConfig(fleet, env).port, 1883);
   });
 
-  it('that nobody knows are refused', () => {
+  it('unknown arguments are refused', () => {
     assert.match(
-      fault(() => loadConfig([...needed, '--divices', '3'], env)),
+      issuesOf(() => loadConfig([...needed, '--divices', '3'], env)),
       /--divices/,
     );
   });

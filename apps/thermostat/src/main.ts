@@ -1,13 +1,21 @@
-/** `simulate` plays a fleet, `load` puts a rate on the mesh; see the README. */
+/**
+ * Two programs: `simulate` plays a fleet, `load` sends readings at a chosen rate; see the README.
+ */
 import { codeOf, createLog, messageOf, run } from '@thermomesh/runtime';
 import { loadConfig, simulateConfig } from './config.ts';
 import { printSummary, watchProgress } from './load/print.ts';
+import { thermostatError } from './core/errors.ts';
 import { startLoad } from './load/service.ts';
 import { createFleet } from './simulate/service.ts';
 
-/** A stop that hangs is ended this long after its own time limit. */
+/** A graceful shutdown that hangs is ended this long after its own time limit. */
 const stopGraceMs = 10_000;
 const [program, ...args] = process.argv.slice(2);
+
+// A reader that goes away ends no run: the ledger is more than what is printed.
+process.stdout.on('error', (error) => {
+  if (codeOf(error) !== 'EPIPE') throw error;
+});
 
 async function load(): Promise<void> {
   const { json, ...options } = loadConfig(args);
@@ -18,7 +26,7 @@ async function load(): Promise<void> {
     },
     onProgress: progress,
   });
-  // A second signal ends the wait for acks, too.
+  // A second signal also ends the wait for acknowledgements.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => running.stop());
   printSummary(await running.done, json, process.stdout);
   if (process.connected) process.disconnect();
@@ -34,10 +42,7 @@ async function simulate(): Promise<void> {
 try {
   if (program === 'load') await load();
   else if (program === 'simulate') await simulate();
-  else
-    throw Object.assign(new Error('usage: main.ts simulate|load …, each with --help'), {
-      code: 'config.invalid',
-    });
+  else throw thermostatError('config.invalid', 'usage: main.ts simulate|load …, each with --help');
 } catch (error) {
   const code = codeOf(error);
   console.error(

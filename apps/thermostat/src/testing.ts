@@ -1,43 +1,25 @@
-/** For integration tests: the real gateway as a child process, and a wire between it and the devices that a test can hold. */
+/**
+ * Helpers of the integration tests: the real gateway as a process, and a relay between it and the
+ * devices that a test can hold and cut.
+ */
 import { once } from 'node:events';
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 export const secret = 'integration-tests-of-the-thermostats-0123456789';
 const gatewayMain = path.resolve(import.meta.dirname, '../../../services/gateway/src/main.ts');
 export const thermostatMain = path.resolve(import.meta.dirname, 'main.ts');
 const readyTimeoutMs = 30_000;
-const pollMs = 10;
 
-/** Waits for a condition. @throws Error that says what was waited for */
-export async function until(
-  what: string,
-  condition: () => boolean | Promise<boolean>,
-  timeoutMs = readyTimeoutMs,
-): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
-  while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error(`waited ${timeoutMs} ms for: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, pollMs));
-  }
-}
-
-/** A folder that is gone after the test. */
-export async function temporaryFolder(name: string): Promise<{ folder: string } & AsyncDisposable> {
-  const folder = await mkdtemp(path.join(tmpdir(), `thermostat-${name}-`));
-  return { folder, [Symbol.asyncDispose]: async () => rm(folder, { recursive: true, force: true }) };
-}
-
+/** A running gateway; it is killed when the handle is disposed. */
 export interface Gateway extends AsyncDisposable {
   readonly mqttPort: number;
   readonly httpPort: number;
   kill(): Promise<void>;
 }
 
-/** Starts the gateway; with `port` on the same port again after a kill. */
+/** Starts the gateway. @param port the port of a killed gateway, to start it there again */
 export async function startGateway(dataFolder: string, port = 0): Promise<Gateway> {
   const child = spawn(process.execPath, [gatewayMain], {
     env: {
@@ -86,19 +68,20 @@ async function killed(child: ChildProcess): Promise<void> {
   await exit;
 }
 
-/** A TCP relay that counts PUBLISH packets and can hold back what the broker says. */
+/** A TCP relay that records PUBLISH packets and can hold back the packets of the broker. */
 export interface Wire extends AsyncDisposable {
   readonly port: number;
-  /** PUBLISH packets of each connection, in the order of connecting: first bytes are their flags. */
+  /** The first byte (the flags) of each PUBLISH, by connection in the order of connecting. */
   readonly published: number[][];
-  /** From now on nothing of the broker reaches the devices, but CONNACKs do. */
+  /** Holds back all packets of the broker except CONNACK. */
   holdAcks(): void;
-  /** Cuts every connection. */
+  /** Cuts all connections. */
   cut(): void;
-  /** What comes through is relayed again, for new connections too. */
+  /** Relays the packets that were held back, and all later ones. */
   release(): void;
 }
 
+/** Starts a relay to the broker's port. */
 export async function startWire(brokerPort: number): Promise<Wire> {
   const published: number[][] = [];
   const pairs = new Set<[Socket, Socket]>();
@@ -151,7 +134,7 @@ export async function startWire(brokerPort: number): Promise<Wire> {
   };
 }
 
-/** Collects the first byte of each PUBLISH in a stream of packets that is cut anywhere. */
+/** Returns a function that collects the first byte of each PUBLISH; chunks may be cut anywhere. */
 function createPublishCounter(flags: number[]): (chunk: Buffer) => void {
   let rest = Buffer.alloc(0);
   return (chunk) => {

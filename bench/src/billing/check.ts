@@ -1,8 +1,15 @@
-/** The verdict without which no figure counts (I3): one charge for each accepted transaction UUID, by the processor's own ledger. */
-import { MeshError } from '@thermomesh/runtime';
+/**
+ * The verdict without which no figure counts (I3): the processor's own ledger has one charge for
+ * each accepted transaction UUID.
+ */
+import { benchError } from '../errors.ts';
 import type { CardProcessor, Contender, LedgerEntry } from './contenders.ts';
 
-/** @throws MeshError `bench.not_one_charge` */
+/**
+ * Compares the accepted payments of all contenders with the ledger.
+ * @returns the number of accepted payments
+ * @throws MeshError `bench.not_one_charge`
+ */
 export async function checkCharges(
   processor: CardProcessor,
   contenders: readonly Contender[],
@@ -14,22 +21,22 @@ export async function checkCharges(
     const rows = await pool.query<{ id: string; key: string }>(
       'SELECT transaction_id AS id, processor_key AS key FROM operations',
     );
-    const faults = chargeFaults(ids, new Map(rows.map(({ id, key }) => [id, key])), ledger);
-    if (faults.length > 0)
-      throw new MeshError(
+    const mismatches = chargeMismatches(ids, new Map(rows.map(({ id, key }) => [id, key])), ledger);
+    if (mismatches.length > 0)
+      throw benchError(
         'bench.not_one_charge',
-        `${name}: ${faults.length} of ${ids.length} accepted payments were not charged once: ${faults.slice(0, 3).join('; ')}`,
+        `${name}: ${mismatches.length} of ${ids.length} accepted payments were not charged once: ${mismatches.slice(0, 3).join('; ')}`,
       );
     accepted += ids.length;
   }
   const charges = ledger.filter(isCharge).length;
   if (charges !== accepted)
-    throw new MeshError('bench.not_one_charge', `${charges} charges for ${accepted} accepted payments`);
+    throw benchError('bench.not_one_charge', `${charges} charges for ${accepted} accepted payments`);
   return accepted;
 }
 
 /** One line for each accepted payment that does not have exactly one charge. */
-export function chargeFaults(
+export function chargeMismatches(
   accepted: readonly string[],
   processorKeys: ReadonlyMap<string, string>,
   ledger: readonly LedgerEntry[],

@@ -1,4 +1,6 @@
-/** The two designs, each with a database of its own, callers of its own, and one card processor for both. */
+/**
+ * The two designs. Each has its own database and its own callers; both use one card processor.
+ */
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -25,11 +27,12 @@ export interface CardProcessor {
   readonly url: string;
   readonly pid: number;
   readonly token: string;
-  /** Each charge takes so long from now on. */
+  /** Sets how long each charge takes from now on. */
   delay(delayMs: number): Promise<void>;
   ledger(): Promise<LedgerEntry[]>;
 }
 
+/** Starts the stand-in card processor. */
 export async function startProcessor(world: World): Promise<CardProcessor> {
   const secret = secretOf(world, 'processor');
   const running = await startProgram(world.scope, {
@@ -55,7 +58,9 @@ export async function startProcessor(world: World): Promise<CardProcessor> {
     return response.json();
   };
   return {
-    ...{ url, token, pid: running.pid },
+    url,
+    token,
+    pid: running.pid,
     delay: async (delayMs) => void (await ask('PUT', '/v1/faults', { rates: { delay: 1 }, delayMs })),
     ledger: async () => ((await ask('GET', '/v1/ledger')) as { entries: LedgerEntry[] }).entries,
   };
@@ -68,6 +73,7 @@ export interface Contender {
   readonly watched: Watched;
 }
 
+/** Starts both designs and their callers. */
 export async function startContenders(
   world: World,
   processor: CardProcessor,
@@ -103,7 +109,7 @@ export async function startContenders(
   ]);
 }
 
-/** A database with billing's schema, on the run's one server. */
+/** Creates a database with billing's schema, on the PostgreSQL server of the run. */
 async function createDatabase(world: World, name: string): Promise<{ url: string; pool: SqlPool }> {
   await world.pool.query(`CREATE DATABASE ${name}`);
   const url = new URL(world.postgres.url);
@@ -131,7 +137,7 @@ async function startBilling(world: World, processor: CardProcessor, plan: Billin
             `--cpu-prof-dir=${world.profileDir}`,
             '--cpu-prof-name=billing.cpuprofile',
           ],
-          orderly: true,
+          graceful: true,
         };
   const running = await startProgram(world.scope, {
     name: 'billing',
@@ -160,7 +166,9 @@ async function startOneTransaction(
 ) {
   const callee = await startCallee(world.scope, child(world, 'one-transaction', 'one-transaction'));
   const port = await callee.call<number>('start', {
-    ...{ databaseUrl, connections, meshSecret: secretOf(world, 'mesh') },
+    databaseUrl,
+    connections,
+    meshSecret: secretOf(world, 'mesh'),
     processorUrl: processor.url,
     processorToken: processor.token,
   } satisfies OneTransactionArgs);

@@ -1,25 +1,28 @@
-/** How much of everything is measured. */
+/** How much the billing bench measures. */
 
 export interface BillingPlan {
   quick: boolean;
-  /** Callers that have one payment under way each, all the time. */
+  /** Callers; each has one open payment at all times. */
   concurrent: number;
-  /** Connections to PostgreSQL, of either arm. */
+  /** Connections to PostgreSQL of each arm. */
   connections: number;
-  /** Code is compiled while it runs: this much traffic of each arm comes before anything is timed. */
+  /**
+   * Warm-up traffic of each arm before the first measurement, because code is compiled while it
+   * runs.
+   */
   warmUpMs: number;
-  /** Traffic of the arm itself before each of its windows. */
+  /** Traffic of the same arm before each of its windows. */
   settleMs: number;
   windowMs: number;
   /**
-   * How long the card processor takes for a charge, and how often that is measured. The first is the one that the target is for;
-   * processors that are reached over the internet take longer, the others say what that changes.
+   * How long the card processor takes for a charge, and how many rounds are measured with that. The
+   * target is for the first; the others show the effect of faster and slower processors.
    */
   processor: readonly { delayMs: number; rounds: number }[];
   replay: { rounds: number; windowMs: number };
 }
 
-/** Kind to the other arm: real card processors take some hundred milliseconds. */
+/** Favours the other arm: real card processors take some hundred milliseconds. */
 const delayMs = 50;
 
 export const quickPlan: BillingPlan = {
@@ -50,7 +53,7 @@ export const fullPlan: BillingPlan = {
   replay: { rounds: 7, windowMs: 5000 },
 };
 
-/** For the integration test: every arm runs, none long enough to say anything. */
+/** For the integration test: every arm runs, but too briefly for a meaningful figure. */
 export const smallestPlan: BillingPlan = {
   quick: true,
   concurrent: 16,

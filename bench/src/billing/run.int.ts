@@ -1,22 +1,26 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { BenchDocument, documentFaults } from '@thermomesh/contracts';
+import { BenchDocument, documentIssues } from '@thermomesh/contracts';
 import { createScope } from '../parts/scope.ts';
 import { renderDocument } from '../view.ts';
 import { smallestPlan } from './plan.ts';
 import { runBilling } from './run.ts';
 
 describe('the billing bench', () => {
-  it('measures-both-designs-and-leaves-nothing-behind', { timeout: 120_000 }, async () => {
+  it('the billing bench measures both designs and leaves no files behind', { timeout: 120_000 }, async () => {
     const scope = createScope();
     const folders: string[] = [];
     try {
       const document = await runBilling({
-        ...{ name: 'test', plan: smallestPlan, profileDir: undefined, scope, say: () => undefined },
+        name: 'test',
+        plan: smallestPlan,
+        profileDir: undefined,
+        scope,
+        say: () => undefined,
         onFolder: (folder) => folders.push(folder),
       });
-      assert.deepEqual(documentFaults(BenchDocument, document), []);
+      assert.deepEqual(documentIssues(BenchDocument, document), []);
       const names = document.arms.map(({ name }) => name);
       assert.deepEqual(
         names,

@@ -1,48 +1,50 @@
 /** The whole billing bench: both designs in the same run, in interleaved rounds, one document. */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { BenchDocument } from '@thermomesh/contracts';
 import { interleave, rangeOf, ratioRange } from '../core/statistics.ts';
-import { atLeast, cpuOf, othersOf, round, rounded, type Arm, type Findings } from '../ingest/arms.ts';
+import {
+  atLeast,
+  cpuOf,
+  othersOf,
+  round,
+  rounded,
+  type Arm,
+  type Findings,
+  type RunDocument,
+} from '../parts/arms.ts';
 import { watchCpu, type CpuUse } from '../parts/cpu.ts';
-import { describeMachine, type Machine } from '../parts/machine.ts';
-import type { Scope } from '../parts/scope.ts';
+import { describeMachine } from '../parts/machine.ts';
+import type { RunOptions } from '../parts/scope.ts';
 import { createWorld } from '../parts/world.ts';
 import type { CallersReading } from './children/callers.ts';
 import { checkCharges } from './check.ts';
 import { startContenders, startProcessor, type Contender } from './contenders.ts';
 import type { BillingPlan } from './plan.ts';
 
-export interface BillingDocument extends BenchDocument {
-  arms: Arm[];
-  name: string;
+export interface BillingDocument extends RunDocument {
   bench: 'billing';
-  quick: boolean;
-  startedAt: string;
-  seconds: number;
-  machine: Machine;
-  /** Payments of all arms, warm-up included; each has exactly one charge in the processor's ledger. */
+  /**
+   * Payments of all arms, warm-up included; each has exactly one charge in the processor's ledger.
+   */
   accepted: number;
 }
 
-export interface BillingOptions {
-  name: string;
+export interface BillingOptions extends RunOptions {
   plan: BillingPlan;
-  profileDir: string | undefined;
-  scope: Scope;
-  say: (line: string) => void;
-  /** Told where all data are, which is gone after `scope.end()`. */
-  onFolder?: (folder: string) => void;
 }
 
-/** Above this share of a core the callers themselves may be what limits the rate. */
+/** Above this share of a core the callers themselves may limit the rate. */
 const busyMax = 0.95;
 const ratioTarget = 5;
 const what = {
   billing:
     'services/billing over HTTP: claim, charge and settlement in statements that concurrent payments share',
-  'one-transaction': 'one transaction a request, held open from the claim over the charge to the answer',
+  'one-transaction': 'one transaction a request, held open from the claim through the charge to the answer',
 } as const;
 
+/**
+ * Measures both designs.
+ * @throws MeshError `bench.not_one_charge`, or if an arm fails
+ */
 export async function runBilling({
   name,
   plan,
@@ -73,7 +75,9 @@ export async function runBilling({
   found.push(await measure(contenders, plan, { replay: true, delayMs: 0, ...plan.replay, say }));
   const accepted = await checkCharges(processor, contenders);
   return {
-    ...{ name, bench: 'billing', quick: plan.quick },
+    name,
+    bench: 'billing',
+    quick: plan.quick,
     startedAt: started.toISOString(),
     seconds: Math.round((Date.now() - started.getTime()) / 1000),
     machine,
@@ -85,7 +89,7 @@ export async function runBilling({
 
 interface Measurement {
   replay: boolean;
-  /** Of the processor. */
+  /** How long the processor takes for a charge. */
   delayMs: number;
   rounds: number;
   windowMs: number;

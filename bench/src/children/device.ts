@@ -6,7 +6,7 @@ import { recordLatency } from '@thermomesh/ledger';
 import { generate } from 'mqtt-packet';
 import { createReadingPackets, packetIdOf, type ReadingPackets } from '../core/reading-packet.ts';
 
-/** Unacknowledged readings of a device at most; a power of two. */
+/** Maximum number of unacknowledged readings of a device; a power of two. */
 const windowMax = 128;
 const connackBytes = 4;
 
@@ -14,12 +14,12 @@ export interface DeviceOptions {
   host: string;
   port: number;
   deviceId: string;
-  /** Undefined for a broker that lets everybody in. */
+  /** Undefined for a broker without logins. */
   password: string | undefined;
-  /** Told how many readings were acknowledged. */
+  /** Receives the number of readings that were acknowledged. */
   onAcks: (device: Device, count: number) => void;
-  /** The connection ended, or the broker said something wrong: the measurement is void. */
-  onFault: (fault: Error) => void;
+  /** The connection ended, or the broker broke the protocol: the measurement is void. */
+  onError: (error: Error) => void;
   histogram: () => RecordableHistogram;
 }
 
@@ -47,13 +47,13 @@ export class Device {
     return this.inFlight + count <= windowMax;
   }
 
-  /** CONNECT and its answer. @throws Error if the broker refuses or closes */
+  /** Connects and logs in. @throws Error if the broker refuses or closes */
   async open(): Promise<void> {
-    const { host, port, deviceId, password, onFault } = this.#options;
+    const { host, port, deviceId, password, onError } = this.#options;
     this.#socket = connect({ host, port, noDelay: true });
-    this.#socket.on('error', onFault);
+    this.#socket.on('error', onError);
     this.#socket.on('close', () => {
-      if (!this.#closing) onFault(new Error(`the broker closed the connection of ${deviceId}`));
+      if (!this.#closing) onError(new Error(`the broker closed the connection of ${deviceId}`));
     });
     await once(this.#socket, 'connect');
     const credentials = password === undefined ? {} : { username: deviceId, password: Buffer.from(password) };
@@ -95,7 +95,7 @@ export class Device {
     this.#socket.destroy();
   }
 
-  /** Only PUBACKs come, four bytes each, in the order of the publishes [MQTT-4.6.0-2]. */
+  /** Reads PUBACKs: four bytes each, in the order of the publishes [MQTT-4.6.0-2]. */
   #read(chunk: Buffer): void {
     const bytes = this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]);
     const nowMs = performance.now();
@@ -104,7 +104,7 @@ export class Device {
     let at = 0;
     for (; at + 4 <= bytes.length; at += 4) {
       if (bytes.readUInt16BE(at) !== 0x4002 || bytes.readUInt16BE(at + 2) !== packetIdOf(this.#acked)) {
-        return this.#options.onFault(
+        return this.#options.onError(
           new Error(`not the PUBACK of reading ${this.#acked}: ${bytes.toString('hex', at, at + 4)}`),
         );
       }

@@ -1,4 +1,7 @@
-/** The generator as a process: devices that stay connected over all rounds and send as they are told. */
+/**
+ * The generator as a process: devices that stay connected over all rounds, and send what the parent
+ * asks for.
+ */
 import { deriveToken, subjects } from '@thermomesh/runtime';
 import { createLatencyHistogram, latencyOf } from '@thermomesh/ledger';
 import { Device } from './device.ts';
@@ -9,28 +12,33 @@ export interface ConnectArgs {
   port: number;
   devices: number;
   prefix: string;
-  /** Null for a broker that lets everybody in. */
+  /** Null for a broker without logins. */
   secret: string | null;
 }
 
-/** `rate` readings per second over `devices` devices, in bursts; null sends as fast as the broker acknowledges. */
+/**
+ * What to send: `rate` readings per second from `devices` devices, in bursts; a rate of null sends
+ * as fast as the broker acknowledges.
+ */
 export interface SendArgs {
   rate: number | null;
   burst: number;
   devices: number;
-  /** Null: until told otherwise. */
+  /** How many readings to send; null sends until the next call. */
   readingsMax: number | null;
 }
 
 export interface GeneratorReading {
   /** Unix ms of this process. */
   atMs: number;
-  /** Since its start. */
+  /** Readings since the start of the process. */
   sent: number;
   acked: number;
-  /** Due and not sent, because the generator was late or every window was full. */
+  /**
+   * Readings that are due and not sent, because the generator was late or every window was full.
+   */
   owed: number;
-  /** Since the last `mark`. */
+  /** Latencies since the last `mark`. */
   ackMs: { p50: number | null; p99: number | null; max: number | null };
   /** Share of the time since the last `mark` in which this process's loop was busy. */
   busy: number;
@@ -51,15 +59,19 @@ let next = 0;
 let quota = Number.POSITIVE_INFINITY;
 let dueAtMs = performance.now();
 let ticking = false;
-let fault: Error | undefined;
+let failure: Error | undefined;
 const waiting: (() => void)[] = [];
 
 async function connectAll({ host, port, devices: count, prefix, secret }: ConnectArgs): Promise<void> {
   devices = Array.from({ length: count }, (_, index) => {
-    // Ids of the same length for every arm: so are their packets.
+    // The ids, and so the packets, have the same length in every arm.
     const deviceId = `${prefix}-${String(index).padStart(deviceDigits, '0')}`;
     return new Device({
-      ...{ host, port, deviceId, onAcks, onFault },
+      host,
+      port,
+      deviceId,
+      onAcks,
+      onError,
       password: secret === null ? undefined : deriveToken(secret, subjects.device(deviceId)),
       histogram: () => histogram,
     });
@@ -69,14 +81,14 @@ async function connectAll({ host, port, devices: count, prefix, secret }: Connec
   }
 }
 
-/** Nothing may be in flight. */
+/** Closes all connections; no reading may be in flight. */
 function disconnectAll(): void {
   for (const device of devices) device.close();
   devices = [];
 }
 
-function onFault(error: Error): void {
-  fault ??= error;
+function onError(error: Error): void {
+  failure ??= error;
   wake();
 }
 
@@ -110,10 +122,12 @@ function send(args: SendArgs): void {
     for (const device of devices.slice(0, args.devices)) if (device.inFlight === 0) burstOf(device);
 }
 
-/** What has become due is sent, a burst a device, in turn; a device whose window is full is passed over. */
+/**
+ * Sends what has become due, one burst a device, in turn; skips a device whose window is full.
+ */
 function tick(): void {
   const { rate, burst, devices: count } = mode;
-  ticking = rate !== null && rate > 0 && fault === undefined;
+  ticking = rate !== null && rate > 0 && failure === undefined;
   if (!ticking || rate === null) return;
   const nowMs = performance.now();
   owed = Math.min(owed + ((nowMs - dueAtMs) / 1000) * rate, quota);
@@ -131,7 +145,7 @@ function tick(): void {
 }
 
 function check(): void {
-  if (fault !== undefined) throw fault;
+  if (failure !== undefined) throw failure;
 }
 
 function read(): GeneratorReading {
@@ -147,9 +161,9 @@ function read(): GeneratorReading {
   };
 }
 
-/** Resolves when everything that is sent, and will be sent up to `readingsMax`, is acknowledged. */
+/** Resolves when all readings, up to `readingsMax`, are sent and acknowledged. */
 async function settled(): Promise<GeneratorReading> {
-  const open = () => fault === undefined && (acked < sent || (mode.readingsMax !== null && quota > 0));
+  const open = () => failure === undefined && (acked < sent || (mode.readingsMax !== null && quota > 0));
   while (open()) await new Promise<void>((resolve) => waiting.push(resolve));
   return read();
 }
@@ -158,7 +172,7 @@ serve({
   connect: connectAll,
   disconnect: disconnectAll,
   send,
-  /** A new rate for what is being sent. */
+  /** Changes the rate of what is being sent. */
   rate: (rate: number) => {
     check();
     mode = { ...mode, rate };

@@ -1,26 +1,31 @@
-/** A child process of the bench: calls come over the IPC channel, and it ends when the channel does. */
+/**
+ * The base of a child process of the bench: it answers calls that come over the IPC channel, and
+ * ends when the channel ends.
+ */
 
-/** What the parent sends, and what it gets back. */
+/** A call of the parent. */
 export interface Call {
   id: number;
   call: string;
   args: unknown;
 }
+
+/** The answer to the call with the same id. */
 export interface Answer {
   id: number;
   result?: unknown;
   error?: string;
 }
 
-/** Answers calls by name. Whatever is thrown goes back to the caller. */
+/** Answers calls by name. The message of a thrown error goes back to the caller. */
 export function serve(handlers: Record<string, (args: never) => unknown>): void {
   process.on('message', (message) => {
     const { id, call, args } = message as Call;
     void answer(id, handlers[call], args);
   });
-  // The parent is gone: there is nobody to measure for.
+  // The parent is gone, so the measurement is over.
   process.on('disconnect', () => process.exit(0));
-  // A Ctrl-C in the terminal is the parent's to handle: it ends its children.
+  // The parent handles a Ctrl-C in the terminal, and ends its children.
   process.on('SIGINT', () => undefined);
   process.send?.({ ready: true });
 }

@@ -1,4 +1,7 @@
-/** Aedes as it comes: persistence in memory, PUBACK before the message is stored, and one persistent session that wants everything. */
+/**
+ * Aedes without changes: persistence in memory, PUBACK before the message is stored, and one
+ * persistent session that subscribes to every reading.
+ */
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { drainFilter } from '@thermomesh/contracts';
@@ -6,7 +9,7 @@ import { Aedes } from 'aedes';
 import { generate, parser as createParser, type Packet } from 'mqtt-packet';
 import { serve } from './serve.ts';
 
-/** The session that queues, as the coordinator's does. */
+/** The session that queues messages, as the coordinator's session does. */
 const sessionClientId = 'bench-session';
 
 let broker = await Aedes.createBroker();
@@ -30,7 +33,7 @@ async function answerOf(socket: Socket, cmd: Packet['cmd']): Promise<void> {
   socket.off('close', gone);
 }
 
-/** One short connection of the session, which leaves its subscription behind. */
+/** Opens the session once, so that the broker keeps its subscription. */
 async function subscribe(): Promise<void> {
   const socket = connect({ host: '127.0.0.1', port, noDelay: true });
   const packet = { cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, keepalive: 0 } as const;
@@ -45,8 +48,10 @@ async function subscribe(): Promise<void> {
 serve({
   port: () => port,
   /**
-   * A new broker in this process, whose code stays compiled: its session is subscribed and away, so that what is published is
-   * queued for it. Clients have to connect again. (A clean CONNECT would empty the queue too, in time that grows with its square.)
+   * Makes a new broker in this process, whose code stays compiled. Its session is subscribed and
+   * disconnected, so the broker queues every publish for it. Clients have to connect again. (A
+   * clean CONNECT would empty the queue too, but takes time that grows with the square of its
+   * length.)
    */
   renew: async () => {
     const old = broker;

@@ -3,7 +3,10 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { createGovernor } from './governor.ts';
 
-/** A chain that drains at most `capacity` a second; returns what was offered last, and the largest backlog after the start. */
+/**
+ * A chain that drains at most `capacity` a second; returns what was offered last, and the largest
+ * backlog after the start.
+ */
 function simulate(initial: number, capacity: number, seconds: number): { rate: number; backlog: number } {
   const governor = createGovernor(initial, { backlogSeconds: 0.25, rateMin: 100, rateMax: 1e6 });
   const stepSeconds = 0.1;
@@ -21,7 +24,7 @@ function simulate(initial: number, capacity: number, seconds: number): { rate: n
 }
 
 describe('governor', () => {
-  it('settles-at-the-capacity-with-less-than-a-second-of-backlog-from-above-and-below', () => {
+  it('the rate settles at the capacity, with less than a second of backlog', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1000, max: 200_000 }),
@@ -35,7 +38,7 @@ describe('governor', () => {
     );
   });
 
-  it('stays-within-its-limits-when-nothing-drains', () => {
+  it('the rate stays within its limits while the chain drains nothing', () => {
     const governor = createGovernor(50_000, { backlogSeconds: 0.25, rateMin: 500, rateMax: 60_000 });
     let rate = 0;
     for (let step = 0; step < 100; step++) rate = governor.next(0, 1e6, step * 100);

@@ -1,11 +1,14 @@
 /**
- * Finds the highest rate that a chain keeps up with: the offered rate follows what is drained, a little above it while the backlog
- * is short, below it while the backlog is long. So one window shows the highest rate at a bounded backlog, and the traffic stays
- * paced, which a closed loop's does not.
+ * Finds the highest rate that a chain keeps up with. The offered rate is a little above the drained
+ * rate while the backlog is short, and below it while the backlog is long. So one window shows the
+ * highest rate at a bounded backlog, with paced traffic, which a closed loop does not have.
  */
 
 export interface GovernorOptions {
-  /** The backlog that is aimed at, as seconds of load: enough to keep everybody busy, well below the bound of one second. */
+  /**
+   * The backlog to aim at, in seconds of load: long enough to keep every process busy, and well
+   * below the bound of one second.
+   */
   backlogSeconds: number;
   rateMin: number;
   rateMax: number;
@@ -13,15 +16,15 @@ export interface GovernorOptions {
 
 export interface Governor {
   /**
-   * @param drained messages that have left the backlog so far
-   * @param backlog messages in it now
+   * @param drained messages that have left the backlog since the start
+   * @param backlog messages in the backlog now
    * @param nowMs any monotonic clock
    * @returns the next rate, messages per second
    */
   next(drained: number, backlog: number, nowMs: number): number;
 }
 
-/** Weight of the newest interval in the drain rate; the older ones keep the rest. */
+/** Weight of the newest interval in the smoothed drain rate. */
 const newestWeight = 0.3;
 const growthMax = 1.25;
 const growthMin = 0.6;

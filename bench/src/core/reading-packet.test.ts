@@ -4,7 +4,7 @@ import { parseReading } from '@thermomesh/contracts';
 import { createReadingPackets, packetIdOf, seqMin } from './reading-packet.ts';
 
 describe('reading packets', () => {
-  it('are-well-formed-readings-whatever-their-number', () => {
+  it('a packet of any number is a well-formed reading', () => {
     const packets = createReadingPackets('bench-b1-7');
     const target = Buffer.alloc(packets.bytes + 3);
     for (const number of [0, 1, 99, 65_535, 1_234_567]) {
@@ -21,7 +21,7 @@ describe('reading packets', () => {
     }
   });
 
-  it('packet-ids-are-never-zero-and-wrap', () => {
+  it('packet ids wrap and are never zero', () => {
     assert.equal(packetIdOf(0), 1);
     assert.equal(packetIdOf(65_534), 65_535);
     assert.equal(packetIdOf(65_535), 1);

@@ -1,7 +1,13 @@
-/** PUBLISH packets of one device, made by filling digits into a template: the generator shares the cores with what it measures. */
+/**
+ * PUBLISH packets of one device. They are made cheaply, by writing digits into a template, because
+ * the generator shares the cores with the programs that it measures.
+ */
 import { dataTopic } from '@thermomesh/contracts';
 
-/** Sequence numbers begin here: a JSON number has no leading zeros, and a template has digits of a fixed number. */
+/**
+ * The first sequence number. It has all the digits of the template, because a JSON number has no
+ * leading zeros.
+ */
 export const seqMin = 1_000_000_000;
 const seqDigits = 10;
 const timeDigits = 13;
@@ -21,6 +27,7 @@ export function packetIdOf(number: number): number {
   return (number % packetIdsMax) + 1;
 }
 
+/** @throws RangeError if the id makes packets too short or too long for the template */
 export function createReadingPackets(deviceId: string): ReadingPackets {
   const topic = Buffer.from(dataTopic(deviceId));
   const before = `{"deviceId":"${deviceId}","seq":`;
@@ -28,7 +35,7 @@ export function createReadingPackets(deviceId: string): ReadingPackets {
   const payload = `${before}${seqMin}${between}${'0'.repeat(timeDigits)},"celsius":21.50,"heating":true}`;
   const remaining = 2 + topic.length + 2 + payload.length;
   if (remaining < 128 || remaining >= 16_384)
-    throw new RangeError('the template has two bytes for the remaining length');
+    throw new RangeError('the template needs a remaining length of two bytes');
   const template = Buffer.alloc(3 + remaining);
   // QoS 1, no DUP, no retain; remaining length in two bytes, seven bits each [MQTT 3.1.1, 2.2.3].
   template.set([0x32, (remaining % 128) | 0x80, remaining >>> 7]);

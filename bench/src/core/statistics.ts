@@ -1,6 +1,6 @@
-/** What is said of several rounds: always how many there were and how far they lie apart. */
+/** Statistics of several rounds: always with their number and their spread. */
 
-/** Of the rounds' values; `n` is their number. */
+/** The spread of the values of `n` rounds. */
 export interface Range {
   n: number;
   min: number;
@@ -8,7 +8,7 @@ export interface Range {
   max: number;
 }
 
-/** @throws RangeError for no values: a measurement that did not take place has no range */
+/** @throws RangeError for an empty list: a measurement that did not take place has no range */
 export function rangeOf(values: readonly number[]): Range {
   const sorted = [...values].sort((a, b) => a - b);
   const [min] = sorted;
@@ -18,8 +18,8 @@ export function rangeOf(values: readonly number[]): Range {
 }
 
 /**
- * Ratios of rounds that belong together (round i of one arm ran next to round i of the other), so that what slowed the machine
- * down for a while slowed down both.
+ * Ratios of rounds that belong together: round i of one arm ran next to round i of the other, so
+ * other work on the machine slowed down both.
  * @throws RangeError if the arms differ in their number of rounds
  */
 export function ratioRange(numerators: readonly number[], denominators: readonly number[]): Range {
@@ -30,7 +30,8 @@ export function ratioRange(numerators: readonly number[], denominators: readonly
 }
 
 /**
- * The percentile of ascending values, by the nearest rank; the median of an even number is the mean of the middle two.
+ * The percentile of ascending values, by the nearest rank; the median of an even number is the mean
+ * of the middle two.
  * @param p from 0 to 100
  */
 export function percentile(sorted: readonly number[], p: number): number {
@@ -43,7 +44,9 @@ export function percentile(sorted: readonly number[], p: number): number {
   return sorted[rank - 1]!;
 }
 
-/** Interleaves arms: ABAB… with every second round the other way round, so that nobody always goes first. */
+/**
+ * Interleaves arms: ABAB…, with every second round in reverse, so that no arm always goes first.
+ */
 export function interleave<T>(arms: readonly T[], rounds: number): { arm: T; round: number }[] {
   return Array.from({ length: rounds }, (_, round) => {
     const order = round % 2 === 0 ? arms : [...arms].reverse();

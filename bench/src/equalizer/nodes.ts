@@ -1,11 +1,12 @@
-/** Equalizer nodes over a ZooKeeper and a Kafka of the bench's own, and jobs through them. */
+/** Equalizer nodes on the bench's own ZooKeeper and Kafka, and jobs through them. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import path from 'node:path';
 import { createEqualizerClient, type EqualizerClient } from '@thermomesh/equalizer-client';
-import { createApiKey, MeshError } from '@thermomesh/runtime';
+import { createApiKey } from '@thermomesh/runtime';
 import { startEnsemble, startKafkaCluster } from '@thermomesh/servers';
+import { benchError } from '../errors.ts';
 import { startProgram, type RunningProgram } from '../parts/child.ts';
 import type { Scope } from '../parts/scope.ts';
 
@@ -14,7 +15,7 @@ export interface Brokers {
   kafkaBrokers: string;
 }
 
-/** One ZooKeeper server and one Kafka broker, with the mesh's own settings. */
+/** Starts one ZooKeeper server and one Kafka broker, with the settings of the mesh. */
 export async function startBrokers(scope: Scope, folder: string): Promise<Brokers> {
   const own = { endWithParent: true, scratchFolder: folder };
   const zookeeper = await startEnsemble({ ...own, servers: 1, dataDir: path.join(folder, 'zookeeper') });
@@ -33,27 +34,32 @@ export interface NodesOptions extends Brokers {
   scope: Scope;
   folder: string;
   secret: string;
-  /** How many; each works on one image task at a time. */
+  /** Number of nodes; each works on one image task at a time. */
   count: number;
   chunkPixels: number;
   profileDir: string | undefined;
 }
 
-/** A few nodes that share everything. */
+/** Nodes that share topics, znodes and blobs. */
 export interface Nodes {
   count: number;
   programs: readonly RunningProgram[];
   client: EqualizerClient;
-  /** Forgets how much memory each has used at most. */
+  /** Resets the peak memory of each node. */
   resetPeaks(): void;
-  /** Most memory of any node since, in MiB; null where the system does not say. */
+  /**
+   * Highest peak memory of any node since then, in MiB; null where the system does not report it.
+   */
   peakMiB(): number | null;
-  /** Most memory of any node at rest, in MiB: started wholly, image threads too, and with nothing to do. */
+  /**
+   * Highest memory of any idle node, in MiB: started completely, with its image threads, and
+   * without work.
+   */
   restingMiB(): Promise<number | null>;
   stop(): Promise<void>;
 }
 
-/** Starts nodes with topics, znodes and blobs of their own. */
+/** Starts nodes with their own topics, znodes and blobs. */
 export async function startNodes(options: NodesOptions): Promise<Nodes> {
   const { folder, count } = options;
   const name = `nodes-${count}`;
@@ -68,7 +74,8 @@ export async function startNodes(options: NodesOptions): Promise<Nodes> {
   );
   const urls = programs.map(({ ready }) => `http://127.0.0.1:${Number(ready['httpPort'])}`);
   return {
-    ...{ count, programs },
+    count,
+    programs,
     client: createEqualizerClient({ urls, apiKey }),
     resetPeaks: () => {
       for (const { pid } of programs) resetPeak(pid);
@@ -98,7 +105,7 @@ async function startNode(options: NodesOptions, { own, name, keysFile, id }: Pla
       '--disable-warning=TimeoutNegativeWarning',
       ...(profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileDir}`]),
     ],
-    orderly: true,
+    graceful: true,
     env: {
       NODE_ID: String(id),
       MESH_SECRET: secret,
@@ -114,31 +121,31 @@ async function startNode(options: NodesOptions, { own, name, keysFile, id }: Pla
       CHUNK_PIXELS: String(chunkPixels),
       WORKER_THREADS: '1',
       JOB_RETENTION_MS: '5000',
-      // Memory that is freed goes back: glibc keeps an arena for every thread otherwise.
+      // So that freed memory goes back to the system: glibc would keep an arena for every thread.
       MALLOC_ARENA_MAX: '2',
       LOG_LEVEL: 'warn',
     },
   });
 }
 
-/** What a job took. */
+/** Times of one job. */
 export interface JobRun {
   /** From the first byte of the upload to its 201. */
   uploadSeconds: number;
   /** From the 201 to the final event. */
   jobSeconds: number;
-  /** Of the result, to the last byte on disk. */
+  /** From the final event to the last byte of the result on disk. */
   downloadSeconds: number;
 }
 
-/** One image through the mesh into `out`. @throws MeshError `bench.job_failed` */
+/** Runs one image through the mesh into `out`. @throws MeshError `bench.job_failed` */
 export async function runJob(nodes: Nodes, file: string, out: string): Promise<JobRun> {
   const started = performance.now();
   const { id } = await nodes.client.submit({ file, fields: { definition: 'vips' } });
   const accepted = performance.now();
   const { phase, reason } = await nodes.client.finished(id);
   const finished = performance.now();
-  if (phase !== 'finished') throw new MeshError('bench.job_failed', `the job is ${phase}: ${reason ?? ''}`);
+  if (phase !== 'finished') throw benchError('bench.job_failed', `the job is ${phase}: ${reason ?? ''}`);
   await nodes.client.download(id, out);
   const seconds = (from: number, to: number): number => (to - from) / 1000;
   return {
@@ -155,7 +162,7 @@ const memoryField = (pid: number, field: string): number | null => {
     )?.[1];
     return kiB === undefined ? null : Math.round(Number(kiB) / 1024);
   } catch {
-    // No /proc here, or the process has ended: nothing is reported.
+    // There is no /proc, or the process has ended: the report has no memory.
     return null;
   }
 };
@@ -165,7 +172,10 @@ function mostOf(programs: readonly RunningProgram[], field: 'VmHWM' | 'VmRSS'): 
   return found.includes(null) ? null : Math.max(...found.map(Number));
 }
 
-/** Threads load their libraries for some seconds after a node is ready: it rests when its memory has stopped growing. */
+/**
+ * Memory of idle nodes. Threads load their libraries for some seconds after a node is ready, so it
+ * is idle when its memory has stopped growing.
+ */
 async function resting(programs: readonly RunningProgram[]): Promise<number | null> {
   const [stepMs, stepsAtRest, stepsMax] = [250, 12, 120];
   let highest = mostOf(programs, 'VmRSS');
@@ -178,11 +188,11 @@ async function resting(programs: readonly RunningProgram[]): Promise<number | nu
   return highest;
 }
 
-/** Linux: writing 5 sets the peak back to what is resident now. */
+/** On Linux, writing 5 sets the peak back to what is resident now (proc(5)). */
 function resetPeak(pid: number): void {
   try {
     writeFileSync(`/proc/${pid}/clear_refs`, '5');
   } catch {
-    // Without it the peak is that of the whole life, which is no smaller.
+    // Without a reset the peak is that of the whole life of the process, which is no smaller.
   }
 }

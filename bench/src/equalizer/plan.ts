@@ -1,21 +1,23 @@
-/** How much of everything is measured. */
+/** How much the equalizer bench measures. */
 
-/** One image that every arm that takes it equalizes. */
+/** One image that every suitable arm equalizes. */
 export interface Subject {
   name: string;
   /** Pixels of a side; the image is square and grey, 8 bit. */
   side: number;
-  /** How libvips writes it: the ending, and options in brackets. */
+  /** How libvips writes it: the file ending, and options in brackets. */
   suffix: string;
   rounds: number;
-  /** The one that the targets are for: compared with `vips hist_equal` and Pillow, over one node and two. */
+  /**
+   * True for the image that the targets are for. It is also equalized by Pillow.
+   */
   main: boolean;
 }
 
 export interface EqualizerPlan {
   quick: boolean;
   subjects: readonly Subject[];
-  /** Of one chunk. */
+  /** Pixels of one chunk. */
   chunkPixels: number;
 }
 
@@ -41,7 +43,7 @@ export const fullPlan: EqualizerPlan = {
   ],
 };
 
-/** For the integration test: every arm runs, none long enough to say anything. */
+/** For the integration test: every arm runs, but too briefly for a meaningful figure. */
 export const smallestPlan: EqualizerPlan = {
   quick: true,
   chunkPixels: 16_384,

@@ -6,47 +6,38 @@ import { rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import type { BenchDocument } from '@thermomesh/contracts';
 import type { ImageLibraries } from '@thermomesh/image-libraries';
-import { MeshError } from '@thermomesh/runtime';
 import { childEnvironment, repository } from '../config.ts';
+import { benchError } from '../errors.ts';
 import { interleave, rangeOf, ratioRange } from '../core/statistics.ts';
-import { atMost, rounded, type Arm, type Findings } from '../ingest/arms.ts';
-import { describeMachine, type Machine } from '../parts/machine.ts';
-import type { Scope } from '../parts/scope.ts';
+import { atMost, rounded, type Arm, type Findings, type RunDocument } from '../parts/arms.ts';
+import { describeMachine } from '../parts/machine.ts';
+import type { RunOptions } from '../parts/scope.ts';
 import { differences, generate, imageLibraries, pillowEqualize, vips, vipsHistEqual } from './libraries.ts';
 import { runJob, startBrokers, startNodes, type Nodes } from './nodes.ts';
 import type { EqualizerPlan, Subject } from './plan.ts';
 
-export interface EqualizerDocument extends BenchDocument {
-  arms: Arm[];
-  name: string;
+export interface EqualizerDocument extends RunDocument {
   bench: 'equalizer';
-  quick: boolean;
-  startedAt: string;
-  seconds: number;
-  machine: Machine;
+  /** Version of libvips. */
   libvips: string;
 }
 
-export interface EqualizerBenchOptions {
-  name: string;
+export interface EqualizerBenchOptions extends RunOptions {
   plan: EqualizerPlan;
-  profileDir: string | undefined;
-  scope: Scope;
-  say: (line: string) => void;
-  /** Told where all data are, which is gone after `scope.end()`. */
-  onFolder?: (folder: string) => void;
 }
 
-/** Our wall time may be so many times that of `vips hist_equal`, which has no network, no acknowledgement and no second copy. */
+/**
+ * Maximum of: our wall time ÷ that of `vips hist_equal`, which has no network, no acknowledgement
+ * and no second copy.
+ */
 const vipsRatioMax = 1.5;
-/** … and that of the same work in one process. */
+/** Maximum of: our wall time ÷ that of the same work in one process. */
 const overheadMax = 1.2;
 const memoryAboveIdleMaxMiB = 150;
 const referenceTimeoutMs = 600_000;
 
-/** What one round of an arm took. */
+/** Times and memory of one round of an arm. */
 interface Round {
   seconds: number;
   peakMiB?: number | null;
@@ -66,10 +57,14 @@ interface Bench extends EqualizerBenchOptions {
   folder: string;
   libraries: ImageLibraries;
   nodes: readonly Nodes[];
-  /** Memory of a node at rest, before it has had any image; null where the system does not say. */
+  /** Memory of an idle node before its first image; null where the system does not report it. */
   idleMiB: number | null;
 }
 
+/**
+ * Measures every arm on every subject of the plan.
+ * @throws MeshError `bench.not_identical`, or if an arm fails
+ */
 export async function runEqualizer(options: EqualizerBenchOptions): Promise<EqualizerDocument> {
   const { name, plan, scope, say, onFolder } = options;
   const started = new Date();
@@ -91,7 +86,9 @@ export async function runEqualizer(options: EqualizerBenchOptions): Promise<Equa
   const found: Findings[] = [];
   for (const subject of plan.subjects) found.push(await measureSubject(bench, subject));
   return {
-    ...{ name, bench: 'equalizer', quick: plan.quick },
+    name,
+    bench: 'equalizer',
+    quick: plan.quick,
     startedAt: started.toISOString(),
     seconds: Math.round((Date.now() - started.getTime()) / 1000),
     machine,
@@ -101,7 +98,7 @@ export async function runEqualizer(options: EqualizerBenchOptions): Promise<Equa
   };
 }
 
-/** Code is compiled while it runs: a few small images come before anything is timed. */
+/** Runs a few small images before the first measurement, because code is compiled while it runs. */
 async function warmUp({ libraries, folder, nodes }: Bench): Promise<void> {
   const file = path.join(folder, 'warm.tif');
   await generate(libraries, 1_000, `${file}[tile]`, file);
@@ -157,7 +154,10 @@ function contendersFor(bench: Bench, { main, suffix }: Subject): Contender[] {
     rounds: [],
   });
   const command = (name: string, what: string, work: typeof vipsHistEqual, options: string): Contender => ({
-    ...{ name, what, durable: false, rounds: [] },
+    name,
+    what,
+    durable: false,
+    rounds: [],
     measure: async (file, out) => ({ seconds: await work(libraries, file, out + options) }),
   });
   return [
@@ -171,7 +171,7 @@ function contendersFor(bench: Bench, { main, suffix }: Subject): Contender[] {
 }
 
 async function reference(file: string, out: string, threads: number, chunkPixels: number): Promise<Round> {
-  const program = path.join(repository, 'services/equalizer/src/reference/main.ts');
+  const program = path.join(repository, 'services/equalizer/src/programs/reference/main.ts');
   const words = [
     file,
     out,
@@ -191,8 +191,9 @@ async function reference(file: string, out: string, threads: number, chunkPixels
 }
 
 /**
- * No figure without its verdict: what the mesh made is what one process makes, byte for byte, and, where the format loses nothing, what
- * libvips makes, pixel for pixel. @throws MeshError `bench.not_identical`
+ * No figure counts without this verdict: the mesh and one process made the same pixels, and libvips
+ * made them too where the format is lossless.
+ * @throws MeshError `bench.not_identical`
  */
 async function checkResults(
   { libraries }: Bench,
@@ -206,10 +207,7 @@ async function checkResults(
   for (const other of others) {
     const differ = await differences(libraries, first!.out, other.out);
     if (differ !== 0)
-      throw new MeshError(
-        'bench.not_identical',
-        `${name}: ${other.name} and ${first!.name} differ (${differ})`,
-      );
+      throw benchError('bench.not_identical', `${name}: ${other.name} and ${first!.name} differ (${differ})`);
   }
 }
 

@@ -1,10 +1,10 @@
-/** Our whole path, running: gateway, one node as coordinator, PostgreSQL, generator. */
+/** The whole path of a reading: gateway, one node as coordinator, PostgreSQL, generator. */
 import { performance } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
-import { MeshError } from '@thermomesh/runtime';
+import { until } from '@thermomesh/testing';
+import { benchError } from '../errors.ts';
 import { createGovernor } from '../core/governor.ts';
-import { startGenerator, type Generator } from '../parts/generator.ts';
-import { until } from '../parts/until.ts';
+import { startGenerator, type Generator, type Shape } from '../parts/generator.ts';
 import {
   freePorts,
   postgresPids,
@@ -16,17 +16,22 @@ import {
 } from '../parts/world.ts';
 import type { Watched } from '../parts/cpu.ts';
 import { devicesOf } from './publish.ts';
-import type { IngestPlan, Shape } from './plan.ts';
+import type { IngestPlan } from './plan.ts';
 
 export interface Chain {
   readonly world: World;
   readonly gateway: Gateway;
   readonly node: Node;
   readonly generator: Generator;
-  /** Its processes, for CPU times. */
+  /** The processes of the chain, for CPU times. */
   readonly watched: Watched;
 }
 
+/** How long and how often the bench looks for a condition. */
+export const patience = { timeoutMs: 60_000, pollMs: 10 };
+const drainedTimeoutMs = 120_000;
+
+/** Starts the chain, and resolves when the coordinator drains. */
 export async function startChain(world: World, plan: IngestPlan): Promise<Chain> {
   const gateway = await startGateway(world, 'gateway');
   const node = await startNode(world, { ports: await freePorts(1), nodeId: 1, gateway });
@@ -36,9 +41,7 @@ export async function startChain(world: World, plan: IngestPlan): Promise<Chain>
     devices: devicesOf(plan),
     login: true,
   });
-  await until({ what: 'the coordinator to drain' }, async () =>
-    (await gateway.broker()).drain.connected ? true : undefined,
-  );
+  await until('the coordinator to drain', async () => (await gateway.broker()).drain.connected, patience);
   const watched = {
     gateway: () => [gateway.pid],
     node: () => [node.pid],
@@ -54,8 +57,9 @@ const rateMin = 500;
 const rateMax = 300_000;
 
 /**
- * Paces the generator at the highest rate that is drained, for `ms` (see core/governor.ts), and leaves it sending.
- * @param startRate where to begin
+ * Paces the generator for `ms` at the highest rate that is drained (see core/governor.ts), and
+ * leaves it sending.
+ * @param startRate the first rate, readings per second
  * @returns the last rate
  */
 export async function govern(
@@ -77,20 +81,24 @@ export async function govern(
   return rate;
 }
 
-/** No traffic, and nothing is buffered. */
+/** Stops the traffic, and resolves when the gateway's buffer is empty. */
 export async function rest({ gateway, generator }: Chain): Promise<void> {
   await generator.pause();
   await emptied(gateway);
 }
 
-/** Waits until nothing is buffered. */
+/** Resolves when the gateway's buffer is empty. */
 export async function emptied(gateway: Gateway): Promise<void> {
-  await until({ what: 'the backlog to be drained', timeoutMs: 120_000 }, async () =>
-    (await gateway.broker()).counters.buffered === 0 ? true : undefined,
-  );
+  await until('the backlog to be drained', async () => (await gateway.broker()).counters.buffered === 0, {
+    ...patience,
+    timeoutMs: drainedTimeoutMs,
+  });
 }
 
-/** Rows that were committed between two moments, by PostgreSQL's clock, which is this machine's. */
+/**
+ * Counts the rows that were committed between two moments (Unix ms), by PostgreSQL's clock, which
+ * is this machine's.
+ */
 export async function committedBetween({ pool }: World, fromMs: number, toMs: number): Promise<number> {
   const [row] = await pool.query<{ rows: number }>(
     `SELECT coalesce(sum(rows), 0)::bigint AS rows FROM drain_batches
@@ -101,7 +109,8 @@ export async function committedBetween({ pool }: World, fromMs: number, toMs: nu
 }
 
 /**
- * What the fleet saw acknowledged is stored, all of it and once: figures of a path that loses something are worth nothing.
+ * Checks that every acknowledged reading is stored, once: the figures of a path that loses readings
+ * are worth nothing.
  * @throws MeshError `bench.unbalanced`
  */
 export async function checkAccounts(chain: Chain): Promise<void> {
@@ -111,5 +120,5 @@ export async function checkAccounts(chain: Chain): Promise<void> {
     'SELECT count(*)::bigint AS stored FROM readings',
   );
   if (row?.stored !== acked)
-    throw new MeshError('bench.unbalanced', `${acked} readings were acknowledged, ${row?.stored} are stored`);
+    throw benchError('bench.unbalanced', `${acked} readings were acknowledged, ${row?.stored} are stored`);
 }

@@ -1,13 +1,19 @@
-/** How fast a backlog goes into PostgreSQL, and whether a long one costs more a reading than a short one. */
+/**
+ * Measures how fast a backlog goes into PostgreSQL, and whether a reading of a long backlog costs
+ * more than one of a short backlog.
+ */
+import { until } from '@thermomesh/testing';
 import { rangeOf } from '../core/statistics.ts';
 import { watchCpu, type CpuUse } from '../parts/cpu.ts';
-import { until } from '../parts/until.ts';
-import { atLeast, cpuOf, othersOf, rounded, type Arm, type Findings, type Target } from './arms.ts';
-import { committedBetween, emptied, rest, type Chain } from './chain.ts';
+import { atLeast, cpuOf, othersOf, rounded, type Arm, type Findings, type Target } from '../parts/arms.ts';
+import { committedBetween, emptied, patience, rest, type Chain } from './chain.ts';
 import type { IngestPlan } from './plan.ts';
 
 const rateTarget = 80_000;
-/** Cost of a reading in the longest backlog ÷ in the one before the shortest; the shortest pays for its one batch alone. */
+/**
+ * Maximum of: cost of a reading in the longest backlog ÷ cost in the second shortest. The shortest
+ * one is a single batch, so its readings are dearer.
+ */
 const growthTarget = 1.25;
 
 interface Round {
@@ -55,7 +61,10 @@ export async function measureDrain(chain: Chain, plan: IngestPlan): Promise<Find
   return { arms, targets };
 }
 
-/** A backlog of `readings`, made while the coordinator is frozen (SIGSTOP), so that it is warm when it goes on. */
+/**
+ * Makes a backlog of `readings` while the coordinator is frozen (SIGSTOP), so that its code is
+ * still compiled when it continues.
+ */
 async function makeBacklog(
   { node, gateway, generator }: Chain,
   readings: number,
@@ -65,9 +74,10 @@ async function makeBacklog(
   const [, b20] = plan.shapes;
   await generator.sendClosed(b20, readings);
   await generator.settled();
-  await until({ what: 'the whole backlog', timeoutMs: 10_000 }, async () =>
-    (await gateway.broker()).counters.buffered >= readings ? true : undefined,
-  );
+  await until('the whole backlog', async () => (await gateway.broker()).counters.buffered >= readings, {
+    ...patience,
+    timeoutMs: 10_000,
+  });
 }
 
 async function measureBacklog(chain: Chain, readings: number, plan: IngestPlan): Promise<Round> {
@@ -90,8 +100,10 @@ async function measureLive(chain: Chain, plan: IngestPlan): Promise<Round> {
   const used = watchCpu(chain.watched);
   const fromMs = Date.now();
   chain.node.signal('SIGCONT');
-  await until({ what: 'the backlog to be drained', timeoutMs: 120_000 }, async () =>
-    (await chain.gateway.broker()).counters.buffered < rate / 10 ? true : undefined,
+  await until(
+    'the backlog to be drained',
+    async () => (await chain.gateway.broker()).counters.buffered < rate / 10,
+    { ...patience, timeoutMs: 120_000 },
   );
   const toMs = Date.now();
   const cpu = used();

@@ -1,12 +1,12 @@
-/** End to end: acknowledged, on disk, committed; beside the obvious way to do it. */
+/** End to end: readings that are acknowledged, on disk and committed, beside the naive design. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { interleave, rangeOf, ratioRange } from '../core/statistics.ts';
 import { watchCpu, type CpuUse, type Watched } from '../parts/cpu.ts';
-import { startGenerator, windowOf, type Generator, type Traffic } from '../parts/generator.ts';
+import { startGenerator, windowOf, type Generator, type Shape, type Traffic } from '../parts/generator.ts';
 import { postgresPids, startChild, type World } from '../parts/world.ts';
-import { atLeast, cpuOf, othersOf, round, rounded, type Arm, type Findings } from './arms.ts';
+import { atLeast, cpuOf, othersOf, round, rounded, type Arm, type Findings } from '../parts/arms.ts';
 import { committedBetween, govern, rest, type Chain } from './chain.ts';
-import type { IngestPlan, Shape } from './plan.ts';
+import type { IngestPlan } from './plan.ts';
 
 /** Committed readings a second. */
 const targets = { b1: 40_000, b20: 60_000 };
@@ -15,7 +15,7 @@ const backlogSecondsMax = 1;
 
 interface Round {
   committedPerSecond: number;
-  /** Buffered at the window's end, in seconds of its load. */
+  /** Backlog at the end of the window, in seconds of its load. */
   backlogSeconds: number;
   traffic: Traffic;
   cpu: CpuUse;
@@ -23,7 +23,7 @@ interface Round {
 }
 
 export interface EndToEnd extends Findings {
-  /** Median of the rounds, by shape. */
+  /** Committed readings a second by shape: the median of the rounds. */
   highest: Record<Shape['name'], number>;
 }
 
@@ -82,7 +82,7 @@ function report(ours: { name: Shape['name']; rounds: Round[] }[], naive: Round[]
   }
   arms.push({
     ...armOf('naive, b1', false, naive),
-    what: 'stock Aedes, mqtt.js handleMessage, one INSERT a reading; what is acked is in memory only',
+    what: 'stock Aedes, mqtt.js handleMessage, one INSERT a reading; acked readings are in memory only',
   });
   return found;
 }
@@ -141,7 +141,10 @@ async function startNaive(world: World, plan: IngestPlan): Promise<Naive> {
   return { generator, watched, stop };
 }
 
-/** Offered more than it can do, so that its own pace shows; the queue that grows meanwhile is drained before the next round. */
+/**
+ * Offers the naive design more than it can do, so that its own pace shows. The queue that grows
+ * meanwhile is drained before the next round.
+ */
 async function measureNaive(world: World, { generator, watched }: Naive, plan: IngestPlan): Promise<Round> {
   const [b1] = plan.shapes;
   await generator.sendPaced(b1, plan.endToEnd.naiveRate);

@@ -1,18 +1,22 @@
-/** From the end of a coordinator to its successor's first commit, while the fleet publishes. */
+/**
+ * Measures the time from the end of a coordinator to its successor's first commit, while the fleet
+ * publishes.
+ */
 import { setTimeout as delay } from 'node:timers/promises';
 import { testZooKeeper } from '@thermomesh/servers';
+import { until, type UntilOptions } from '@thermomesh/testing';
 import { percentile } from '../core/statistics.ts';
 import { startGenerator, type Generator } from '../parts/generator.ts';
-import { until } from '../parts/until.ts';
 import { freePorts, startGateway, startNode, type Gateway, type Node, type World } from '../parts/world.ts';
-import { below, round, type Arm, type Findings } from './arms.ts';
+import { below, round, type Arm, type Findings } from '../parts/arms.ts';
+import { patience } from './chain.ts';
 import type { IngestPlan } from './plan.ts';
 
 const p99TargetMs = 500;
-/** No orderly hand-over to a returning higher node comes between two failovers. */
+/** No hand-over to a returning higher node comes between two failovers. */
 const noHandOver = { PREEMPT_HOLD_MS: '3600000' };
 
-/** A mesh of nodes, whose dead are replaced. */
+/** The analytics nodes; a node that died is started again. */
 interface Nodes {
   readonly world: World;
   readonly generator: Generator;
@@ -41,7 +45,7 @@ export async function measureFailover(world: World, plan: IngestPlan): Promise<F
     armOf(
       'failover after a freeze (SIGSTOP)',
       frozen,
-      'our settings: nothing breaks; silence and the lease tell',
+      'our settings: no link breaks; silence and the lease show it',
     ),
   ];
   if (sessionKills > 0) arms.push(await measureSession({ world, generator }, gateway, plan));
@@ -53,24 +57,26 @@ export async function measureFailover(world: World, plan: IngestPlan): Promise<F
   };
 }
 
-/** The same nodes elected by a real ZooKeeper, which hears of a death when a session ends, and not before. */
+/**
+ * The same nodes, elected by a real ZooKeeper, which learns of a death only when the session ends.
+ */
 async function measureSession(
-  around: Pick<Nodes, 'world' | 'generator'>,
+  deps: Pick<Nodes, 'world' | 'generator'>,
   gateway: Gateway,
   plan: IngestPlan,
 ): Promise<Arm> {
   const { sessionKills, sessionMs } = plan.failover;
   const zookeeper = await testZooKeeper();
   try {
-    const nodes = await startNodes(around, gateway, plan, {
+    const nodes = await startNodes(deps, gateway, plan, {
       ELECTION: 'zookeeper',
       ZOOKEEPER_HOSTS: zookeeper.hosts,
       ZOOKEEPER_SESSION_TIMEOUT_MS: String(sessionMs),
     });
     const name = `failover after kill -9, ELECTION=zookeeper, session ${sessionMs} ms`;
-    const values = await repeat(sessionKills, name, around.world, async () => replaceAfter(nodes, 'SIGKILL'));
+    const values = await repeat(sessionKills, name, deps.world, async () => replaceAfter(nodes, 'SIGKILL'));
     await nodes.stop();
-    return armOf(name, values, 'the same nodes on one ZooKeeper server: the end of the session tells');
+    return armOf(name, values, 'the same nodes on one ZooKeeper server: the end of the session shows it');
   } finally {
     await zookeeper.remove();
   }
@@ -106,24 +112,31 @@ async function startNodes(
   return { world, generator, byId, start, stop };
 }
 
-/** Ends or freezes the coordinator, waits for its successor's first commit, and replaces it. @returns ms */
+/**
+ * Ends or freezes the coordinator, waits for its successor's first commit, and replaces it.
+ * @returns ms
+ */
 async function replaceAfter(nodes: Nodes, signal: 'SIGKILL' | 'SIGSTOP'): Promise<number> {
   const { byId } = nodes;
   const { node, epoch } = await whole(nodes);
   const victim = byId.get(node)!;
   const fromMs = Date.now();
   victim.signal(signal);
-  const atMs = await until({ what: 'the first commit of a successor', timeoutMs: 30_000 }, async () =>
-    firstCommit(nodes, epoch),
-  );
+  const atMs = await untilFound('the first commit of a successor', async () => firstCommit(nodes, epoch), {
+    timeoutMs: 30_000,
+    pollMs: 10,
+  });
   await victim.stop();
   await nodes.start(node);
   return atMs - fromMs;
 }
 
-/** Every node knows the coordinator and is linked to all others, and the coordinator commits. */
+/**
+ * Resolves when every node knows the coordinator and is linked to all others, and the coordinator
+ * commits.
+ */
 async function whole(nodes: Nodes): Promise<{ node: number; epoch: number }> {
-  const found = await until({ what: 'the nodes to be whole', pollMs: 50 }, async () => {
+  const look = async () => {
     const answers = await Promise.all(
       [...nodes.byId.values()].map(async (node) => node.coordinator().catch(() => undefined)),
     );
@@ -136,14 +149,18 @@ async function whole(nodes: Nodes): Promise<{ node: number; epoch: number }> {
         answer.peers.every(({ connected }) => connected),
     );
     return agree && coordinator !== null ? coordinator : undefined;
-  });
-  await until({ what: 'the coordinator to commit' }, async () => firstCommit(nodes, found.epoch - 1));
-  // Kills at random moments of batches and pings, not always the same one.
+  };
+  const found = await untilFound('every node to know the coordinator', look, { ...patience, pollMs: 50 });
+  await untilFound('the coordinator to commit', async () => firstCommit(nodes, found.epoch - 1), patience);
+  // Kills come at random moments of batches and pings, not always at the same one.
   await delay(Math.random() * 300);
   return found;
 }
 
-/** When an epoch above `aboveEpoch` was first committed in, Unix ms. @throws MeshError if the generator has failed: nothing would come */
+/**
+ * Time of the first commit in an epoch above `aboveEpoch`, Unix ms; undefined if there is none yet.
+ * @throws MeshError if the generator has failed, because no commit would come
+ */
 async function firstCommit(
   { world: { pool }, generator }: Nodes,
   aboveEpoch: number,
@@ -154,6 +171,22 @@ async function firstCommit(
     [aboveEpoch],
   );
   return row?.atMs ?? undefined;
+}
+
+/** Looks until there is a value, and returns it. */
+async function untilFound<T>(
+  what: string,
+  look: () => Promise<T | undefined>,
+  options: UntilOptions,
+): Promise<T> {
+  const found: T[] = [];
+  const holds = async () => {
+    const value = await look();
+    if (value !== undefined) found.push(value);
+    return value !== undefined;
+  };
+  await until(what, holds, options);
+  return found[0]!;
 }
 
 function p99Of(values: readonly number[]): number {

@@ -1,11 +1,11 @@
-/** How long a device waits for its PUBACK at half of the highest rate. */
+/** Measures how long a device waits for its PUBACK at half of the highest rate. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { interleave, rangeOf } from '../core/statistics.ts';
 import { watchCpu } from '../parts/cpu.ts';
-import { windowOf } from '../parts/generator.ts';
-import { below, cpuOf, othersOf, round, rounded, type Findings } from './arms.ts';
+import { windowOf, type Shape } from '../parts/generator.ts';
+import { below, cpuOf, othersOf, round, rounded, type Findings } from '../parts/arms.ts';
 import { rest, type Chain } from './chain.ts';
-import type { IngestPlan, Shape } from './plan.ts';
+import type { IngestPlan } from './plan.ts';
 
 const p99TargetMs = 30;
 

@@ -1,35 +1,32 @@
-/** How much of everything is measured. */
+/** How much the ingest bench measures. */
+import type { Shape } from '../parts/generator.ts';
 
 export const sections = ['publish', 'end-to-end', 'latency', 'drain', 'failover'] as const;
 export type Section = (typeof sections)[number];
 
-/** How readings come: `b1` paced, one packet a write, as real devices do; `b20` in bursts of 20. */
-export interface Shape {
-  name: 'b1' | 'b20';
-  burst: number;
-  devices: number;
-}
-
 export interface IngestPlan {
   quick: boolean;
   shapes: readonly [b1: Shape, b20: Shape];
-  /** Code is compiled while it runs: this much traffic comes before anything is timed. */
+  /** Warm-up traffic before the first measurement, because code is compiled while it runs. */
   warmUpMs: number;
-  /** Traffic of the arm itself before each of its windows. */
+  /** Traffic of the same arm before each of its windows. */
   settleMs: number;
   publish: { rounds: number; windowMs: number };
   endToEnd: { rounds: number; windowMs: number; naiveRate: number };
   latency: { rounds: number; windowMs: number };
   drain: {
     sizes: readonly { readings: number; rounds: number }[];
-    /** The fleet goes on publishing at `rate` while a backlog of `readings` is drained. */
+    /** The fleet publishes at `rate` while a backlog of `readings` is drained. */
     live: { readings: number; rate: number; rounds: number };
   };
   failover: {
     nodes: number;
     kills: number;
     freezes: number;
-    /** Deaths of a coordinator that ZooKeeper has elected: its session of `sessionMs` has to end first. */
+    /**
+     * Kills of a coordinator that ZooKeeper has elected: a successor comes only after its session
+     * of `sessionMs` has ended.
+     */
     sessionKills: number;
     sessionMs: number;
     rate: number;
@@ -79,7 +76,7 @@ export const fullPlan: IngestPlan = {
   failover: { ...failover, kills: 120, freezes: 10, sessionKills: 10 },
 };
 
-/** For the integration test: every arm runs, none long enough to say anything. */
+/** For the integration test: every arm runs, but too briefly for a meaningful figure. */
 export const smallestPlan: IngestPlan = {
   quick: true,
   shapes: [

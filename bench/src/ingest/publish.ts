@@ -1,11 +1,11 @@
-/** Durable publish against stock Aedes in memory: acknowledgements a second, nobody draining. */
+/** Durable publish against stock Aedes in memory: acknowledgements a second, without a drain. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { interleave, rangeOf, ratioRange } from '../core/statistics.ts';
 import { startChild, startGateway, type World } from '../parts/world.ts';
-import { startGenerator, windowOf, type Generator, type Traffic } from '../parts/generator.ts';
+import { startGenerator, windowOf, type Generator, type Shape, type Traffic } from '../parts/generator.ts';
 import { watchCpu, type CpuUse } from '../parts/cpu.ts';
-import { atLeast, cpuOf, othersOf, rounded, type Arm, type Findings } from './arms.ts';
-import type { IngestPlan, Shape } from './plan.ts';
+import { atLeast, cpuOf, othersOf, rounded, type Arm, type Findings } from '../parts/arms.ts';
+import type { IngestPlan } from './plan.ts';
 
 interface Round {
   traffic: Traffic;
@@ -17,11 +17,11 @@ interface Contender {
   name: 'gateway' | 'stock';
   generator: Generator;
   pid: number;
-  /** Before each round. */
+  /** Prepares the next round. */
   prepare(): Promise<void>;
 }
 
-/** Durable ≥ this × stock. */
+/** Minimum of: rate of durable publishes ÷ rate of stock Aedes. */
 const ratioTarget = 0.9;
 
 export async function measurePublish(world: World, plan: IngestPlan): Promise<Findings> {
@@ -45,12 +45,12 @@ export async function measurePublish(world: World, plan: IngestPlan): Promise<Fi
     findings.arms.push(
       {
         ...armOf(`durable publish, ${shape.name}`, true, ours),
-        what: 'gateway, fdatasync before PUBACK, login checked, nobody draining',
+        what: 'gateway, fdatasync before PUBACK, login checked, no drain',
         ratio: rounded(ratio, 2),
       },
       {
         ...armOf(`stock Aedes in memory, ${shape.name}`, false, stock),
-        what: 'PUBACK before storing, no login, the same session away and queueing',
+        what: 'PUBACK before storing, no login, the same session disconnected and queueing',
       },
     );
     findings.targets.push(
@@ -81,7 +81,7 @@ async function startStock(world: World, plan: IngestPlan): Promise<Contender> {
     login: false,
   };
   const generator = await startGenerator(world, options);
-  // Its memory holds the queue: an old one would burden the garbage collector in the next round.
+  // The queue is in memory: an old one would burden the garbage collector in the next round.
   const prepare = async () => {
     await generator.disconnect();
     await broker.call('renew');
@@ -90,6 +90,7 @@ async function startStock(world: World, plan: IngestPlan): Promise<Contender> {
   return { name: 'stock', pid: broker.pid, generator, prepare };
 }
 
+/** The number of devices that the largest shape needs. */
 export function devicesOf({ shapes }: IngestPlan): number {
   return Math.max(...shapes.map(({ devices }) => devices));
 }

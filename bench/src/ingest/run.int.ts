@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { BenchDocument, documentFaults } from '@thermomesh/contracts';
+import { BenchDocument, documentIssues } from '@thermomesh/contracts';
 import { createScope } from '../parts/scope.ts';
 import { renderDocument } from '../view.ts';
 import { sections, smallestPlan } from './plan.ts';
 import { runIngest } from './run.ts';
 
 describe('the ingest bench', () => {
-  it('measures-every-arm-and-leaves-nothing-behind', { timeout: 120_000 }, async () => {
+  it('the ingest bench measures every arm and leaves no files behind', { timeout: 120_000 }, async () => {
     const scope = createScope();
     const said: string[] = [];
     const folders: string[] = [];
@@ -19,7 +19,7 @@ describe('the ingest bench', () => {
         say: (line) => said.push(line),
         onFolder: (folder) => folders.push(folder),
       });
-      assert.deepEqual(documentFaults(BenchDocument, document), []);
+      assert.deepEqual(documentIssues(BenchDocument, document), []);
       const names = document.arms.map(({ name }) => name);
       for (const part of [
         'durable publish, b1',

@@ -1,9 +1,8 @@
-/** The whole ingest bench: its parts in order, one document. */
-import type { BenchDocument } from '@thermomesh/contracts';
-import { describeMachine, type Machine } from '../parts/machine.ts';
-import type { Scope } from '../parts/scope.ts';
+/** The whole ingest bench: its sections one after the other, one document. */
+import type { Findings, RunDocument } from '../parts/arms.ts';
+import { describeMachine } from '../parts/machine.ts';
+import type { RunOptions } from '../parts/scope.ts';
 import { createWorld } from '../parts/world.ts';
-import type { Arm, Findings } from './arms.ts';
 import { checkAccounts, startChain } from './chain.ts';
 import { measureDrain } from './drain.ts';
 import { measureEndToEnd } from './end-to-end.ts';
@@ -12,30 +11,22 @@ import { measureLatency } from './latency.ts';
 import type { IngestPlan, Section } from './plan.ts';
 import { measurePublish } from './publish.ts';
 
-export interface IngestDocument extends BenchDocument {
-  arms: Arm[];
-  name: string;
+export interface IngestDocument extends RunDocument {
   bench: 'ingest';
-  quick: boolean;
-  startedAt: string;
-  seconds: number;
-  machine: Machine;
 }
 
-export interface IngestOptions {
-  name: string;
+export interface IngestOptions extends RunOptions {
   plan: IngestPlan;
   only: readonly Section[];
-  profileDir: string | undefined;
-  scope: Scope;
-  say: (line: string) => void;
-  /** Told where all data are, which is gone after `scope.end()`. */
-  onFolder?: (folder: string) => void;
 }
 
-/** Half of these is the rate of `latency` if `end-to-end` was left out. */
+/** The highest rates that `latency` assumes if `end-to-end` was left out. */
 const assumedHighest = { b1: 40_000, b20: 60_000 };
 
+/**
+ * Measures the sections of `only`.
+ * @throws MeshError `bench.unbalanced`, or if an arm fails
+ */
 export async function runIngest(options: IngestOptions): Promise<IngestDocument> {
   const { name, plan, only, scope, say } = options;
   const started = new Date();

@@ -1,9 +1,12 @@
-/** Processes that the bench starts: programs of the product as they are, and its own children, which take calls. */
+/**
+ * Processes that the bench starts: unchanged programs of the product, and children of its own,
+ * which answer calls.
+ */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { MeshError } from '@thermomesh/runtime';
 import { childEnvironment, repository } from '../config.ts';
+import { benchError } from '../errors.ts';
 import type { Answer } from '../children/serve.ts';
 import type { Scope } from './scope.ts';
 
@@ -16,26 +19,29 @@ export interface Program {
   /** Relative to the repository. */
   script: string;
   env?: Record<string, string>;
-  /** Its output goes there. */
+  /** Receives its output. */
   logFile: string;
-  /** For Node itself, such as `--cpu-prof`. */
+  /** Options of Node itself, such as `--cpu-prof`. */
   nodeWords?: readonly string[];
-  /** Asked for an orderly end first: profiles are written then. */
-  orderly?: boolean;
+  /** Stops with SIGTERM, because Node writes profiles at a graceful end; without it SIGKILL. */
+  graceful?: boolean;
 }
 
 export interface RunningProgram {
   readonly name: string;
   readonly pid: number;
   readonly child: ChildProcess;
-  /** What it said when it was ready. */
+  /** The message that it sent when it was ready. */
   readonly ready: Record<string, unknown>;
   signal(signal: NodeJS.Signals): void;
-  /** Ends it; returns when it has ended. Idempotent. */
+  /** Ends the program, and resolves when it has ended. Idempotent. */
   stop(): Promise<void>;
 }
 
-/** Starts a program and waits until it says that it is ready. @throws MeshError `bench.start_failed` with the end of its log */
+/**
+ * Starts a program and waits until it reports that it is ready.
+ * @throws MeshError `bench.start_failed` with the end of its log
+ */
 export async function startProgram(scope: Scope, program: Program): Promise<RunningProgram> {
   const log = openSync(program.logFile, 'a');
   const words = [...(program.nodeWords ?? []), path.join(repository, program.script)];
@@ -47,11 +53,15 @@ export async function startProgram(scope: Scope, program: Program): Promise<Runn
   });
   closeSync(log);
   const exited = new Promise<void>((resolve) => child.once('close', () => resolve()));
-  const stop = async () => endChild(child, exited, program.orderly === true);
+  const stop = async () => endChild(child, exited, program.graceful === true);
   scope.onEnd(stop);
   const ready = await readiness(child, program);
   return {
-    ...{ name: program.name, pid: child.pid ?? 0, child, ready, stop },
+    name: program.name,
+    pid: child.pid ?? 0,
+    child,
+    ready,
+    stop,
     signal: (signal) => void child.kill(signal),
   };
 }
@@ -60,7 +70,7 @@ async function readiness(child: ChildProcess, { name, logFile }: Program): Promi
   const { promise, resolve, reject } = Promise.withResolvers<Record<string, unknown>>();
   const fail = (why: string) =>
     reject(
-      new MeshError(
+      benchError(
         'bench.start_failed',
         `${name} ${why}:\n${readFileSync(logFile, 'utf8').slice(-logTailChars)}`,
       ),
@@ -82,10 +92,10 @@ async function readiness(child: ChildProcess, { name, logFile }: Program): Promi
   }
 }
 
-async function endChild(child: ChildProcess, exited: Promise<void>, orderly: boolean): Promise<void> {
+async function endChild(child: ChildProcess, exited: Promise<void>, graceful: boolean): Promise<void> {
   if (child.exitCode === null && child.signalCode === null) {
     child.kill('SIGCONT');
-    child.kill(orderly ? 'SIGTERM' : 'SIGKILL');
+    child.kill(graceful ? 'SIGTERM' : 'SIGKILL');
     const timer = setTimeout(() => child.kill('SIGKILL'), stopTimeoutMs);
     await exited;
     clearTimeout(timer);
@@ -96,33 +106,34 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null;
 }
 
+/** A child of the bench that answers calls. */
 export interface Callee extends RunningProgram {
   /** Calls a handler of the child. @throws MeshError `bench.child_failed` */
   call<T>(name: string, args?: unknown): Promise<T>;
 }
 
-/** Starts one of `src/children/`. */
+/** Starts a program that answers calls (`children/serve.ts`). */
 export async function startCallee(scope: Scope, program: Program): Promise<Callee> {
   const running = await startProgram(scope, program);
   const { child, name } = running;
   const open = new Map<number, { resolve: (result: unknown) => void; reject: (error: Error) => void }>();
-  let calls = 0;
+  let lastId = 0;
   child.on('message', (message) => {
     const { id, result, error } = message as Answer;
     const call = open.get(id);
     open.delete(id);
     if (error === undefined) call?.resolve(result);
-    else call?.reject(new MeshError('bench.child_failed', `${name}: ${error}`));
+    else call?.reject(benchError('bench.child_failed', `${name}: ${error}`));
   });
   child.once('exit', (code, signal) => {
     for (const { reject } of open.values())
-      reject(new MeshError('bench.child_failed', `${name} ended with ${signal ?? `exit ${code}`}`));
+      reject(benchError('bench.child_failed', `${name} ended with ${signal ?? `exit ${code}`}`));
   });
   return {
     ...running,
     call: async <T>(call: string, args: unknown = null) =>
       new Promise<T>((resolve, reject) => {
-        const id = ++calls;
+        const id = ++lastId;
         open.set(id, { resolve: resolve as (result: unknown) => void, reject });
         child.send({ id, call, args });
       }),

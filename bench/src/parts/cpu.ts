@@ -1,20 +1,20 @@
-/** Reads CPU times from /proc; where there is none, nothing is reported. */
+/** Reads CPU times from /proc. A system without /proc has no CPU times in its report. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { elapsedUs, parseBusyUs, parseSchedstatUs, type CpuSample, type CpuTimes } from '../core/cpu.ts';
 
 export const hasProc = existsSync('/proc/self/schedstat') && existsSync('/proc/stat');
 
-/** What is watched: name in the report → ids of its processes now. */
+/** Name in the report → a function that returns the ids of its processes now. */
 export type Watched = Record<string, () => number[]>;
 
 export interface CpuUse {
-  /** By name; empty where the system tells nothing. */
+  /** CPU times by name; empty where the system reports none. */
   times: CpuTimes;
-  /** CPUs that were busy with anything else on this machine, on average. */
+  /** CPUs that were busy with other work on this machine, on average. */
   othersCores: number | null;
 }
 
-/** Starts watching; the function that it returns says what was used since. */
+/** Starts to watch; the function that it returns reports the use since then. */
 export function watchCpu(watched: Watched): () => CpuUse {
   if (!hasProc) return () => ({ times: {}, othersCores: null });
   const startedAt = performance.now();
@@ -60,7 +60,7 @@ function listed(folder: string): number[] {
   try {
     return readdirSync(folder).map(Number);
   } catch {
-    // It has ended between two looks: it has no threads any more.
+    // The process has ended meanwhile: it has no threads any more.
     return [];
   }
 }
@@ -69,7 +69,7 @@ function textOf(file: string): string | undefined {
   try {
     return readFileSync(file, 'utf8');
   } catch {
-    // The same.
+    // The thread has ended meanwhile.
     return undefined;
   }
 }

@@ -1,33 +1,40 @@
 /** A generator process and one window of its traffic. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ConnectArgs, GeneratorReading, SendArgs } from '../children/generator.ts';
-import type { Shape } from '../ingest/plan.ts';
 import type { Callee } from './child.ts';
 import { startChild, type World } from './world.ts';
 
-/** Above this share of a core the generator itself may be what limits the rate. */
+/** Above this share of a core the generator itself may limit the rate. */
 const busyMax = 0.95;
 /** A generator that owes more than this share of what was due has not kept its rate. */
 const owedShareMax = 0.02;
-/** Of its name in device ids. */
+/** Characters of the generator's name in the ids of its devices. */
 const nameChars = 5;
+
+/** How readings come: `b1` paced, one packet a write, as real devices do; `b20` in bursts of 20. */
+export interface Shape {
+  name: 'b1' | 'b20';
+  burst: number;
+  devices: number;
+}
 
 export interface Generator {
   readonly callee: Callee;
   connect(): Promise<void>;
-  /** Nothing may be in flight. */
+  /** Closes all connections; no reading may be in flight. */
   disconnect(): Promise<void>;
-  /** As fast as the broker acknowledges: each device has one burst in flight. */
+  /** Sends as fast as the broker acknowledges: each device has one burst in flight. */
   sendClosed(shape: Shape, readingsMax?: number): Promise<void>;
-  /** Paced. */
+  /** Sends `rate` readings per second. */
   sendPaced(shape: Shape, rate: number): Promise<void>;
+  /** Changes the rate of what is being sent. */
   rate(rate: number): Promise<void>;
-  /** No more, and everything acknowledged. */
+  /** Stops sending, and resolves when every reading is acknowledged. */
   pause(): Promise<GeneratorReading>;
-  /** Everything that was asked for is acknowledged. */
+  /** Resolves when every requested reading is sent and acknowledged. */
   settled(): Promise<GeneratorReading>;
   read(): Promise<GeneratorReading>;
-  /** What happens until `end` is called. */
+  /** Measures the traffic until `end` is called. */
   window(): Promise<{ end(): Promise<Traffic> }>;
 }
 
@@ -40,7 +47,7 @@ export interface Traffic {
   ackMs: GeneratorReading['ackMs'];
   /** Share of the window in which the generator's thread was busy. */
   generatorBusy: number;
-  /** Paced traffic only: what was due was sent. */
+  /** False if paced traffic fell behind its rate. */
   rateKept: boolean;
   /** True if the generator may have been the bottleneck. */
   generatorLimited: boolean;
@@ -50,10 +57,11 @@ export interface GeneratorOptions {
   name: string;
   port: number;
   devices: number;
-  /** False for a broker that lets everybody in. */
+  /** False for a broker without logins. */
   login: boolean;
 }
 
+/** Starts a generator and connects its devices. */
 export async function startGenerator(world: World, options: GeneratorOptions): Promise<Generator> {
   const { name, port, devices, login } = options;
   const callee = await startChild(world, `generator-${name}`, 'generator');
@@ -94,7 +102,7 @@ export async function startGenerator(world: World, options: GeneratorOptions): P
   };
 }
 
-/** What happened between two readings. */
+/** The traffic between two readings of the generator. */
 export function trafficOf(before: GeneratorReading, after: GeneratorReading, paced: boolean): Traffic {
   const seconds = (after.atMs - before.atMs) / 1000;
   const sent = after.sent - before.sent;
@@ -111,7 +119,7 @@ export function trafficOf(before: GeneratorReading, after: GeneratorReading, pac
   };
 }
 
-/** Traffic of `ms`; the generator is left sending. */
+/** Measures the traffic for `ms`, and leaves the generator sending. */
 export async function windowOf(generator: Generator, ms: number): Promise<Traffic> {
   const window = await generator.window();
   await delay(ms);

@@ -1,4 +1,4 @@
-/** What the figures hold for. */
+/** The machine for which the figures hold. */
 import { closeSync, fdatasyncSync, openSync, rmSync, writeSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -11,7 +11,7 @@ export interface Machine {
   memoryGiB: number;
   kernel: string;
   node: string;
-  /** Where one takes part. */
+  /** Version of PostgreSQL, if one takes part. */
   postgresql?: string;
   /** Settings that decide what a COMMIT promises and costs. */
   postgresqlSettings?: Record<string, string>;
@@ -22,7 +22,11 @@ export interface Machine {
 const settings = ['fsync', 'synchronous_commit', 'full_page_writes', 'shared_buffers', 'max_wal_size'];
 const syncs = 40;
 
-/** @param pool of the PostgreSQL that takes part, if one does */
+/**
+ * Describes this machine.
+ * @param folder holds all data of the run
+ * @param pool of the PostgreSQL that takes part, if one does
+ */
 export async function describeMachine(folder: string, pool?: SqlPool): Promise<Machine> {
   return {
     cores: os.availableParallelism(),

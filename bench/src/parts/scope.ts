@@ -1,10 +1,26 @@
-/** What was started and has to be ended, in reverse order, whatever happens. */
+/** Ends everything that a run has started, in reverse sequence, however the run ends. */
 
 export interface Scope {
-  /** Registers how something ends; ends of what has ended already must be harmless. */
+  /** Registers a function that ends something; it must be harmless if that has ended already. */
   onEnd(end: () => Promise<void> | void): void;
-  /** Ends everything; idempotent. Errors are collected, so that one does not keep the rest alive. @throws AggregateError */
+  /**
+   * Ends everything; idempotent. An error does not keep the rest from ending.
+   * @throws AggregateError of all errors
+   */
   end(): Promise<void>;
+}
+
+/** What every run gets, besides its plan. */
+export interface RunOptions {
+  /** Name of the run, kept in the document. */
+  name: string;
+  /** Folder for CPU profiles; undefined writes none. */
+  profileDir: string | undefined;
+  scope: Scope;
+  /** Receives one line of progress. */
+  say: (line: string) => void;
+  /** Receives the folder of all data, which is removed by `scope.end()`. */
+  onFolder?: (folder: string) => void;
 }
 
 export function createScope(): Scope {
@@ -19,7 +35,7 @@ export function createScope(): Scope {
         errors.push(error);
       }
     }
-    if (errors.length > 0) throw new AggregateError(errors, 'not everything could be ended');
+    if (errors.length > 0) throw new AggregateError(errors, 'some parts of the run could not be ended');
   }
   return {
     onEnd: (end) => void ends.push(end),

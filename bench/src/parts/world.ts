@@ -1,4 +1,4 @@
-/** Everything that an ingest run starts: PostgreSQL, gateways, nodes, generators. */
+/** The parts that a run starts: PostgreSQL, gateways, nodes, generators. */
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync } from 'node:fs';
@@ -7,17 +7,19 @@ import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { BrokerDocument, CoordinatorDocument, isDocument } from '@thermomesh/contracts';
-import { deriveToken, MeshError, subjects } from '@thermomesh/runtime';
+import { deriveToken, subjects } from '@thermomesh/runtime';
 import { freePort, startPostgres, type PostgresServer } from '@thermomesh/servers';
 import { createPool, type SqlPool } from '@thermomesh/sql';
 import { childEnvironment, repository } from '../config.ts';
+import { benchError } from '../errors.ts';
 import { startCallee, startProgram, type Callee, type Program, type RunningProgram } from './child.ts';
 import { familyOf, type Watched } from './cpu.ts';
 import type { Scope } from './scope.ts';
 
+/** What all parts of a run share. */
 export interface World {
   readonly scope: Scope;
-  /** Temporary; all data of the run. */
+  /** Temporary; holds all data of the run. */
   readonly folder: string;
   readonly secret: string;
   readonly postgres: PostgresServer;
@@ -32,10 +34,12 @@ export interface WorldOptions {
   say: (line: string) => void;
 }
 
-/** A folder and a PostgreSQL with analytics' schema, with the settings that the mesh gives its own. */
+/**
+ * Makes a folder and starts a PostgreSQL with analytics' schema and the settings of the mesh's own.
+ */
 export async function createWorld({ scope, profileDir, say }: WorldOptions): Promise<World> {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'thermomesh-bench-'));
-  // mkdtemp makes it private; when root starts the server, another user runs it.
+  // mkdtemp makes the folder private, but when root starts the server, another user runs it.
   await chmod(folder, 0o755);
   scope.onEnd(async () => rm(folder, { recursive: true, force: true }));
   const postgres = await startPostgres({
@@ -63,7 +67,7 @@ export async function createWorld({ scope, profileDir, say }: WorldOptions): Pro
 
 export interface Gateway extends RunningProgram {
   readonly mqttPort: number;
-  /** Its own account of itself. @throws MeshError `bench.no_answer` */
+  /** The gateway's account of its store and sessions. @throws MeshError `bench.no_answer` */
   broker(): Promise<BrokerDocument>;
 }
 
@@ -85,6 +89,7 @@ export async function startGateway(world: World, name: string): Promise<Gateway>
 
 export interface Node extends RunningProgram {
   readonly nodeId: number;
+  /** Who coordinates, as this node sees it. @throws MeshError `bench.no_answer` */
   coordinator(): Promise<CoordinatorDocument>;
 }
 
@@ -121,7 +126,7 @@ export async function freePorts(count: number): Promise<number[]> {
   return ports;
 }
 
-/** Starts one of the bench's own children. */
+/** Starts one of the bench's own children, `src/children/<script>.ts`. */
 export async function startChild(world: World, name: string, script: string): Promise<Callee> {
   const { profileDir: _none, ...unprofiled } = world;
   return startCallee(
@@ -130,7 +135,7 @@ export async function startChild(world: World, name: string, script: string): Pr
   );
 }
 
-/** For {@link watchCpu}: PostgreSQL with all its processes. */
+/** PostgreSQL with all its processes, for `watchCpu`. */
 export function postgresPids({ postgres }: World): Watched {
   return { postgresql: () => familyOf(postgres.pid) };
 }
@@ -143,7 +148,7 @@ function program({ folder, profileDir }: World, name: string, script: string): P
     `--cpu-prof-dir=${profileDir}`,
     `--cpu-prof-name=${name}-${Date.now()}.cpuprofile`,
   ];
-  return { ...base, nodeWords, orderly: true };
+  return { ...base, nodeWords, graceful: true };
 }
 
 async function ask<S extends typeof BrokerDocument | typeof CoordinatorDocument>(
@@ -154,7 +159,6 @@ async function ask<S extends typeof BrokerDocument | typeof CoordinatorDocument>
   const headers = { authorization: `Bearer ${deriveToken(world.secret, subjects.operator)}` };
   const answer = await fetch(url, { headers });
   const body: unknown = await answer.json();
-  if (!isDocument(schema, body))
-    throw new MeshError('bench.no_answer', `${url} answered ${answer.status}`, { retriable: true });
+  if (!isDocument(schema, body)) throw benchError('bench.no_answer', `${url} answered ${answer.status}`);
   return body;
 }

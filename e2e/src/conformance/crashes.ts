@@ -1,21 +1,28 @@
-/** The coordinator dies or hangs at each of its crash points in turn: the same promises whatever elects it. */
+/**
+ * The coordinator dies or hangs at each of its crash points in turn. The promises are the same for
+ * both elections.
+ */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { readMembers, until, type MeshHandle } from '@thermomesh/mesh';
+import { readMembers, until, type MeshHandle } from '@thermomesh/mesh/testing';
 import type { CrashPoint } from '@thermomesh/runtime';
-import { crashAt, waitMs, withMesh, witnessed, type Election } from '../support.ts';
+import { assertIntact, assertKept, crashAt, type Election, waitMs, withMesh, witnessed } from '../support.ts';
 
-const intact = { lost: 0, duplicated: 0, corrupted: 0 };
-
-/** For a node whose first claim must not be one at the start of the mesh, and for those below it, who would ask it to elect. */
+/**
+ * Settings of a node that must not claim at the start of the mesh, and of the nodes below it, which
+ * would ask it to elect.
+ */
 const late = { SETTLE_MS: '15000', PREEMPT_HOLD_MS: '20000' };
 
 type Stops = readonly (readonly [node: string, point: CrashPoint, nth: number])[];
 
-/** Where each node ends while it coordinates. Bully's order is known; in a queue anybody may be next, and each of them ends. */
+/**
+ * Where each node dies while it coordinates. Bully's order is known; in a queue any node may be
+ * next, so each node dies.
+ */
 const deaths: Record<Election, Stops> = {
   bully: [
     ['node-5', 'analytics.before-apply', 5],
@@ -32,7 +39,10 @@ const deaths: Record<Election, Stops> = {
   ],
 };
 
-/** Where each of them hangs. Nobody may hang before the mesh is up: in a queue the first one would, behind its claim. */
+/**
+ * Where each node hangs while it coordinates. No node may hang before the mesh is up, so none hangs
+ * after its claim in a queue: the first coordinator would.
+ */
 const hangs: Record<Election, Stops> = {
   bully: [
     ['node-5', 'analytics.before-apply', 5],
@@ -49,7 +59,7 @@ const hangs: Record<Election, Stops> = {
   ],
 };
 
-/** What was committed in each epoch, in the order of epochs. */
+/** The batches that were committed in each epoch, in the order of epochs. */
 const epochsOf = (mesh: MeshHandle) =>
   mesh.sql.query<{ epoch: number; node: number; batches: number; lastId: number }>(
     'SELECT epoch, node, count(*)::int AS batches, max(id) AS "lastId" FROM drain_batches GROUP BY epoch, node ORDER BY epoch',
@@ -68,18 +78,18 @@ export function describeCrashes(election: Election): void {
         return stops.every(([, point]) => hit.includes(point)) && hit.length >= stops.length;
       });
 
-    it('coordinator-killed-while-draining, at each crash point in turn: nothing acked is lost or stored twice', async () => {
+    it('a coordinator killed while draining, at each crash point, loses no acked reading', async () => {
       const witness = path.join(witnesses, 'killed');
       const env = environmentOf(election, deaths[election], witness, 'kill', ['node-3', 'node-2', 'node-1']);
       await withMesh({ election, env }, async (mesh) => {
         await mesh.settled();
-        // Nobody comes back in between: a returning node 5 would win before node 3 has had its turn.
+        // No node is started again in between: node 5 would win before node 3 has coordinated.
         const dying = deaths[election].map(([node]) => node);
         for (const node of dying) mesh.hold(node);
         const load = mesh.startLoad({ devices: 50, rate: 1_000, seconds: 600 });
         try {
-          // Each of them coordinates for some batches and dies.
-          await untilAll('each to die at its point', witness, deaths[election]);
+          // Each node coordinates for some batches and dies.
+          await untilAll('each node to die at its point', witness, deaths[election]);
         } finally {
           load.finish();
         }
@@ -87,9 +97,8 @@ export function describeCrashes(election: Election): void {
         const { document } = await mesh.judgeLoad(load);
         assert.ok(document.acked > 0 && document.acked === document.sent, JSON.stringify(document));
         assertIntact(document);
-        const verdict = await mesh.verify();
-        assert.ok(verdict.ok, JSON.stringify(verdict));
-        // What was committed and not acknowledged came again, and was recognised.
+        assertKept(await mesh.verify());
+        // Readings that were committed but not acknowledged were delivered again and recognised.
         const [row] = await mesh.sql.query<{ redelivered: number }>(
           'SELECT sum(redelivered)::int AS redelivered FROM drain_batches',
         );
@@ -97,7 +106,7 @@ export function describeCrashes(election: Election): void {
       });
     });
 
-    it('paused-coordinator-cannot-commit-after-successor, at each crash point in turn: it holds nobody up, and when it wakes it writes nothing more', async () => {
+    it('a paused coordinator cannot commit after its successor, at any crash point', async () => {
       const witness = path.join(witnesses, 'paused');
       const hanging = hangs[election].map(([node]) => node);
       const env = environmentOf(election, hangs[election], witness, 'stop', ['node-2', 'node-1']);
@@ -106,8 +115,8 @@ export function describeCrashes(election: Election): void {
         const load = mesh.startLoad({ devices: 20, rate: 500, seconds: 600 });
         let before: Awaited<ReturnType<typeof epochsOf>> = [];
         try {
-          // Each of them coordinates until it hangs, beside those that hang already.
-          await untilAll('each to hang at its point', witness, hangs[election]);
+          // Each node coordinates until it hangs, while its predecessors still hang.
+          await untilAll('each node to hang at its point', witness, hangs[election]);
           const paused = await Promise.all(hanging.map((node) => mesh.process(node)));
           before = await epochsOfTheHanging(mesh, election);
           for (const { pid } of paused) process.kill(pid, 'SIGCONT');
@@ -118,9 +127,9 @@ export function describeCrashes(election: Election): void {
               ),
             );
           }
-          // One of them takes over again, in order.
+          // One of the nodes takes over gracefully.
           const { epoch } = await mesh.settled();
-          await until({ what: 'a batch of the next', timeoutMs: waitMs }, async () => {
+          await until({ what: 'a batch of the next coordinator', timeoutMs: waitMs }, async () => {
             return (await epochsOf(mesh)).some((row) => row.epoch === epoch);
           });
         } finally {
@@ -130,8 +139,7 @@ export function describeCrashes(election: Election): void {
         assert.equal(document.stored, document.sent);
         assertIntact(document);
         assert.deepEqual((await epochsOf(mesh)).slice(0, before.length), before);
-        const verdict = await mesh.verify();
-        assert.ok(verdict.ok, JSON.stringify(verdict));
+        assertKept(await mesh.verify());
       });
     });
   });
@@ -147,37 +155,34 @@ function environmentOf(
   const env: Record<string, Record<string, string>> = Object.fromEntries(
     stops.map(([node, point, nth]) => [node, crashAt(point, witness, nth, action)]),
   );
-  // A queue has no such order.
+  // A queue has no order of nodes that could be arranged by settings.
   if (election === 'bully') for (const node of lateOnes) env[node] = { ...env[node], ...late };
   return env;
 }
 
-/** What they had committed when they hung; under Bully somebody is left, and goes on. */
+/** The epochs of the nodes that hang. Under Bully one node is left, which continues to drain. */
 async function epochsOfTheHanging(mesh: MeshHandle, election: Election) {
   if (election === 'zookeeper') {
     await until(
-      { what: 'the sessions of all to end', timeoutMs: waitMs },
+      { what: 'the sessions of all nodes to end', timeoutMs: waitMs },
       async () => (await readMembers(mesh.mesh))?.length === 0,
     );
     const hung = await epochsOf(mesh);
-    // A batch that its node hangs before does not count: one or another may have none.
+    // A node that hangs before its first batch is committed has no epoch here.
     assert.equal(new Set(hung.map(({ node }) => node)).size, hung.length);
     assert.ok(hung.length >= 4, JSON.stringify(hung));
-    // The last one has no successor: its epoch is the present one until somebody claims the next, so what it had in hand may be in time.
+    // The last node has no successor. Its epoch is valid until another node claims the next, so it
+    // may still commit its batch.
     return hung.slice(0, -1);
   }
   await until({ what: 'a batch of the last successor', timeoutMs: waitMs }, async () =>
     (await epochsOf(mesh)).some(({ node }) => node === 1),
   );
   const hung = (await epochsOf(mesh)).filter(({ node }) => node !== 1);
-  // The one that hung behind its claim has committed nothing in its epoch.
+  // The node that hung after its claim has committed no batch in its epoch.
   assert.deepEqual(
     hung.map(({ node }) => node),
     [5, 4, 3],
   );
   return hung;
-}
-
-function assertIntact({ lost, duplicated, corrupted }: typeof intact): void {
-  assert.deepEqual({ lost, duplicated, corrupted }, intact);
 }

@@ -1,15 +1,21 @@
-/** Orderly moves, blows by chance, and everybody down: the same promises whatever elects the coordinator. */
+/**
+ * Graceful hand-overs, random faults, and an outage of all nodes. The promises are the same for
+ * both elections.
+ */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { parseSchedule, startMesh, type MeshHandle } from '@thermomesh/mesh';
-import { tellFailures, type Election } from '../support.ts';
+import { parseSchedule, startMesh, type MeshHandle } from '@thermomesh/mesh/testing';
+import { assertIntact, assertKept, type Election, tellFailures } from '../support.ts';
 
-/** From one end to the next. Under Bully the node that is back asks for the title meanwhile: both moves are in the series. */
+/**
+ * Time from one SIGTERM to the next. Under Bully the node that is back asks for the title
+ * meanwhile, so the series contains both hand-overs.
+ */
 const everyMs: Record<Election, number> = { bully: 9_000, zookeeper: 2_000 };
 
 /** The suite of one election: one mesh, one hazard after another. */
 export function describeMoves(election: Election): void {
-  describe(`moves, under ${election}`, () => {
+  describe(`hand-overs under ${election}`, () => {
     let mesh: MeshHandle;
     before(async () => {
       mesh = await startMesh({ election, fleetDevices: 5 });
@@ -17,9 +23,12 @@ export function describeMoves(election: Election): void {
     after(() => mesh.remove());
     tellFailures(() => mesh);
 
-    it('SIGTERM to the coordinator under load hands over without redelivery, and so does its return', async () => {
+    it('SIGTERM to the coordinator, and its return, hand over without redelivery', async () => {
       const document = await mesh.chaos({
-        ...{ target: 'coordinator', signal: 'TERM', times: 2, everyMs: everyMs[election] },
+        target: 'coordinator',
+        signal: 'TERM',
+        times: 2,
+        everyMs: everyMs[election],
         load: { devices: 50, rate: 500 },
       });
       assert.ok(document.ok, JSON.stringify(document, undefined, 1));
@@ -32,7 +41,7 @@ export function describeMoves(election: Election): void {
       assert.equal((await mesh.sql.query<{ n: number }>(sql))[0]?.n, 0);
     });
 
-    it('a rolling restart of all processes under load loses nothing', async () => {
+    it('a rolling restart of all processes under load loses no acked reading', async () => {
       const nodes = [1, 2, 3, 4, 5].map((node) => ({ target: 'node', node }));
       const names = ['fleet', 'gateway', 'postgres', ...(election === 'zookeeper' ? ['zookeeper'] : [])];
       const others = names.map((target) => ({ target }));
@@ -44,19 +53,21 @@ export function describeMoves(election: Election): void {
       });
       assert.ok(document.ok, JSON.stringify(document, undefined, 1));
       assert.equal(document.rounds, steps.length);
-      assert.deepEqual([document.lost, document.duplicated, document.corrupted], [0, 0, 0]);
+      assertIntact(document);
     });
 
-    it('random blows from one seed: nothing acked is lost or stored twice', async () => {
+    it('random faults of one seed lose no acked reading and store none twice', async () => {
       const document = await mesh.chaos({
-        ...{ target: 'random', seed: 20_240_229, times: 6 },
+        target: 'random',
+        seed: 20_240_229,
+        times: 6,
         load: { devices: 30, rate: 300 },
       });
       assert.ok(document.ok, JSON.stringify(document, undefined, 1));
       assert.equal(document.rounds, 6);
     });
 
-    it('all five nodes down for a while: the backlog waits at the gateway and drains when they are back', async () => {
+    it('with all five nodes down, the backlog waits at the gateway, then drains', async () => {
       await mesh.drained();
       const nodes = [1, 2, 3, 4, 5].map((n) => `node-${n}`);
       for (const node of nodes) mesh.hold(node);
@@ -67,9 +78,9 @@ export function describeMoves(election: Election): void {
       assert.ok(counters.buffered >= 1_000, `${counters.buffered} buffered`);
       for (const node of nodes) mesh.release(node);
       const { document } = await mesh.judgeLoad(load);
-      assert.deepEqual([document.lost, document.duplicated, document.corrupted], [0, 0, 0]);
+      assertIntact(document);
       assert.equal(document.stored, document.sent);
-      assert.ok((await mesh.verify()).ok);
+      assertKept(await mesh.verify());
     });
   });
 }

@@ -1,4 +1,7 @@
-/** What a cut of links may cost, and what it must not: the same promises whatever elects the coordinator. */
+/**
+ * Cuts of links between processes. The promises are the same for both elections: exactly one side
+ * drains, with at most one new epoch for the cut and one for the heal, and no reading is lost.
+ */
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -9,15 +12,15 @@ import {
   parseSelectors,
   startMesh,
   until,
-  type CutBlow,
+  type CutFault,
   type MeshHandle,
-} from '@thermomesh/mesh';
-import { tellFailures, waitMs, withMesh, type Election } from '../support.ts';
+} from '@thermomesh/mesh/testing';
+import { assertIntact, tellFailures, waitMs, withMesh, type Election } from '../support.ts';
 
-/** A cut of real links, which proxies of their own hold: no process is told that it is a test. */
+/** A cut of real links, made by proxies, so that the processes run as they do without a test. */
 export function cutOf(
-  options: Partial<CutBlow> & { sides?: string; links?: string; slowLinks?: string },
-): CutBlow {
+  options: Partial<CutFault> & { sides?: string; links?: string; slowLinks?: string },
+): CutFault {
   const { sides, links, slowLinks, ...rest } = options;
   return {
     kind: 'links',
@@ -33,71 +36,80 @@ export function cutOf(
 }
 
 const silentMs = 10_000;
-type Case = readonly [hazard: string, cut: CutBlow];
+type Case = readonly [hazard: string, cut: CutFault];
 
-/** Over these links Bully elects; who elects elsewhere must not care. */
+/**
+ * Cuts between the nodes. Bully elects over these links; ZooKeeper's election does not use them.
+ */
 const betweenNodes: Case[] = [
-  ['{1,2} from {3,4,5}', cutOf({ sides: '1,2/3,4,5' })],
-  ['{1,2} from {3,4,5} in silence', cutOf({ sides: '1,2/3,4,5', silent: true })],
-  ['the coordinator alone from all its peers', cutOf({ links: 'coordinator:nodes' })],
-  ['everybody from everybody', cutOf({ links: 'every:nodes' })],
-  ['one way: nobody hears the coordinator', cutOf({ links: 'coordinator:nodes', oneWay: 'out' })],
-  ['one way: the coordinator hears nobody', cutOf({ links: 'coordinator:nodes', oneWay: 'in' })],
+  ['a cut between {1,2} and {3,4,5}', cutOf({ sides: '1,2/3,4,5' })],
+  ['a silent cut between {1,2} and {3,4,5}', cutOf({ sides: '1,2/3,4,5', silent: true })],
+  ['a cut of the coordinator from all its peers', cutOf({ links: 'coordinator:nodes' })],
+  ['a cut of every node from every other', cutOf({ links: 'every:nodes' })],
+  [
+    'a one-way cut after which no node hears the coordinator',
+    cutOf({ links: 'coordinator:nodes', oneWay: 'out' }),
+  ],
+  [
+    'a one-way cut after which the coordinator hears no node',
+    cutOf({ links: 'coordinator:nodes', oneWay: 'in' }),
+  ],
 ];
 const slowLinks = 'every:nodes,every:gateway,every:postgres';
 const late: Case = [
-  'late and narrow links between everybody',
+  'a mesh with only slow and narrow links',
   cutOf({ slowLinks, delayMs: 20, bytesPerSecond: 200_000 }),
 ];
 
-/** From what the coordinator cannot do its work without: it yields. */
+/** Cuts of the coordinator from the servers that it needs, after which it yields. */
 const fromItsEnds: Case[] = [
-  ['the coordinator alone from PostgreSQL', cutOf({ links: 'coordinator:postgres' })],
+  ['a coordinator cut from PostgreSQL', cutOf({ links: 'coordinator:postgres' })],
   [
-    'the coordinator alone from PostgreSQL, in silence',
+    'a coordinator silently cut from PostgreSQL',
     cutOf({ links: 'coordinator:postgres', silent: true, pauseMs: silentMs }),
   ],
-  ['the coordinator alone from the gateway', cutOf({ links: 'coordinator:gateway' })],
+  ['a coordinator cut from the gateway', cutOf({ links: 'coordinator:gateway' })],
   [
-    'the coordinator alone from the gateway, in silence',
+    'a coordinator silently cut from the gateway',
     cutOf({ links: 'coordinator:gateway', silent: true, pauseMs: silentMs }),
   ],
+  // It still reaches PostgreSQL, where it could renew its lease while it drains nothing.
   [
-    'the coordinator from its peers and the gateway, but not from PostgreSQL',
+    'a coordinator cut from its peers and the gateway',
     cutOf({ links: 'coordinator:nodes,coordinator:gateway' }),
   ],
   [
-    'the coordinator from everything at once',
+    'a coordinator cut from everything at once',
     cutOf({ links: 'coordinator:nodes,coordinator:gateway,coordinator:postgres' }),
   ],
   [
-    'one way: PostgreSQL hears the coordinator, whose answers never come',
+    'a coordinator that gets no answer from PostgreSQL',
     cutOf({ links: 'coordinator:postgres', oneWay: 'in', pauseMs: silentMs }),
   ],
   [
-    'one way: the coordinator hears the gateway, which never hears of a commit',
+    'a coordinator that the gateway no longer hears',
     cutOf({ links: 'coordinator:gateway', oneWay: 'out', pauseMs: silentMs }),
   ],
 ];
 
-/** From what it is elected with. */
+/** Cuts of the coordinator from the ZooKeeper that elects it, after which it yields. */
 const fromZooKeeper: Case[] = [
-  ['the coordinator alone from ZooKeeper', cutOf({ links: 'coordinator:zookeeper' })],
+  ['a coordinator cut from ZooKeeper', cutOf({ links: 'coordinator:zookeeper' })],
+  ['a coordinator silently cut from ZooKeeper', cutOf({ links: 'coordinator:zookeeper', silent: true })],
   [
-    'the coordinator alone from ZooKeeper, in silence',
-    cutOf({ links: 'coordinator:zookeeper', silent: true }),
-  ],
-  [
-    'one way: ZooKeeper hears the coordinator, whose answers never come',
+    'a coordinator that gets no answer from ZooKeeper',
     cutOf({ links: 'coordinator:zookeeper', oneWay: 'in' }),
   ],
   [
-    'the coordinator from ZooKeeper and PostgreSQL at once',
+    'a coordinator cut from ZooKeeper and PostgreSQL',
     cutOf({ links: 'coordinator:zookeeper,coordinator:postgres' }),
   ],
 ];
 
-/** An orderly release may take longer than any cut lasts: a coordinator that waited for one without PostgreSQL would be seen. */
+/**
+ * Here a graceful release may take longer than any cut lasts. The test notices a coordinator that
+ * waits for such a release without PostgreSQL.
+ */
 const patience = {
   PREEMPT_HOLD_MS: '2500',
   RELEASE_TIMEOUT_MS: '20000',
@@ -109,7 +121,7 @@ const rules = ['one-side-drains', 'drain-goes-on', 'one-epoch-per-cut', 'one-epo
 
 function assertKept(document: ChaosDocument): void {
   assert.ok(document.ok, JSON.stringify(document, undefined, 1));
-  assert.deepEqual([document.lost, document.duplicated, document.corrupted], [0, 0, 0]);
+  assertIntact(document);
   assert.deepEqual(
     document.rules.map(({ id, ok }) => [id, ok]),
     rules.map((id) => [id, true]),
@@ -118,7 +130,7 @@ function assertKept(document: ChaosDocument): void {
 
 /** The suite of one election: one mesh, one cut after another. */
 export function describePartitions(election: Election): void {
-  describe(`a cut, under ${election}`, () => {
+  describe(`cuts under ${election}`, () => {
     let mesh: MeshHandle;
     before(async () => {
       mesh = await startMesh({ election, proxied: true, environment: patience });
@@ -126,28 +138,27 @@ export function describePartitions(election: Election): void {
     after(() => mesh.remove());
     tellFailures(() => mesh);
 
-    // Bully hears of a silent link by its own clocks; what the queue needs is over sooner.
+    // Bully notices a silent link by its timeouts; ZooKeeper's election needs a shorter cut.
     const pauseMsMax = election === 'bully' ? silentMs : 6_000;
-    const play = async (cut: CutBlow) =>
+    const play = async (cut: CutFault) =>
       mesh.chaos({ target: 'links', cut: { ...cut, pauseMs: Math.min(cut.pauseMs, pauseMsMax) }, load });
-    const promise = 'exactly one side drains, at most one epoch for the cut and one for the heal';
 
     if (election === 'bully') {
       for (const [hazard, cut] of [...betweenNodes, late]) {
-        it(`${hazard}: ${promise}`, async () => {
+        it(`${hazard} leaves one side draining`, async () => {
           const before = await mesh.settled();
           assertKept(await play(cut));
           assert.equal((await mesh.coordinator()).node, before.node);
         });
       }
     } else {
-      it(`links between the nodes, cut in all ways, and late ones: nobody moves, and nothing is lost`, async () => {
+      it('cut or slow links between nodes never move a coordinator of ZooKeeper', async () => {
         const before = await mesh.settled();
-        const steps = betweenNodes.map(([, cut]) => ({ atMs: 0, blow: { ...cut, pauseMs: 1_500 } }));
+        const steps = betweenNodes.map(([, cut]) => ({ atMs: 0, fault: { ...cut, pauseMs: 1_500 } }));
         const slow = { ...late[1], slow: parseSelectors(`${slowLinks},every:zookeeper`) };
         const document = await mesh.chaos({
           target: 'schedule',
-          steps: [...steps, { atMs: 0, blow: slow }],
+          steps: [...steps, { atMs: 0, fault: slow }],
           load,
         });
         assertKept(document);
@@ -156,7 +167,7 @@ export function describePartitions(election: Election): void {
     }
 
     for (const [hazard, cut] of [...fromItsEnds, ...(election === 'zookeeper' ? fromZooKeeper : [])]) {
-      it(`${hazard}: it yields; ${promise}`, async () => {
+      it(`${hazard} yields, and one side drains`, async () => {
         const before = await mesh.settled();
         assertKept(await play(cut));
         await assertYielded(mesh, election, before);
@@ -164,7 +175,7 @@ export function describePartitions(election: Election): void {
     }
 
     if (election === 'zookeeper') {
-      it('everybody from ZooKeeper: nobody drains, the backlog waits, and one of them goes on after the heal', async () => {
+      it('with all nodes cut from ZooKeeper, the backlog waits; one drains after the heal', async () => {
         const before = await mesh.settled();
         assertKept(await play(cutOf({ links: 'every:zookeeper', silent: true, pauseMs: 4_000 })));
         const settled = await mesh.settled();
@@ -172,12 +183,12 @@ export function describePartitions(election: Election): void {
       });
       return;
     }
-    it('breaks-a-promise: the verdict names the reading; timeline, logs and ledger tell how it came', async () => {
+    it('a lost reading fails the verdict, which names it and keeps timeline and logs', async () => {
       await assertVerdictOfALoss(mesh);
     });
   });
 
-  describe(`after all others have died, under ${election}`, () => {
+  describe(`a single survivor under ${election}`, () => {
     it('one surviving node still drains', async () => {
       await withMesh({ election, nodes: 3 }, async (mesh) => {
         const load = mesh.startLoad({ devices: 20, rate: 300, seconds: 5 });
@@ -187,7 +198,7 @@ export function describePartitions(election: Election): void {
           await mesh.kill(node);
         }
         const { document } = await mesh.judgeLoad(load);
-        assert.deepEqual([document.lost, document.duplicated, document.corrupted], [0, 0, 0]);
+        assertIntact(document);
         assert.equal(document.stored, document.sent);
         assert.equal((await mesh.coordinator()).node, 1);
       });
@@ -195,7 +206,10 @@ export function describePartitions(election: Election): void {
   });
 }
 
-/** Somebody else has led; the deposed has written nothing after that; under Bully the highest node has its title back. */
+/**
+ * Asserts that another node has led, that the deposed coordinator has written nothing after that,
+ * and that under Bully the highest node has its title back.
+ */
 async function assertYielded(
   mesh: MeshHandle,
   election: Election,
@@ -218,7 +232,7 @@ async function assertVerdictOfALoss(mesh: MeshHandle): Promise<void> {
   const since = Date.now();
   const cut = cutOf({ links: 'coordinator:gateway' });
   const series = mesh.chaos({ target: 'links', cut, load: { devices: 5, rate: 50 } });
-  // A reading that was acknowledged is taken away, as if it had never been stored.
+  // The test deletes an acknowledged reading, as if it had never been stored.
   const gone = await until({ what: 'a stored reading', timeoutMs: waitMs }, async () => {
     const sql = `DELETE FROM readings WHERE (device_id, seq) IN (
         SELECT device_id, seq FROM readings WHERE committed_at > to_timestamp($1 / 1000.0) LIMIT 1) RETURNING device_id, seq`;

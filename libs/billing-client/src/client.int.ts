@@ -8,12 +8,12 @@ import type { PaymentDocument } from '@thermomesh/contracts';
 import { createBillingClient, type BillingClientOptions } from './client.ts';
 import { BillingNoAnswerError, BillingRefusedError } from './errors.ts';
 
-/** What the server does with one request; keys that it has acted on are in `acted`. */
+/** What the server does with one request; `acted` holds the keys that it has acted on. */
 type Deed = 'answer' | 'drop' | 'act and drop' | 'hang' | number;
 let server: Server;
 let url: string;
-/** Nobody listens there. */
-let nobodyUrl: string;
+/** URL of a port without a server. */
+let deadUrl: string;
 let deeds: Deed[];
 let keys: string[];
 let acted: string[];
@@ -54,7 +54,7 @@ beforeEach(async () => {
   retryAfter.clear();
   const gone = createServer().listen(0, '127.0.0.1');
   await once(gone, 'listening');
-  nobodyUrl = `http://127.0.0.1:${(gone.address() as AddressInfo).port}`;
+  deadUrl = `http://127.0.0.1:${(gone.address() as AddressInfo).port}`;
   gone.close();
   await once(gone, 'close');
   server = createServer(serve).listen(0, '127.0.0.1');
@@ -66,10 +66,10 @@ afterEach(() => {
   server.close();
 });
 
-/** What a try gets that nobody will answer. */
+/** Time limit of a try that gets no answer. */
 const hangMs = 150;
 
-/** Waits however long the machine stalls. */
+/** A client with generous time limits for a machine that stalls. */
 const client = (more: Partial<BillingClientOptions> = {}) =>
   createBillingClient({
     urls: [url],
@@ -87,7 +87,7 @@ const noAnswer = (reason: string) => (error: unknown) => {
 };
 
 describe('the semantics', () => {
-  it('at-least-once asks again with the same UUID until there is an answer', async () => {
+  it('at-least-once tries again with the same UUID until there is an answer', async () => {
     deeds = ['drop', 'act and drop', 503, 409, 429];
     const id = randomUUID();
     assert.deepEqual(await client().pay(id, request), document(id));
@@ -101,24 +101,24 @@ describe('the semantics', () => {
     assert.deepEqual(new Set(keys), new Set([id]));
   });
 
-  it('at-least-once without a UUID of the caller acts twice: what the UUID is for', async () => {
+  it('at-least-once with a new UUID for each try acts twice', async () => {
     deeds = ['act and drop'];
     await client({ unsafeKeyPerTry: randomUUID }).pay(randomUUID(), request);
     assert.equal(acted.length, 2);
     assert.equal(new Set(acted).size, 2);
   });
 
-  it('maybe tries once, whatever comes of it', async () => {
+  it('maybe tries once, with or without an answer', async () => {
     deeds = ['drop'];
     await assert.rejects(client().pay(randomUUID(), request, { semantics: 'maybe' }), noAnswer('broken'));
     assert.equal(keys.length, 1);
-    const nobody = client({ urls: [nobodyUrl] });
-    await assert.rejects(nobody.pay(randomUUID(), request, { semantics: 'maybe' }), noAnswer('unreachable'));
+    const dead = client({ urls: [deadUrl] });
+    await assert.rejects(dead.pay(randomUUID(), request, { semantics: 'maybe' }), noAnswer('unreachable'));
   });
 
-  it('at-most-once tries again only while billing cannot have seen the request', async () => {
+  it('at-most-once tries again only if billing cannot have received the request', async () => {
     const semantics = 'at-most-once';
-    const twoReplicas = client({ urls: [nobodyUrl, url] });
+    const twoReplicas = client({ urls: [deadUrl, url] });
     const id = randomUUID();
     assert.deepEqual(await twoReplicas.pay(id, request, { semantics }), document(id));
     for (const [deed, reason] of [
@@ -134,13 +134,13 @@ describe('the semantics', () => {
     keys = [];
     const hasty = client({ tryTimeoutMs: hangMs });
     await assert.rejects(hasty.pay(randomUUID(), request, { semantics }), noAnswer('timeout'));
-    // A machine that stalls may give it up before it has left.
+    // On a machine that stalls, the try may end before the request is sent.
     assert.ok(keys.length <= 1);
   });
 });
 
 describe('a call', () => {
-  it('that billing refuses is not tried again', async () => {
+  it('a call that billing refuses is not tried again', async () => {
     for (const status of [400, 401, 404, 410, 422]) {
       deeds = [status];
       keys = [];
@@ -153,13 +153,13 @@ describe('a call', () => {
     }
   });
 
-  it('that meets a fault of billing’s program is not tried again, and its outcome is unknown', async () => {
+  it('a call that meets a bug of billing is not tried again; its outcome is unknown', async () => {
     deeds = [500];
     await assert.rejects(client().pay(randomUUID(), request), noAnswer('failed'));
     assert.equal(keys.length, 1);
   });
 
-  it('ends at its deadline although pauses and tries would go on', async () => {
+  it('a call ends at its deadline even if more tries would follow', async () => {
     deeds = Array.from({ length: 50 }, (): Deed => 'hang');
     const hasty = client({ tryTimeoutMs: hangMs });
     await assert.rejects(hasty.pay(randomUUID(), request, { deadlineMs: 400 }), noAnswer('timeout'));
@@ -168,36 +168,37 @@ describe('a call', () => {
     await assert.rejects(client().pay(randomUUID(), request, { deadlineMs: 100 }), noAnswer('timeout'));
   });
 
-  it('goes round the replicas, and leaves one alone that never answers', async () => {
-    const two = client({ urls: [nobodyUrl, url], breakerFailuresMax: 2, breakerOpenMs: 60_000 });
+  it('tries use the replicas in turn; one that never answers is left alone', async () => {
+    const two = client({ urls: [deadUrl, url], breakerFailuresMax: 2, breakerOpenMs: 60_000 });
     for (let n = 0; n < 6; n++) await two.pay(randomUUID(), request);
-    const alone = client({ urls: [nobodyUrl], breakerFailuresMax: 2, breakerOpenMs: 60_000 });
+    const alone = client({ urls: [deadUrl], breakerFailuresMax: 2, breakerOpenMs: 60_000 });
     const maybe = () => alone.pay(randomUUID(), request, { semantics: 'maybe' });
     await assert.rejects(maybe(), noAnswer('unreachable'));
     await assert.rejects(maybe(), noAnswer('unreachable'));
     await assert.rejects(maybe(), noAnswer('breaker_open'));
   });
 
-  it('goes where the replicas are at each try, and a replica that stays keeps its open breaker', async () => {
+  it('each try uses the current replicas; one that stays keeps its open breaker', async () => {
     let urls: readonly string[] = [];
     let asked = 0;
     const moving = client({
       urls: () => (++asked === 3 ? (urls = [url]) : urls),
-      ...{ breakerFailuresMax: 1, breakerOpenMs: 60_000 },
+      breakerFailuresMax: 1,
+      breakerOpenMs: 60_000,
     });
-    // Nobody is there at first: certainly nothing was sent, and it is tried again.
+    // At first there is no replica: certainly nothing was sent, so the call is tried again.
     await moving.pay(randomUUID(), request, { semantics: 'at-most-once' });
     assert.equal(asked, 3);
     const maybe = () => moving.pay(randomUUID(), request, { semantics: 'maybe' });
-    urls = [nobodyUrl];
+    urls = [deadUrl];
     await assert.rejects(maybe(), noAnswer('unreachable'));
-    urls = [nobodyUrl, url];
+    urls = [deadUrl, url];
     for (let n = 0; n < 4; n++) await maybe();
     urls = [];
     await assert.rejects(maybe(), noAnswer('unreachable'));
   });
 
-  it('“still running” opens no breaker', async () => {
+  it('the answer “still running” opens no breaker', async () => {
     deeds = Array.from({ length: 10 }, (): Deed => 409);
     const id = randomUUID();
     assert.equal((await client({ breakerFailuresMax: 2 }).pay(id, request)).transactionId, id);

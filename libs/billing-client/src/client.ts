@@ -1,4 +1,7 @@
-/** A call of billing that looks local: an answer, or an error that says what may be done about it. */
+/**
+ * Calls billing as if it were local: a call returns an answer, or an error that says what the
+ * caller can do.
+ */
 import {
   isDocument,
   PaymentDocument,
@@ -18,46 +21,55 @@ import {
 } from 'cockatiel';
 import { BillingNoAnswerError } from './errors.ts';
 import { send, type Call } from './http.ts';
-import { createBackoff, mayRetry, type RetryLimits, type Semantics } from './policy.ts';
+import { createRetryBackoff, mayRetry, type RetryLimits, type Semantics } from './policy.ts';
 
 export interface BillingClientOptions extends Partial<RetryLimits> {
-  /** Base URLs of the replicas; tries go round them. A function is asked at each try: replicas come and go. */
+  /**
+   * Base URLs of the replicas, which the tries use in turn. A function is called at each try,
+   * because replicas come and go.
+   */
   urls: readonly string[] | (() => readonly string[]);
   /** The caller's bearer token: `deriveToken(secret, subjects.service(name))`. */
   token: string;
-  /** All tries and pauses together. */
+  /** Time limit of a call, all tries and pauses included. Default 30 s. */
   deadlineMs?: number;
-  /** One try. */
+  /** Time limit of one try. Default 8 s. */
   tryTimeoutMs?: number;
-  /** A replica that has given no answer so often in a row is left alone… */
+  /** Failed tries in a row after which the breaker of a replica opens. Default 5. */
   breakerFailuresMax?: number;
-  /** …for so long. */
+  /** How long a breaker stays open. Default 1 s. */
   breakerOpenMs?: number;
   /**
-   * Tests and demonstrations only: a new UUID for each try, as a caller without transaction UUIDs would send. At-least-once then
-   * charges twice.
+   * Tests and demonstrations only: makes a new UUID for each try, like a caller without transaction
+   * UUIDs. At-least-once then charges twice.
    */
   unsafeKeyPerTry?: () => string;
 }
 
 export interface CallOptions {
-  /** `at-least-once` if left out. */
+  /** Default `at-least-once`. */
   semantics?: Semantics;
-  /** Instead of the client's. */
+  /** Overrides the deadline of the client. */
   deadlineMs?: number;
 }
 
-/** The caller makes the transaction UUID and stores it before the first call: after a crash it asks again with the same one. */
+/**
+ * The caller makes the transaction UUID and stores it before the first call. After a crash it calls
+ * again with the same UUID.
+ */
 export interface BillingClient {
-  /** @throws BillingRefusedError · BillingNoAnswerError */
+  /** Makes a payment. @throws BillingRefusedError · BillingNoAnswerError */
   pay(transactionId: string, request: PaymentRequest, options?: CallOptions): Promise<PaymentDocument>;
-  /** @throws BillingRefusedError · BillingNoAnswerError */
+  /** Refunds a payment or a part of it. @throws BillingRefusedError · BillingNoAnswerError */
   refund(
     transactionId: string,
     refund: { paymentId: string; amountMinor: number },
     options?: CallOptions,
   ): Promise<RefundDocument>;
-  /** Where a payment stands; reading is safe to repeat. @throws BillingRefusedError (404 for an unknown one) · BillingNoAnswerError */
+  /**
+   * Reads the state of a payment; reading is safe to repeat.
+   * @throws BillingRefusedError (404 for an unknown one) · BillingNoAnswerError
+   */
   payment(transactionId: string, options?: Pick<CallOptions, 'deadlineMs'>): Promise<PaymentView>;
 }
 
@@ -70,6 +82,7 @@ const defaults = {
   breakerOpenMs: 1_000,
 };
 
+/** Makes a client. @throws RangeError if `urls` is an empty list */
 export function createBillingClient(given: BillingClientOptions): BillingClient {
   const options = { ...defaults, ...given };
   const run = createRunner(options);
@@ -101,20 +114,20 @@ export function createBillingClient(given: BillingClientOptions): BillingClient 
   };
 }
 
-/** One call with its tries, pauses and breakers. */
+/** Makes the function that runs a call with its tries, pauses and breakers. */
 function createRunner(options: typeof defaults & BillingClientOptions) {
   const { urls } = options;
   if (typeof urls !== 'function' && urls.length === 0) throw new RangeError('a billing client needs a URL');
   const replicasNow = createReplicas(typeof urls === 'function' ? urls : () => urls, options);
   let turn = 0;
 
-  /** One try at the next replica whose breaker lets it through. */
+  /** Makes one try at the next replica whose breaker is not open. */
   async function oneTry<S extends DocumentSchema>(
     call: Call,
     schema: S,
     signal: AbortSignal,
   ): Promise<DocumentOf<S>> {
-    // The end of the caller's patience is no fault of a replica: its breaker does not hear of it.
+    // The deadline of the caller is not a failure of a replica and does not count for its breaker.
     if (signal.aborted) throw new BillingNoAnswerError('timeout', { sent: true, cause: signal.reason });
     const replicas = replicasNow();
     if (replicas.length === 0) throw new BillingNoAnswerError('unreachable', { sent: false });
@@ -146,7 +159,7 @@ function createRunner(options: typeof defaults & BillingClientOptions) {
       handleWhen((error) => mayRetry(semantics, error)),
       {
         maxAttempts: Number.MAX_SAFE_INTEGER,
-        backoff: createBackoff(options, () => endMs - performance.now()),
+        backoff: createRetryBackoff(options, () => endMs - performance.now()),
       },
     );
     return policy.execute(
@@ -162,7 +175,7 @@ interface Replica {
   breaker: CircuitBreakerPolicy;
 }
 
-/** The replicas that there are now; one that stays keeps its breaker. */
+/** Returns a function for the current replicas; a replica that stays keeps its breaker. */
 function createReplicas(
   urls: () => readonly string[],
   options: { breakerFailuresMax: number; breakerOpenMs: number },
@@ -180,7 +193,7 @@ function createReplicas(
   };
 }
 
-/** "Still running" is an answer of a healthy replica; what was refused is one too. */
+/** The replica is healthy when it answers that a payment is still running, or refuses it. */
 function createBreaker(options: { breakerFailuresMax: number; breakerOpenMs: number }): CircuitBreakerPolicy {
   return circuitBreaker(
     handleWhen((error) => error instanceof BillingNoAnswerError && error.reason !== 'running'),

@@ -1,15 +1,14 @@
 import assert from 'node:assert/strict';
-import { setTimeout as delay } from 'node:timers/promises';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { testZooKeeper, type TestEnsemble } from '@thermomesh/servers';
+import { until } from '@thermomesh/testing';
 import { ServiceDiscovery, ZooKeeper } from '@thermomesh/zookeeper';
 import { announceBilling, findBilling, type Announcement, type BillingFinder } from './discovery.ts';
 
 const secret = 'the mesh secret, at least thirty-two characters';
 const staticUrls = ['http://127.0.0.1:1', 'http://127.0.0.1:2'];
-/** Nobody loses it. */
+/** Long enough that no session expires in a test. */
 const sessionTimeoutMs = 10_000;
-const waitMs = 30_000;
 
 let server: TestEnsemble;
 let places = 0;
@@ -27,8 +26,11 @@ afterEach(async () => {
 after(async () => server.remove());
 
 const place = () => ({
-  ...{ hosts: server.hosts, path, sessionTimeoutMs, secret },
-  onFault: (error: unknown) => void changes.push(String(error)),
+  hosts: server.hosts,
+  path,
+  sessionTimeoutMs,
+  secret,
+  onError: (error: unknown) => void changes.push(String(error)),
 });
 
 function newPlace(): void {
@@ -50,19 +52,12 @@ function find(more: { hosts?: string } = {}): BillingFinder {
   return finder;
 }
 
-async function until(what: string, holds: () => boolean): Promise<void> {
-  const deadline = performance.now() + waitMs;
-  while (!holds()) {
-    assert.ok(performance.now() < deadline, `waited ${waitMs} ms for: ${what}`);
-    await delay(10);
-  }
-}
 const untilUrls = async (finder: BillingFinder, ...urls: string[]) =>
   until(urls.join(), () => finder.urls().join() === urls.join());
 const at = (port: number) => `http://127.0.0.1:${port}`;
 
 describe('replicas of billing', () => {
-  it('are found as they come and go; while nobody is listed the static ones hold', async () => {
+  it('replicas are found as they come and go; with none listed the static URLs hold', async () => {
     newPlace();
     const finder = find();
     assert.deepEqual(finder.urls(), staticUrls);
@@ -76,13 +71,13 @@ describe('replicas of billing', () => {
     await untilUrls(finder, ...staticUrls);
   });
 
-  it('an-announcement-without-the-secret-of-the-mesh-gets-no-payments', async () => {
+  it('an announcement without the secret of the mesh gets no payments', async () => {
     newPlace();
     const finder = find();
     announce('rogue', 6666, { secret: 'another secret of at least thirty-two characters' });
     announce('billing-1', 7001);
     await untilUrls(finder, at(7001));
-    // A proof that was copied is worth nothing at another address, and neither is none.
+    // A copied proof is invalid at another address, and so is an absent one.
     const zk = new ZooKeeper({ hosts: server.hosts, sessionTimeoutMs });
     zk.start();
     cleanUps.push(async () => zk.close());
@@ -106,7 +101,7 @@ describe('replicas of billing', () => {
     );
   });
 
-  it('an-outage-keeps-the-last-list-and-the-replicas-are-listed-again-after-it', async () => {
+  it('an outage of ZooKeeper keeps the last list, and replicas are listed again after', async () => {
     newPlace();
     const finder = find();
     const replicas = [announce('billing-1', 7001), announce('billing-2', 7002)];
@@ -121,7 +116,7 @@ describe('replicas of billing', () => {
     await untilUrls(finder, at(7001), at(7002), at(7003));
   });
 
-  it('without-ZooKeeper-the-static-ones-hold-and-stopping-does-not-wait', async () => {
+  it('without ZooKeeper the static URLs hold, and stopping does not wait', async () => {
     newPlace();
     const finder = find({ hosts: '127.0.0.1:1' });
     assert.deepEqual(finder.urls(), staticUrls);

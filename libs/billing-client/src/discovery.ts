@@ -1,4 +1,7 @@
-/** Where the replicas of billing are, told by themselves in ZooKeeper: whoever is listed there, with its proof, is sent payment tokens. */
+/**
+ * Discovery of the replicas of billing, which announce themselves in ZooKeeper. Listed replicas
+ * receive payment tokens, so a listing counts only with its proof.
+ */
 import {
   announceService,
   findService,
@@ -11,11 +14,14 @@ import {
 export type { Announcement };
 export type DiscoveryPlace = ServicePlace;
 export type FindOptions = Omit<FindServiceOptions, 'service'>;
-/** Its `urls` are those of the client. */
+/** Finds replicas; pass its `urls` to the client. */
 export type BillingFinder = ServiceFinder;
 
 export interface AnnounceOptions extends DiscoveryPlace {
-  /** Of the replica; two that call themselves the same are told (`onFault`), and the later one stays. */
+  /**
+   * Name of the replica. If two replicas use the same name, the later one stays, and `onError`
+   * receives an error.
+   */
   replica: string;
   address: string;
   port: number;
@@ -23,12 +29,12 @@ export interface AnnounceOptions extends DiscoveryPlace {
 
 const service = 'billing';
 
-/** Lists a replica. Does not wait until ZooKeeper can be reached. */
+/** Announces a replica. It does not wait until ZooKeeper can be reached. */
 export function announceBilling({ replica: id, address, port, ...place }: AnnounceOptions): Announcement {
   return announceService(service, { id, address, port }, place);
 }
 
-/** Follows the replicas. */
+/** Follows the list of replicas. */
 export function findBilling(options: FindOptions): BillingFinder {
   return findService({ ...options, service });
 }

@@ -1,7 +1,25 @@
-/** What can come of a call besides an answer. */
-import { MeshError } from '@thermomesh/runtime';
+/** The errors of a call. */
+import { defineErrors, MeshError } from '@thermomesh/runtime';
 
-/** Billing refused the request itself (400, 401, 403, 404, 410, 413, 422): the same call will never succeed. */
+/**
+ * The error codes of this package; a refusal carries the code of billing's own answer if it has
+ * one.
+ */
+export const { codes: errorCodes } = defineErrors({
+  'billing.breaker_open': { retriable: true },
+  'billing.broken': { retriable: true },
+  'billing.failed': { retriable: false },
+  'billing.refused': { retriable: false },
+  'billing.running': { retriable: true },
+  'billing.timeout': { retriable: true },
+  'billing.unavailable': { retriable: true },
+  'billing.unreachable': { retriable: true },
+});
+
+/**
+ * Billing refused the request itself (400, 401, 403, 404, 410, 413, 422): the same call never
+ * succeeds.
+ */
 export class BillingRefusedError extends MeshError {
   readonly status: number;
 
@@ -11,23 +29,23 @@ export class BillingRefusedError extends MeshError {
   }
 }
 
-/** Why a try brought no answer; `sent` says whether billing may have begun. */
+/** The reason why a try got no answer. */
 export type NoAnswerReason =
   'unreachable' | 'timeout' | 'broken' | 'running' | 'unavailable' | 'failed' | 'breaker_open';
 
-/** No answer: the payment may have been made or not. Ask again with the same transaction UUID. */
+/** No answer: the payment may have been made or not. Retry with the same transaction UUID. */
 export class BillingNoAnswerError extends MeshError {
   readonly reason: NoAnswerReason;
-  /** False only if it is certain that billing has not seen the request. */
+  /** False only if billing has certainly not received the request. */
   readonly sent: boolean;
-  /** Billing asks for so long a pause; 0 if it says nothing. */
+  /** The pause that billing requests; 0 without Retry-After. */
   readonly retryAfterMs: number;
 
   constructor(
     reason: NoAnswerReason,
     options: { sent: boolean; retryAfterMs?: number; retriable?: boolean; cause?: unknown },
   ) {
-    super(`billing.${reason}`, `billing gave no answer: ${reason}`, {
+    super(`billing.${reason}` satisfies keyof typeof errorCodes, `billing gave no answer: ${reason}`, {
       retriable: options.retriable ?? true,
       cause: options.cause,
     });

@@ -1,7 +1,7 @@
-/** One try over HTTP, and what its failure says about whether billing has seen it. */
+/** One try over HTTP; its error says whether billing may have received the request. */
 import { isDocument, ProblemDocument } from '@thermomesh/contracts';
 import { codeOf } from '@thermomesh/runtime';
-import { BillingNoAnswerError, BillingRefusedError, type NoAnswerReason } from './errors.ts';
+import { BillingNoAnswerError, BillingRefusedError, type errorCodes, type NoAnswerReason } from './errors.ts';
 
 export interface Call {
   method: 'GET' | 'POST';
@@ -10,7 +10,7 @@ export interface Call {
   body?: unknown;
 }
 
-/** Statuses that pass by themselves; 500 does not: it is a fault of billing's program. */
+/** Temporary statuses. 500 is not among them: it is a bug of billing. */
 const reasons: Record<number, NoAnswerReason> = {
   409: 'running',
   429: 'unavailable',
@@ -19,7 +19,7 @@ const reasons: Record<number, NoAnswerReason> = {
   504: 'unavailable',
 };
 
-/** Failures of the connection before a byte of the request has left. */
+/** Failures of the connection before a byte of the request was sent. */
 const unreachable = new Set([
   'ECONNREFUSED',
   'ENOTFOUND',
@@ -29,7 +29,7 @@ const unreachable = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
 ]);
 
-/** @throws BillingRefusedError · BillingNoAnswerError */
+/** Makes one try and returns the document. @throws BillingRefusedError · BillingNoAnswerError */
 export async function send(
   url: string,
   token: string,
@@ -58,14 +58,14 @@ export async function send(
   const { status } = response;
   const reason = reasons[status];
   if (reason !== undefined) {
-    // A 503 of billing may come after the claim: only a refused connection is certain.
+    // Billing may send a 503 after it has claimed the key: only a refused connection is certain.
     throw new BillingNoAnswerError(reason, { sent: true, retryAfterMs: retryAfterMs(response) });
   }
   if (status >= 500) throw new BillingNoAnswerError('failed', { sent: true, retriable: false });
   const problem = isDocument(ProblemDocument, value) ? value : undefined;
   throw new BillingRefusedError(
     status,
-    problem?.code ?? 'billing.refused',
+    problem?.code ?? ('billing.refused' satisfies keyof typeof errorCodes),
     problem?.detail ?? `billing answered ${status}`,
   );
 }
@@ -80,7 +80,7 @@ function noAnswer(cause: unknown): BillingNoAnswerError {
     : new BillingNoAnswerError('broken', { sent: true, cause });
 }
 
-/** Seconds or a date (RFC 9110 §10.2.3); 0 if there is none or it makes no sense. */
+/** Parses seconds or a date (RFC 9110 §10.2.3); 0 if the header is absent or invalid. */
 function retryAfterMs(response: Response): number {
   const text = response.headers.get('retry-after');
   if (text === null) return 0;

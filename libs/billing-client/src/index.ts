@@ -1,3 +1,3 @@
 export * from './client.ts';
-export * from './errors.ts';
+export { BillingNoAnswerError, BillingRefusedError, type NoAnswerReason } from './errors.ts';
 export * from './policy.ts';

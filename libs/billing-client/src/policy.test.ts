@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import type { IRetryBackoffContext } from 'cockatiel';
 import { BillingNoAnswerError, BillingRefusedError } from './errors.ts';
-import { createBackoff, mayRetry } from './policy.ts';
+import { createRetryBackoff, mayRetry } from './policy.ts';
 
 const context = (error: Error): IRetryBackoffContext<unknown> => ({
   attempt: 1,
@@ -12,22 +12,22 @@ const context = (error: Error): IRetryBackoffContext<unknown> => ({
 
 const limits = { backoffFirstMs: 100, backoffMaxMs: 1_000 };
 
-it('pauses stay below twice the former bound, and below the largest; Retry-After is a lower bound, the deadline an upper one', () => {
+it('pauses respect their bounds, Retry-After and the deadline', () => {
   const lost = context(new BillingNoAnswerError('timeout', { sent: true }));
   for (let run = 0; run < 200; run++) {
-    let backoff = createBackoff(limits, () => 60_000).next(lost);
+    let backoff = createRetryBackoff(limits, () => 60_000).next(lost);
     for (const boundMs of [100, 200, 400, 800, 1_000, 1_000]) {
       assert.ok(backoff.duration >= 0 && backoff.duration < boundMs, `${backoff.duration} < ${boundMs}`);
       backoff = backoff.next(lost);
     }
     const asked = context(new BillingNoAnswerError('running', { sent: true, retryAfterMs: 5_000 }));
     assert.equal(backoff.next(asked).duration, 5_000);
-    assert.equal(createBackoff(limits, () => 70).next(asked).duration, 70);
-    assert.equal(createBackoff(limits, () => -1).next(asked).duration, 0);
+    assert.equal(createRetryBackoff(limits, () => 70).next(asked).duration, 70);
+    assert.equal(createRetryBackoff(limits, () => -1).next(asked).duration, 0);
   }
 });
 
-it('a refusal, a foreign error and a fault of the program are followed by no try', () => {
+it('a refusal, an unknown error and a bug of billing are not tried again', () => {
   const errors = [
     new BillingRefusedError(422, 'x', 'x'),
     new TypeError('x'),

@@ -1,4 +1,4 @@
-/** When a call is tried again, and how long apart. */
+/** Decides whether a call is tried again, and after which pause. */
 import {
   ExponentialBackoff,
   fullJitterGenerator,
@@ -9,17 +9,22 @@ import {
 import { BillingNoAnswerError } from './errors.ts';
 
 /**
- * What a call promises about how often billing acts on it (Birrell and Nelson's semantics by name):
- * - `maybe`: one try; without an answer nobody knows.
- * - `at-most-once`: tried again only while it is certain that billing has not seen the request.
- * - `at-least-once`: tried until there is an answer or the deadline is over. All tries carry the same transaction UUID, so it is
- *   effectively once.
+ * How often billing may act on a call (names after Birrell and Nelson, "Implementing Remote
+ * Procedure Calls", 1984):
+ * - `maybe`: one try; without an answer the outcome is unknown.
+ * - `at-most-once`: tried again only if billing has certainly not received the request.
+ * - `at-least-once`: tried until there is an answer or the deadline has passed. All tries have the
+ *   same transaction UUID, so billing acts effectively once.
  */
 export type Semantics = 'maybe' | 'at-most-once' | 'at-least-once';
 
 export interface RetryLimits {
-  /** Upper bound of the first pause; each following one is twice as long. Pauses are drawn from 0 to the bound (full jitter). */
+  /**
+   * Upper bound of the first pause; the bound doubles with each pause. Pauses are random between 0
+   * and the bound (full jitter).
+   */
   backoffFirstMs: number;
+  /** Upper bound of every pause. */
   backoffMaxMs: number;
 }
 
@@ -37,10 +42,11 @@ export function mayRetry(semantics: Semantics, error: unknown): boolean {
 }
 
 /**
- * Full jitter, never sooner than billing's own Retry-After, never beyond the deadline.
- * @param remainingMs how long the call may still take
+ * Makes the backoff: exponential with full jitter, at least billing's Retry-After, at most the time
+ * that is left.
+ * @param remainingMs returns the time until the deadline
  */
-export function createBackoff(
+export function createRetryBackoff(
   { backoffFirstMs, backoffMaxMs }: RetryLimits,
   remainingMs: () => number,
 ): IBackoffFactory<IRetryBackoffContext<unknown>> {
@@ -49,14 +55,14 @@ export function createBackoff(
     initialDelay: backoffFirstMs,
     maxDelay: backoffMaxMs,
   });
-  const around = (
+  const withLimits = (
     inner: IBackoff<unknown>,
     context: IRetryBackoffContext<unknown>,
   ): IBackoff<IRetryBackoffContext<unknown>> => ({
     duration: Math.min(Math.max(inner.duration, retryAfterOf(context)), Math.max(0, remainingMs())),
-    next: (following) => around(inner.next(following), following),
+    next: (following) => withLimits(inner.next(following), following),
   });
-  return { next: (context) => around(jitter.next(), context) };
+  return { next: (context) => withLimits(jitter.next(), context) };
 }
 
 function retryAfterOf({ result }: IRetryBackoffContext<unknown>): number {

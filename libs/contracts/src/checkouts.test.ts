@@ -5,7 +5,7 @@ import { CheckoutRequest, isCustomerKey } from './checkouts.ts';
 
 const good = { payer: 'alice', amountMinor: 1_250, currency: 'EUR', paymentToken: 'tok_1' };
 
-it('a checkout is what billing would take, and a reference; nothing else', () => {
+it('a checkout has the fields of a payment and a reference, and no other', () => {
   assert.ok(isDocument(CheckoutRequest, good));
   assert.ok(isDocument(CheckoutRequest, { ...good, reference: 'Rechnung №7' }));
   for (const reference of ['', 'a\u0000', 'a\nb', 'x'.repeat(129), 7])

@@ -1,19 +1,20 @@
-/** What customers send to the gateway's checkout and get back. */
+/** The requests and answers of the gateway's checkout. */
 import Type, { type Static } from 'typebox';
 import { PaymentRequest } from './payments.ts';
-
-const Nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+import { Nullable } from './schema-parts.ts';
 
 /** The customer's own key, header `Idempotency-Key`: 1–128 visible ASCII characters. */
 export const customerKeyPattern = '^[\\x21-\\x7e]{1,128}$';
 const customerKeyRegExp = new RegExp(customerKeyPattern);
 
-/** True if `text` can be a customer's key. */
+/** Returns whether `text` is a valid customer key. */
 export function isCustomerKey(text: string): boolean {
   return customerKeyRegExp.test(text);
 }
 
-/** Body of `POST /v1/checkouts`: what billing takes, and the customer's own reference. */
+/**
+ * Body of `POST /v1/checkouts`: the fields that billing takes, and the customer's own reference.
+ */
 export const CheckoutRequest = Type.Object(
   {
     ...PaymentRequest.properties,
@@ -21,7 +22,7 @@ export const CheckoutRequest = Type.Object(
       Type.String({
         // No control characters: PostgreSQL refuses NUL, and logs are lines.
         pattern: '^[^\\x00-\\x1f\\x7f]{1,128}$',
-        description: 'the customer’s own, given back as it came; no card data here',
+        description: 'The customer’s own reference, returned unchanged. It must not contain card data.',
       }),
     ),
   },
@@ -29,15 +30,15 @@ export const CheckoutRequest = Type.Object(
 );
 export type CheckoutRequest = Static<typeof CheckoutRequest>;
 
-/** The 202: the same bytes for every call with the same key. */
+/** Body of the 202: the same bytes for every call with the same key. */
 export const CheckoutAccepted = Type.Object({
   checkoutId: Type.String(),
   status: Type.Literal('accepted'),
-  statusUrl: Type.String({ description: 'path at the same host' }),
+  statusUrl: Type.String({ description: 'Path at the same host.' }),
 });
 export type CheckoutAccepted = Static<typeof CheckoutAccepted>;
 
-/** `accepted` until billing has answered for good; the others are final and never change. */
+/** `accepted` until billing has given a final answer; the other values are final. */
 export const CheckoutStatus = Type.Union([
   Type.Literal('accepted'),
   Type.Literal('charged'),
@@ -50,17 +51,17 @@ export type CheckoutStatus = Static<typeof CheckoutStatus>;
 export const CheckoutView = Type.Object({
   checkoutId: Type.String(),
   status: CheckoutStatus,
-  transactionId: Type.String({ description: 'what billing knows the payment by' }),
+  transactionId: Type.String({ description: 'Transaction UUID of the payment at billing.' }),
   payer: Type.String(),
   amountMinor: Type.Integer(),
   currency: Type.String(),
   reference: Type.Optional(Type.String()),
-  reason: Type.Optional(Type.String({ description: 'why it was declined or failed' })),
-  createdAt: Type.String({ description: 'ISO 8601' }),
-  finalAt: Type.Optional(Type.String({ description: 'ISO 8601' })),
+  reason: Type.Optional(Type.String({ description: 'Why it was declined or failed.' })),
+  createdAt: Type.String({ description: 'ISO 8601.' }),
+  finalAt: Type.Optional(Type.String({ description: 'ISO 8601.' })),
 });
 export type CheckoutView = Static<typeof CheckoutView>;
 
-/** `GET /v1/checkouts`: the caller's own, newest first. */
+/** Body of `GET /v1/checkouts`: the caller's own checkouts, newest first. */
 export const CheckoutPage = Type.Object({ items: Type.Array(CheckoutView), next: Nullable(Type.String()) });
 export type CheckoutPage = Static<typeof CheckoutPage>;

@@ -1,29 +1,40 @@
-/** What the demonstrations of recipes print with `--json`: a public contract; fields are added, never renamed. */
+/**
+ * The documents that the demonstrations of recipes print with `--json`. They are a public contract:
+ * fields are added, never renamed.
+ */
 import Type, { type Static } from 'typebox';
+import { Count, Nullable } from './schema-parts.ts';
 
-const Nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
-const Count = Type.Integer({ minimum: 0 });
-const Findings = Type.Array(Type.String(), { description: 'promises that were broken, in words' });
+const Findings = Type.Array(Type.String(), { description: 'Broken promises, in words.' });
 
 /** `mesh demo barrier --json`: late, slow and crashed parties at both kinds of barrier. */
 export const BarrierDocument = Type.Object({
   ok: Type.Boolean(),
   barrier: Type.Object({
-    waiting: Type.Integer({ minimum: 0, description: 'processes that waited' }),
-    setterKilled: Type.Boolean({ description: 'who had set it was killed: it belongs to nobody' }),
-    passedBefore: Type.Integer({ minimum: 0, description: 'of them, before it was lifted' }),
+    waiting: Type.Integer({ minimum: 0, description: 'Processes that waited at the barrier.' }),
+    setterKilled: Type.Boolean({
+      description: 'Whether the process that set the barrier was killed: no process owns a barrier.',
+    }),
+    passedBefore: Type.Integer({
+      minimum: 0,
+      description: 'Waiting processes that passed before the barrier was lifted.',
+    }),
     passedAfter: Count,
     killedWaiting: Count,
-    latePassed: Type.Boolean({ description: 'who came after that did not wait' }),
+    latePassed: Type.Boolean({
+      description: 'Whether a process that came after the lifting passed without waiting.',
+    }),
   }),
   rounds: Type.Array(
     Type.Object({
       round: Count,
       hazard: Type.String(),
       parties: Type.Array(Type.String()),
-      beganTogether: Type.Boolean({ description: 'nobody before the last one had come' }),
-      endedTogether: Type.Boolean({ description: 'nobody before the last one was done, or lost' }),
-      lost: Type.Array(Type.String(), { description: 'as the others were told' }),
+      beganTogether: Type.Boolean({ description: 'Whether no party began before the last one had come.' }),
+      endedTogether: Type.Boolean({
+        description: 'Whether no party ended before the last one was done or lost.',
+      }),
+      lost: Type.Array(Type.String(), { description: 'Lost parties, as the other parties learned of them.' }),
     }),
   ),
   findings: Findings,
@@ -35,34 +46,51 @@ export const TasksDocument = Type.Object({
   ok: Type.Boolean(),
   tasks: Count,
   workers: Count,
-  finished: Type.Integer({ minimum: 0, description: 'tasks with a result' }),
+  finished: Type.Integer({ minimum: 0, description: 'Tasks with a result.' }),
   failed: Count,
-  killed: Nullable(Type.String({ description: 'the worker' })),
-  orphans: Type.Array(Type.String(), { description: 'tasks that it had begun and not finished' }),
-  reclaimed: Type.Integer({ minimum: 0, description: 'of them, finished by another one' }),
-  executions: Type.Integer({ minimum: 0, description: 'how often a worker began a task' }),
-  byWorker: Type.Record(Type.String(), Count, { description: 'results that counted' }),
+  killed: Nullable(Type.String({ description: 'The killed worker.' })),
+  orphans: Type.Array(Type.String(), {
+    description: 'Tasks that the killed worker had begun and not finished.',
+  }),
+  reclaimed: Type.Integer({ minimum: 0, description: 'Orphans that another worker finished.' }),
+  executions: Type.Integer({ minimum: 0, description: 'Number of times that a worker began a task.' }),
+  byWorker: Type.Record(Type.String(), Count, { description: 'Results that counted, by worker.' }),
   findings: Findings,
 });
 export type TasksDocument = Static<typeof TasksDocument>;
 
-/** `mesh demo counter --json`: processes count at once; one is killed, one loses its connection again and again. */
+/**
+ * `mesh demo counter --json`: processes count at once; one is killed, one loses its connection
+ * again and again.
+ */
 export const CounterDocument = Type.Object({
   ok: Type.Boolean(),
-  value: Type.Integer({ description: 'of the counter, at the end' }),
+  value: Type.Integer({ description: 'Final value of the counter.' }),
   processes: Type.Array(
     Type.Object({
       name: Type.String(),
-      begun: Type.Integer({ minimum: 0, description: 'increments, as it wrote them down before' }),
-      answered: Type.Integer({ minimum: 0, description: 'and after' }),
+      begun: Type.Integer({
+        minimum: 0,
+        description: 'Increments that the process recorded before it sent them.',
+      }),
+      answered: Type.Integer({
+        minimum: 0,
+        description: 'Increments that the process recorded as answered.',
+      }),
       killed: Type.Boolean(),
-      breaks: Type.Integer({ minimum: 0, description: 'cuts of its connection' }),
+      breaks: Type.Integer({ minimum: 0, description: 'Number of times that its connection was cut.' }),
     }),
   ),
   answered: Count,
-  open: Type.Integer({ minimum: 0, description: 'of the killed one: begun, and nobody can know the answer' }),
-  lost: Type.Integer({ minimum: 0, description: 'answered, and not in the value' }),
-  doubled: Type.Integer({ minimum: 0, description: 'in the value beyond what was begun' }),
+  open: Type.Integer({
+    minimum: 0,
+    description: 'Increments of the killed process that were begun and have no known answer.',
+  }),
+  lost: Type.Integer({ minimum: 0, description: 'Answered increments that are missing from the value.' }),
+  doubled: Type.Integer({
+    minimum: 0,
+    description: 'Amount by which the value exceeds the increments that were begun.',
+  }),
   findings: Findings,
 });
 export type CounterDocument = Static<typeof CounterDocument>;
@@ -75,15 +103,17 @@ export const LocksDocument = Type.Object({
     Type.Object({
       name: Type.Union([Type.Literal('read-write lock'), Type.Literal('semaphore')]),
       processes: Count,
-      holds: Type.Record(Type.String(), Count, { description: 'by kind' }),
-      together: Type.Record(Type.String(), Count, { description: 'by kind: how many held at once, at most' }),
-      killed: Nullable(Type.String({ description: 'the process, while it held' })),
-      holdsAfter: Type.Integer({ minimum: 0, description: 'of the others, after that death' }),
-      starved: Type.Integer({ minimum: 0, description: 'processes that never held' }),
+      holds: Type.Record(Type.String(), Count, { description: 'Number of holds, by kind.' }),
+      together: Type.Record(Type.String(), Count, {
+        description: 'Largest number of processes that held at once, by kind.',
+      }),
+      killed: Nullable(Type.String({ description: 'The process that was killed while it held.' })),
+      holdsAfter: Type.Integer({ minimum: 0, description: 'Holds of the other processes after that death.' }),
+      starved: Type.Integer({ minimum: 0, description: 'Processes that never held.' }),
       acts: Count,
       overlaps: Type.Integer({
         minimum: 0,
-        description: 'acts of a holder after another one that excludes it',
+        description: 'Acts of a holder that came after acts of a later, exclusive holder.',
       }),
       findings: Findings,
     }),

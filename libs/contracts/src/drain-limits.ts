@@ -1,21 +1,32 @@
-/** What a batch of the drain is cut by: the bounds, the document that changes it while the nodes run, and what a node says of it. */
+/**
+ * The limits of a batch of the drain: their bounds, the document that changes them while the nodes
+ * run, and the view of one node.
+ */
 import Type, { type Static } from 'typebox';
+import { Nullable } from './schema-parts.ts';
 
-/** For the settings of a node and for the document alike: what the one refuses the other refuses. */
+/** The bounds apply to a node's settings and to the document alike. */
 export const drainLimitBounds = {
-  batchRowsMax: { minimum: 1, maximum: 20_000, description: 'rows of one batch' },
-  batchBytesMax: { minimum: 1024, maximum: 64 * 1024 * 1024, description: 'payload bytes of one batch' },
-  batchLingerMs: { minimum: 0, maximum: 10_000, description: 'how long a batch waits for more rows' },
+  batchRowsMax: { minimum: 1, maximum: 20_000, description: 'Maximum number of rows of one batch.' },
+  batchBytesMax: {
+    minimum: 1024,
+    maximum: 64 * 1024 * 1024,
+    description: 'Maximum payload of one batch, in bytes.',
+  },
+  batchLingerMs: { minimum: 0, maximum: 10_000, description: 'Time for which a batch waits for more rows.' },
 } as const;
 
 /** The names of the limits, in the order in which they are shown. */
 export const drainLimitNames = ['batchRowsMax', 'batchBytesMax', 'batchLingerMs'] as const;
 export type DrainLimitName = (typeof drainLimitNames)[number];
 
-/** What every node works with, all three of them. */
+/** The limits that a node works with. */
 export type DrainLimits = Record<DrainLimitName, number>;
 
-/** The document in ZooKeeper. What it does not name keeps the static value of each node; a name that is none is a fault, not a guess. */
+/**
+ * The document in ZooKeeper. A limit that it does not name keeps each node's static value; an
+ * unknown name makes the document invalid.
+ */
 export const DrainLimitsDocument = Type.Object(
   {
     batchRowsMax: Type.Optional(Type.Integer(drainLimitBounds.batchRowsMax)),
@@ -26,8 +37,6 @@ export const DrainLimitsDocument = Type.Object(
 );
 export type DrainLimitsDocument = Static<typeof DrainLimitsDocument>;
 
-const Nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
-
 /** `GET /v1/drain-limits` of any analytics node. */
 export const DrainLimitsView = Type.Object({
   limits: Type.Object({
@@ -36,20 +45,27 @@ export const DrainLimitsView = Type.Object({
     batchLingerMs: Type.Integer(),
   }),
   source: Type.Union([Type.Literal('static'), Type.Literal('zookeeper')], {
-    description: 'static: this node has no ZooKeeper, or no document that it may trust',
+    description: '`static`: this node has no ZooKeeper, or no document that it may trust.',
   }),
-  version: Nullable(Type.Integer({ minimum: 0, description: 'of the document; null for static ones' })),
-  fresh: Type.Boolean({ description: 'false while a newer document could not be seen' }),
+  version: Nullable(
+    Type.Integer({ minimum: 0, description: 'Version of the document; null for static limits.' }),
+  ),
+  fresh: Type.Boolean({ description: 'False while the node could not see a newer document.' }),
   refused: Nullable(
-    Type.String({ description: 'why the newest document was refused; the limits are older' }),
+    Type.String({
+      description: 'Why the newest document was refused; the limits are those of an older one.',
+    }),
   ),
 });
 export type DrainLimitsView = Static<typeof DrainLimitsView>;
 
-/** The user that the mesh's operator is to ZooKeeper; the password is the operator's token. Only this one writes the document. */
+/**
+ * The operator's user name at ZooKeeper; the password is the operator's token. Only this user may
+ * write the document.
+ */
 export const operatorUser = 'operator';
 
-/** The node of the document, below the one where the analytics nodes keep everything. */
+/** The path of the document, below the path of the analytics group. */
 export function drainLimitsPath(groupPath: string): string {
   return `${groupPath}/drain-limits`;
 }
@@ -63,13 +79,18 @@ export const ConfigDocument = Type.Object({
 });
 export type ConfigDocument = Static<typeof ConfigDocument>;
 
-/** `mesh config set --json`; times are from before the write until the node was seen to work with it. */
+/**
+ * The document of `mesh config set --json`. Times run from before the write until the node works
+ * with the document.
+ */
 export const ConfigChangeDocument = Type.Object({
   path: Type.String(),
   published: DrainLimitsDocument,
   version: Type.Integer(),
   converged: Type.Boolean(),
-  convergedMs: Nullable(Type.Number({ description: 'of the last node; null if one did not' })),
+  convergedMs: Nullable(
+    Type.Number({ description: 'Time of the last node; null if a node has not converged.' }),
+  ),
   nodes: Type.Array(
     Type.Object({
       name: Type.String(),

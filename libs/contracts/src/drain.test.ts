@@ -3,7 +3,7 @@ import { it } from 'node:test';
 import fc from 'fast-check';
 import { drainHeaderBytes, readDrainMessage, uuidText, writeDrainHeader } from './drain.ts';
 
-it('thermomesh.drain.v1 reads back what was written', () => {
+it('a drain message reads back as it was written', () => {
   const uint53 = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
   fc.assert(
     fc.property(
@@ -27,12 +27,12 @@ it('thermomesh.drain.v1 reads back what was written', () => {
   );
 });
 
-it('refuses a message that is too short or of another version', () => {
+it('a drain message that is too short or of another version is refused', () => {
   assert.throws(() => readDrainMessage(Buffer.alloc(10)), /too short/);
   assert.throws(() => readDrainMessage(Buffer.alloc(drainHeaderBytes, 9)), /version 9/);
 });
 
-it('writes a UUID as text', () => {
+it('16 bytes are written as the text of a UUID', () => {
   assert.equal(
     uuidText(Buffer.from('00112233445566778899aabbccddeeff', 'hex')),
     '00112233-4455-6677-8899-aabbccddeeff',

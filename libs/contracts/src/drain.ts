@@ -1,12 +1,13 @@
 /**
- * `thermomesh.drain.v1`: what the drain session carries. A fixed header stands before the original bytes:
+ * `thermomesh.drain.v1`: the messages of the drain session. A fixed header precedes the original
+ * bytes:
  *
  * | bytes | field |
  * | ----: | --- |
  * | 0     | version, 1 |
  * | 1–16  | log: the UUID of the gateway's store; log ids are unique within it |
  * | 17–24 | log id, unsigned big-endian, grows by at least one per message |
- * | 25–32 | log id of the message before it in the drain session's order, 0 if there was none: a gap shows at once |
+ * | 25–32 | log id of the previous message of the drain session, 0 if none: shows gaps |
  * | 33–40 | receivedAt, Unix ms of the gateway's clock, unsigned big-endian |
  * | 41–   | the payload as the device sent it |
  */
@@ -40,7 +41,8 @@ export interface DrainMessage extends DrainHeader {
 
 /**
  * Reads a `thermomesh.drain.v1` message.
- * @throws RangeError if it is too short or of another version: the gateway and the node do not fit each other.
+ * @throws RangeError if it is too short or of another version: the gateway and the node are
+ *   incompatible
  */
 export function readDrainMessage(bytes: Buffer): DrainMessage {
   if (bytes.length < drainHeaderBytes)

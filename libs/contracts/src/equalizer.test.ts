@@ -11,10 +11,10 @@ import {
   parseTask,
   reasonLengthMax,
   recordBytesMax,
-  RecordTooLargeError,
   type ResultRecord,
   type TaskRecord,
 } from './equalizer.ts';
+import { RecordTooLargeError } from './errors.ts';
 
 const task: TaskRecord = {
   type: 'equalizer.task.v1',
@@ -43,22 +43,33 @@ const result: ResultRecord = {
 };
 
 describe('records of the equalizer', () => {
-  it('come back as they were sent', () => {
+  it('records of the equalizer come back as they were sent', () => {
     assert.deepEqual(parseTask(encodeTask(task)), { record: task });
     assert.deepEqual(parseResult(encodeResult(result)), { record: result });
   });
 
-  it('what is durable in ZooKeeper comes back as it was stored', () => {
+  it('job metadata and progress come back as they were stored', () => {
     const job = {
-      ...{ id: 'job-1', number: 0, caller: 'ann', input: 'job-1/upload', parameters: {}, phase: 'mapping' },
-      ...{ phaseEpoch: 3, restarts: 0, turn: 1, table: null, result: null, reason: null, image: task.image },
+      id: 'job-1',
+      number: 0,
+      caller: 'ann',
+      input: 'job-1/upload',
+      parameters: {},
+      phase: 'mapping',
+      phaseEpoch: 3,
+      restarts: 0,
+      turn: 1,
+      table: null,
+      result: null,
+      reason: null,
+      image: task.image,
       grid: { widthPixels: 8, heightPixels: 8, chunkWidthPixels: 8, chunkHeightPixels: 2 },
     };
     assert.deepEqual(parseJobMetadata(Buffer.from(JSON.stringify(job))), { record: job });
-    assert.ok('faults' in parseJobMetadata(Buffer.from(JSON.stringify({ ...job, phase: 'reducing' }))));
+    assert.ok('issues' in parseJobMetadata(Buffer.from(JSON.stringify({ ...job, phase: 'reducing' }))));
     const progress = { offset: 3, coordinatorEpoch: 1, handled: ['a/mapping/0/1/1'], begun: null };
     assert.deepEqual(parsePartitionProgress(Buffer.from(JSON.stringify(progress))), { record: progress });
-    assert.ok('faults' in parsePartitionProgress(Buffer.from('{}')));
+    assert.ok('issues' in parsePartitionProgress(Buffer.from('{}')));
   });
 
   it('a record over 256 KiB never leaves, and names its size', () => {
@@ -79,7 +90,7 @@ describe('records of the equalizer', () => {
     checkRecordBytes(null, Buffer.alloc(recordBytesMax), 'it');
   });
 
-  it('poison has faults and throws nothing', () => {
+  it('a poison record has issues and throws nothing', () => {
     const poison = [
       null,
       Buffer.from(''),
@@ -91,8 +102,8 @@ describe('records of the equalizer', () => {
       Buffer.from(JSON.stringify(result)),
       Buffer.alloc(recordBytesMax + 1, 0x20),
     ];
-    for (const bytes of poison) assert.ok('faults' in parseTask(bytes), String(bytes).slice(0, 80));
-    assert.ok('faults' in parseResult(encodeTask(task)));
+    for (const bytes of poison) assert.ok('issues' in parseTask(bytes), String(bytes).slice(0, 80));
+    assert.ok('issues' in parseResult(encodeTask(task)));
   });
 
   it('a reason of any length fits', () => {

@@ -1,14 +1,19 @@
 /**
- * `equalizer.task.v1` and `equalizer.result.v1`: what travels over Kafka between the equalizer's coordinator and the leaders of
- * partitions. Ids, rectangles, small tables and references; pixels and larger tables lie in the blob store.
+ * `equalizer.task.v1` and `equalizer.result.v1`: the records between the equalizer's coordinator
+ * and the leaders of partitions. They carry ids, rectangles, small tables and references; pixels
+ * and larger tables are in the blob store.
  */
 import Type, { type Static } from 'typebox';
-import { documentFaults } from './check.ts';
+import { documentIssues } from './check.ts';
+import { RecordTooLargeError } from './errors.ts';
 
 /** Largest key and value of one record together, in bytes (design: "≤ 256 KiB"). */
 export const recordBytesMax = 256 * 1024;
 
-/** Longest reason that a record or the metadata of a job carries, in characters; {@link boundedReason} cuts. */
+/**
+ * Longest reason that a record or the metadata of a job carries, in characters. {@link
+ * boundedReason} cuts longer ones.
+ */
 export const reasonLengthMax = 1_000;
 
 const Id = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$' });
@@ -31,7 +36,10 @@ export const SpooledImage = Type.Object({
 });
 export type SpooledImage = Static<typeof SpooledImage>;
 
-/** What the caller asked for (mode, definition, …): small, and opaque to whoever plans. */
+/**
+ * The caller's parameters (mode, definition, …). They are small, and the coordinator does not
+ * interpret them.
+ */
 export const JobParameters = Type.Record(
   Type.String({ maxLength: 64 }),
   Type.Union([Type.String({ maxLength: 256 }), Type.Number(), Type.Boolean()]),
@@ -43,14 +51,14 @@ export type JobParameters = Static<typeof JobParameters>;
 export const TaskPhase = Type.Union([Type.Literal('mapping'), Type.Literal('applying')]);
 export type TaskPhase = Static<typeof TaskPhase>;
 
-/** What names one try at one chunk. Two records with the same five are the same. */
+/** The key of one attempt at one chunk. Two records with the same five fields are the same. */
 const taskKeyFields = {
   jobId: Id,
   phase: TaskPhase,
   chunk: Count,
-  /** Grows by one with each try at the chunk in this phase. */
+  /** Number of the attempt at the chunk in this phase, from 1. */
   attempt: Positive,
-  /** Of the coordinator that made the task. */
+  /** Epoch of the coordinator that issued the task. */
   coordinatorEpoch: Positive,
 };
 
@@ -58,7 +66,7 @@ const taskKeyFields = {
 export const TaskRecord = Type.Object({
   type: Type.Literal('equalizer.task.v1'),
   ...taskKeyFields,
-  /** Tries at the chunk in this phase that ended with a failure, before this one. */
+  /** Earlier attempts at the chunk in this phase that failed. */
   failures: Count,
   rectangle: Rectangle,
   image: SpooledImage,
@@ -68,7 +76,10 @@ export const TaskRecord = Type.Object({
 });
 export type TaskRecord = Static<typeof TaskRecord>;
 
-/** Small tables travel in the record (one list of counts for each channel), others by reference. */
+/**
+ * The output of a chunk: small tables are in the record (one list of counts for each channel),
+ * others in the blob store.
+ */
 export const TaskOutput = Type.Union([
   Type.Object({
     kind: Type.Literal('counts'),
@@ -83,12 +94,15 @@ export const ResultRecord = Type.Object({
   type: Type.Literal('equalizer.result.v1'),
   ...taskKeyFields,
   partition: Count,
-  /** Of the leader that made the result. */
+  /** Epoch of the leader that made the result. */
   partitionEpoch: Positive,
   outcome: Type.Union([
     Type.Object({
       kind: Type.Literal('done'),
-      /** Hash of the content of `output`: the same chunk has the same digest whoever computes it. */
+      /**
+       * Hash of the content of `output`. The same chunk has the same digest, whichever node
+       * computes it.
+       */
       digest: Type.String({ minLength: 1, maxLength: 128 }),
       output: TaskOutput,
     }),
@@ -97,7 +111,10 @@ export const ResultRecord = Type.Object({
 });
 export type ResultRecord = Static<typeof ResultRecord>;
 
-/** The chunks of one image as a grid: a few numbers, however many chunks. Ids count row by row from 0. */
+/**
+ * The chunks of one image as a grid: a few numbers, however many chunks. Ids count row by row from
+ * 0.
+ */
 export const ChunkGrid = Type.Object({
   widthPixels: Positive,
   heightPixels: Positive,
@@ -107,13 +124,13 @@ export const ChunkGrid = Type.Object({
 });
 export type ChunkGrid = Static<typeof ChunkGrid>;
 
-/** What is durable of a job: kilobytes, in ZooKeeper. The rest is read back from Kafka. */
+/** The durable part of a job: kilobytes, in ZooKeeper. The rest is read back from Kafka. */
 export const JobMetadata = Type.Object({
   id: Id,
-  /** Grows from job to job: the order in which they came. */
+  /** Grows from job to job, in the order of their submission. */
   number: Count,
   caller: Type.String({ minLength: 1, maxLength: 128 }),
-  /** The upload. */
+  /** Blob key of the upload. */
   input: BlobKey,
   parameters: JobParameters,
   phase: Type.Union([
@@ -124,9 +141,9 @@ export const JobMetadata = Type.Object({
     Type.Literal('failed'),
     Type.Literal('cancelled'),
   ]),
-  /** The coordinator epoch in which `phase` began: results of older ones belong to another plan. */
+  /** Coordinator epoch in which `phase` began. Results of older epochs belong to another plan. */
   phaseEpoch: Positive,
-  /** Coordinators that ended while they themselves worked on it in this phase. */
+  /** Coordinators that ended while they decoded, reduced or stitched this job in this phase. */
   restarts: Count,
   /** The order in which jobs were started; null while queued. */
   turn: Type.Union([Positive, Type.Null()]),
@@ -141,36 +158,26 @@ export const JobMetadata = Type.Object({
 });
 export type JobMetadata = Static<typeof JobMetadata>;
 
-/** What is durable of a partition of the task topic, under its epoch: where its next leader begins. No consumer group is asked. */
+/**
+ * The durable progress of a partition of the task topic, under its epoch: where its next leader
+ * starts. No consumer group is used.
+ */
 export const PartitionProgress = Type.Object({
   /** The first offset that is not answered. */
   offset: Count,
   /** The highest coordinator epoch seen. */
   coordinatorEpoch: Count,
-  /** The latest answered tasks by name, oldest first. */
+  /** Keys of the latest answered tasks, oldest first. */
   handled: Type.Array(Type.String({ maxLength: 256 }), { maxItems: 1_024 }),
-  /** A task that was begun: if its leader dies of it, the next one knows. */
+  /** A task that was begun, and how often: if its leader dies of it, the next leader knows. */
   begun: Type.Union([Type.Object({ offset: Count, times: Count }), Type.Null()]),
 });
 export type PartitionProgress = Static<typeof PartitionProgress>;
 
-/** A record that Kafka must not carry: what is that large belongs into the blob store. */
-export class RecordTooLargeError extends Error {
-  readonly code = 'record.too_large';
-  readonly retriable = false;
-  readonly bytes: number;
-
-  constructor(bytes: number, what: string) {
-    super(`${what} has ${bytes} bytes, more than ${recordBytesMax}`);
-    this.name = 'RecordTooLargeError';
-    this.bytes = bytes;
-  }
-}
-
 /** @throws RecordTooLargeError if key and value together exceed {@link recordBytesMax} */
 export function checkRecordBytes(key: Uint8Array | null, value: Uint8Array, what: string): void {
   const bytes = (key?.byteLength ?? 0) + value.byteLength;
-  if (bytes > recordBytesMax) throw new RecordTooLargeError(bytes, what);
+  if (bytes > recordBytesMax) throw new RecordTooLargeError(what, { bytes, bytesMax: recordBytesMax });
 }
 
 /** The bytes of a task. @throws RecordTooLargeError */
@@ -183,15 +190,15 @@ export function encodeResult(result: ResultRecord): Buffer {
   return encode(result, `the result of chunk ${result.chunk} of job ${result.jobId}`);
 }
 
-/** A record that was read, or what is wrong with it. */
-export type Parsed<T> = { record: T } | { faults: string[] };
+/** A record that was read, or its issues. */
+export type Parsed<T> = { record: T } | { issues: string[] };
 
-/** Reads a task. Never throws: a poison record has faults. */
+/** Reads a task. Never throws: a poison record has issues. */
 export function parseTask(bytes: Uint8Array | null): Parsed<TaskRecord> {
   return parseJson<TaskRecord>(TaskRecord, bytes);
 }
 
-/** Reads a result. Never throws: a poison record has faults. */
+/** Reads a result. Never throws: a poison record has issues. */
 export function parseResult(bytes: Uint8Array | null): Parsed<ResultRecord> {
   return parseJson<ResultRecord>(ResultRecord, bytes);
 }
@@ -206,7 +213,7 @@ export function parsePartitionProgress(bytes: Uint8Array | null): Parsed<Partiti
   return parseJson<PartitionProgress>(PartitionProgress, bytes);
 }
 
-/** `reason`, cut to what a record may carry. */
+/** Cuts `reason` to the length that a record may carry. */
 export function boundedReason(reason: string): string {
   return reason.length <= reasonLengthMax ? reason : `${reason.slice(0, reasonLengthMax - 1)}…`;
 }
@@ -217,16 +224,19 @@ function encode(record: TaskRecord | ResultRecord, what: string): Buffer {
   return bytes;
 }
 
-/** Reads a document of at most {@link recordBytesMax} bytes. Never throws: a bad one has faults. */
+/**
+ * Reads a document of at most {@link recordBytesMax} bytes. Never throws: a bad document has
+ * issues.
+ */
 export function parseJson<T>(schema: Type.TSchema, bytes: Uint8Array | null): Parsed<T> {
-  if (bytes === null) return { faults: ['/ has no value'] };
-  if (bytes.byteLength > recordBytesMax) return { faults: [`/ has more than ${recordBytesMax} bytes`] };
+  if (bytes === null) return { issues: ['/ has no value'] };
+  if (bytes.byteLength > recordBytesMax) return { issues: [`/ has more than ${recordBytesMax} bytes`] };
   let value: unknown;
   try {
     value = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'));
   } catch (error) {
-    return { faults: [`/ is no JSON: ${error instanceof Error ? error.message : String(error)}`] };
+    return { issues: [`/ is no JSON: ${error instanceof Error ? error.message : String(error)}`] };
   }
-  const faults = documentFaults(schema, value);
-  return faults.length === 0 ? { record: value as T } : { faults };
+  const issues = documentIssues(schema, value);
+  return issues.length === 0 ? { record: value as T } : { issues };
 }

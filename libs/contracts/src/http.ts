@@ -1,9 +1,7 @@
 /** Bodies of the HTTP routes that one process serves and another reads. */
 import Type, { type Static } from 'typebox';
-
-const Nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
-const Count = Type.Integer({ minimum: 0 });
-/** PostgreSQL's bigint counters: exact as numbers up to 2^53. */
+import { DrainView } from './drain-log.ts';
+import { Count, Nullable } from './schema-parts.ts';
 
 /** `GET /v1/broker` of the gateway. */
 export const BrokerDocument = Type.Object({
@@ -30,6 +28,8 @@ export const BrokerDocument = Type.Object({
     inFlight: Count,
   }),
   backlog: Type.Object({ messages: Count, bytes: Count, oldestReceivedAtMs: Nullable(Type.Number()) }),
+  /** Acknowledged messages that are kept for a database that is behind; they are not buffered. */
+  kept: Type.Optional(Type.Object({ bytes: Count, bytesMax: Count, afterLogId: Count })),
   counters: Type.Object({
     accepted: Type.Integer({
       minimum: 0,
@@ -60,11 +60,16 @@ export const CoordinatorDocument = Type.Object({
   ]),
   coordinator: Nullable(Type.Object({ node: Type.Integer(), epoch: Type.Integer() })),
   fit: Type.Boolean(),
+  /** Null if this node does not coordinate. */
+  drain: Type.Optional(Nullable(DrainView)),
   peers: Type.Array(Type.Object({ nodeId: Type.Integer(), connected: Type.Boolean(), fit: Type.Boolean() })),
 });
 export type CoordinatorDocument = Static<typeof CoordinatorDocument>;
 
-/** `GET /v1/accounts` of any analytics node: I6's terms that PostgreSQL holds, per gateway store and summed. */
+/**
+ * Body of `GET /v1/accounts` of any analytics node: the terms of I6 that PostgreSQL holds, by
+ * gateway store and summed.
+ */
 export const AccountsDocument = Type.Object({
   logs: Type.Array(
     Type.Object({
@@ -73,11 +78,14 @@ export const AccountsDocument = Type.Object({
       stored: Count,
       duplicate: Count,
       rejected: Count,
+      /** Messages that a restored database lost, and whose loss an operator has accepted. */
+      acceptedGap: Type.Optional(Count),
     }),
   ),
   stored: Count,
   duplicate: Count,
   rejected: Count,
+  acceptedGap: Type.Optional(Count),
 });
 export type AccountsDocument = Static<typeof AccountsDocument>;
 

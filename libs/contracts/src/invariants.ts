@@ -1,4 +1,4 @@
-/** The promises (docs/INVARIANTS.md). Code, tests and log codes cite these ids. */
+/** The promises of the mesh (docs/INVARIANTS.md). Code, tests and logs cite these ids. */
 export const invariants = {
   I1: 'Acked means stored, once',
   I2: 'One writer',

@@ -1,19 +1,23 @@
-/** What crosses the process boundary of billing: requests, answers, limits. Amounts are in minor units (cents). */
+/** Requests, answers and limits of billing. Amounts are in minor units (cents). */
 import Type, { type Static } from 'typebox';
+import { Nullable } from './schema-parts.ts';
 
-const Nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
-
-/** Largest amount of one payment, in minor units. Sums of 9,000 of them are still exact as numbers. */
+/**
+ * Largest amount of one payment, in minor units. Sums of 9,000 of them are still exact as numbers.
+ */
 export const amountMinorMax = 1_000_000_000_000;
 
-/** Active currencies of ISO 4217 (funds, metals and test codes left out). */
+/**
+ * Active currencies of ISO 4217, as of November 2026 (funds, metals, test codes and second codes of
+ * one currency left out). A test compares them with the package `currency-codes`.
+ */
 export const currencies: readonly string[] = (
   'AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CLP CNY COP CRC ' +
   'CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD IRR ' +
   'ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK ' +
   'MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE ' +
   'SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VES VND VUV WST XAF XCD XOF XPF YER ' +
-  'ZAR ZMW'
+  'ZAR ZMW ZWG'
 ).split(' ');
 
 /** A UUID as RFC 9562 writes it, in either case. */
@@ -21,13 +25,17 @@ export const transactionIdPattern =
   '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[1-8][0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$';
 const transactionIdRegExp = new RegExp(transactionIdPattern);
 
-/** The transaction id in its one spelling, lower case; undefined if `text` is no UUID. */
+/** Returns the transaction id in lower case; undefined if `text` is not a UUID. */
 export function parseTransactionId(text: string): string | undefined {
   return transactionIdRegExp.test(text) ? text.toLowerCase() : undefined;
 }
 
-const AmountMinor = Type.Integer({ minimum: 1, maximum: amountMinorMax, description: 'in minor units' });
-const Currency = Type.String({ enum: [...currencies], description: 'ISO 4217' });
+const AmountMinor = Type.Integer({
+  minimum: 1,
+  maximum: amountMinorMax,
+  description: 'Amount in minor units.',
+});
+const Currency = Type.String({ enum: [...currencies], description: 'Currency code of ISO 4217.' });
 
 /** Body of `POST /v1/payments`; the transaction UUID is the header `Idempotency-Key`. */
 export const PaymentRequest = Type.Object(
@@ -37,7 +45,7 @@ export const PaymentRequest = Type.Object(
     currency: Currency,
     paymentToken: Type.String({
       pattern: '^[\\x21-\\x7e]{1,512}$',
-      description: 'what the card processor knows the card by; never logged, never stored in clear',
+      description: 'The card processor’s token of the card. Never logged, never stored in clear text.',
     }),
   },
   { additionalProperties: false },
@@ -56,7 +64,7 @@ export const PaymentDocument = Type.Object({
   amountMinor: Type.Integer(),
   currency: Type.String(),
   processorReference: Nullable(Type.String()),
-  reason: Nullable(Type.String({ description: 'why it was declined' })),
+  reason: Nullable(Type.String({ description: 'Why it was declined.' })),
   answeredAt: Type.String(),
 });
 export type PaymentDocument = Static<typeof PaymentDocument>;
@@ -74,7 +82,7 @@ export const RefundDocument = Type.Object({
 });
 export type RefundDocument = Static<typeof RefundDocument>;
 
-/** `GET /v1/payments/:transactionId`: where a payment stands now. */
+/** Body of `GET /v1/payments/:transactionId`: the present state of a payment. */
 export const PaymentView = Type.Object({
   transactionId: Type.String(),
   status: Type.Union([Type.Literal('pending'), Type.Literal('charged'), Type.Literal('declined')]),
@@ -83,16 +91,16 @@ export const PaymentView = Type.Object({
   currency: Type.String(),
   processorReference: Nullable(Type.String()),
   reason: Nullable(Type.String()),
-  refundedMinor: Type.Integer({ minimum: 0, description: 'sum of refunds that the processor has made' }),
+  refundedMinor: Type.Integer({ minimum: 0, description: 'Sum of the refunds that the processor has made.' }),
   attempt: Type.Integer({
     minimum: 1,
-    description: 'how many holders worked on it; 1 unless something died',
+    description: 'Number of workers that held the payment; 1 unless one died.',
   }),
   createdAtMs: Type.Integer(),
   answeredAtMs: Nullable(Type.Integer()),
 });
 export type PaymentView = Static<typeof PaymentView>;
 
-/** `GET /v1/payments`: newest first. */
+/** Body of `GET /v1/payments`: payments, newest first. */
 export const PaymentPage = Type.Object({ items: Type.Array(PaymentView), next: Nullable(Type.String()) });
 export type PaymentPage = Static<typeof PaymentPage>;

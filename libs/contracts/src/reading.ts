@@ -1,10 +1,17 @@
-/** `thermostat.reading.v1`: the one message of the fleet, and why one may be refused. */
+/** `thermostat.reading.v1`: the message of the fleet, and the reasons to refuse one. */
 import { isDeviceId } from './ids.ts';
+import { repeatedMember } from './json-ambiguity.ts';
+import { parseTime, plausibleTimes, type TimeLimits } from './time.ts';
 
 /** A reading that passed every check. Temperatures in °C, times in Unix ms. */
 export interface Reading {
   deviceId: string;
-  /** Grows by one per device; kept by the device over restarts. */
+  /**
+   * Which life of the device this is; 0 if the message names none. A device that has lost its
+   * memory takes a higher one and counts `seq` from 0 again.
+   */
+  incarnation: number;
+  /** Grows by one with each reading of the device; survives restarts of the device. */
   seq: number;
   measuredAtMs: number;
   celsius: number;
@@ -13,7 +20,9 @@ export interface Reading {
   heating: boolean | null;
 }
 
-/** Why a message landed in `rejected_readings`. A closed list: dashboards and tests count by it. */
+/**
+ * Why a message was written to `rejected_readings`. Dashboards and tests count by this closed list.
+ */
 export const rejectionReasons = [
   'too_large',
   'not_json',
@@ -28,10 +37,12 @@ export const rejectionReasons = [
   'bad_heating',
   'seq_conflict',
   'refused_by_database',
+  'bad_incarnation',
+  'repeated_field',
 ] as const;
 export type RejectionReason = (typeof rejectionReasons)[number];
 
-/** A message that cannot become a row of `readings`; `seq` is given where it could still be read. */
+/** A message that cannot become a row of `readings`. `seq` is set if it could be read. */
 export interface Rejection {
   reason: RejectionReason;
   detail: string;
@@ -45,12 +56,6 @@ export const readingBytesMax = 4096;
 export const celsiusMin = -273.15;
 export const celsiusMax = 1000;
 
-/** Device clocks may be off, but PostgreSQL and ISO 8601 both hold these years. */
-export const measuredAtMinMs = Date.UTC(1970, 0, 1);
-export const measuredAtMaxMs = Date.UTC(9999, 11, 31);
-
-const isoPattern = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})$/;
-
 /** The outcome of {@link parseReading}. */
 export type ParsedReading = { reading: Reading } | { rejection: Rejection };
 
@@ -58,28 +63,59 @@ export type ParsedReading = { reading: Reading } | { rejection: Rejection };
  * Reads and checks one payload. Never throws; unknown fields are left out, not refused.
  * @param payload the bytes as the device sent them
  * @param deviceId the device that published them, from the topic that the gateway checked
+ * @param times the times at which a reading may be measured
  */
-export function parseReading(payload: Uint8Array, deviceId: string | undefined): ParsedReading {
+export function parseReading(
+  payload: Uint8Array,
+  deviceId: string | undefined,
+  times: TimeLimits = plausibleTimes,
+): ParsedReading {
   if (deviceId === undefined || !isDeviceId(deviceId))
     return reject('bad_topic', 'not a topic of one device');
   if (payload.byteLength > readingBytesMax) {
     return reject('too_large', `${payload.byteLength} bytes, at most ${readingBytesMax} allowed`);
   }
+  let text: string;
   let value: unknown;
   try {
-    value = JSON.parse(utf8.decode(payload));
+    text = utf8.decode(payload);
+    value = JSON.parse(text);
   } catch (error) {
     return reject('not_json', printable(error instanceof Error ? error.message : String(error)));
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     return reject('not_an_object', 'a reading is a JSON object');
   }
-  return checkFields(value as Record<string, unknown>, deviceId);
+  const body = value as Record<string, unknown>;
+  if (mayRepeatNames(text, body)) {
+    const repeated = repeatedMember(text, fields);
+    if (repeated !== undefined) return reject('repeated_field', `${repeated} is named twice`);
+  }
+  return checkFields(body, deviceId, times);
+}
+
+/** The fields of a reading. Others are left out, so it does not matter what they contain. */
+const fields: ReadonlySet<string> = new Set(
+  'deviceId incarnation seq measuredAt celsius setpointCelsius humidityPercent heating'.split(' '),
+);
+
+/** The code of `"`. */
+const quote = 0x22;
+
+/**
+ * False if no name can occur twice: the text has no more quotes than the names and the strings of
+ * the object need. This is cheap enough for each reading; most pass here.
+ */
+function mayRepeatNames(text: string, body: Record<string, unknown>): boolean {
+  let quotes = 0;
+  for (let at = 0; at < text.length; at++) if (text.charCodeAt(at) === quote) quotes++;
+  for (const name in body) quotes -= typeof body[name] === 'string' ? 4 : 2;
+  return quotes !== 0;
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
-function checkFields(body: Record<string, unknown>, deviceId: string): ParsedReading {
+function checkFields(body: Record<string, unknown>, deviceId: string, times: TimeLimits): ParsedReading {
   const seq = body['seq'];
   if (typeof seq !== 'number' || !Number.isSafeInteger(seq) || seq < 0) {
     return reject('bad_seq', `seq must be an integer from 0 to ${Number.MAX_SAFE_INTEGER}`);
@@ -87,9 +123,10 @@ function checkFields(body: Record<string, unknown>, deviceId: string): ParsedRea
   if (body['deviceId'] !== deviceId) {
     return reject('device_mismatch', `deviceId must be "${deviceId}", the device that published it`, seq);
   }
-  const measuredAtMs = toUnixMs(body['measuredAt']);
-  if (measuredAtMs === undefined) {
-    return reject('bad_measured_at', 'measuredAt must be ISO 8601 or Unix ms, from 1970 to 9999', seq);
+  const { incarnation = 0 } = body;
+  if (typeof incarnation !== 'number' || !Number.isSafeInteger(incarnation) || incarnation < 0) {
+    const detail = `incarnation must be an integer from 0 to ${Number.MAX_SAFE_INTEGER}`;
+    return reject('bad_incarnation', detail, seq);
   }
   const { celsius, setpointCelsius = null, humidityPercent = null, heating = null } = body;
   if (!isNumberWithin(celsius, celsiusMin, celsiusMax)) {
@@ -108,18 +145,11 @@ function checkFields(body: Record<string, unknown>, deviceId: string): ParsedRea
   if (heating !== null && typeof heating !== 'boolean') {
     return reject('bad_heating', 'heating must be true or false', seq);
   }
-  return { reading: { deviceId, seq, measuredAtMs, celsius, setpointCelsius, humidityPercent, heating } };
-}
-
-function toUnixMs(value: unknown): number | undefined {
-  const ms =
-    typeof value === 'number'
-      ? value
-      : typeof value === 'string' && isoPattern.test(value)
-        ? Date.parse(value)
-        : NaN;
-  if (!Number.isFinite(ms) || ms < measuredAtMinMs || ms > measuredAtMaxMs) return undefined;
-  return Math.trunc(ms);
+  const measuredAt = parseTime(body['measuredAt'], times);
+  if ('problem' in measuredAt) return reject('bad_measured_at', `measuredAt ${measuredAt.problem}`, seq);
+  const measuredAtMs = measuredAt.ms;
+  const measured = { celsius, setpointCelsius, humidityPercent, heating };
+  return { reading: { deviceId, incarnation, seq, measuredAtMs, ...measured } };
 }
 
 function isNumberWithin(value: unknown, min: number, max: number): value is number {
@@ -130,7 +160,10 @@ function reject(reason: RejectionReason, detail: string, seq: number | null = nu
   return { rejection: { reason, detail, seq } };
 }
 
-/** Error texts may quote the payload: keep them short and free of control characters, which SQL text refuses. */
+/**
+ * Error texts may quote the payload: limits their length and removes control characters, which SQL
+ * text refuses.
+ */
 function printable(text: string): string {
   return text.replace(/[\u0000-\u001f\u007f-\u009f\ud800-\udfff]/g, '?').slice(0, 200);
 }

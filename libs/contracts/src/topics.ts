@@ -1,11 +1,29 @@
 /** The topics of the mesh. */
 import { isDeviceId } from './ids.ts';
 
-/** The bare topic that devices may use; the gateway rewrites it to {@link dataTopic} of the authenticated device. */
+/**
+ * The bare topic that devices may use; the gateway rewrites it to {@link dataTopic} of the
+ * authenticated device.
+ */
 export const bareDataTopic = 'thermostat/data';
 
-/** Where the coordinator announces itself, retained (JSON {@link CoordinatorAnnouncement}). */
+/**
+ * The topic on which the coordinator announces itself, retained (JSON {@link
+ * CoordinatorAnnouncement}).
+ */
 export const coordinatorTopic = 'mesh/analytics/coordinator';
+
+/**
+ * On the drain session only: the coordinator subscribes to it and gets one {@link DrainLogState},
+ * at QoS 0.
+ */
+export const drainLogTopic = 'mesh/drain/log';
+
+/**
+ * On the drain session only: the coordinator publishes a {@link DrainResend} to it at QoS 1. The
+ * gateway acknowledges it when it is durable, and then closes the connection.
+ */
+export const drainResendTopic = 'mesh/drain/resend';
 
 /** Readings of one device. */
 export function dataTopic(deviceId: string): string {
@@ -17,7 +35,7 @@ export function statusTopic(deviceId: string): string {
   return `thermostat/status/${deviceId}`;
 }
 
-/** Commands to one device: the one topic that a device may subscribe to. */
+/** Commands to one device. A device may subscribe to no other topic. */
 export function commandTopic(deviceId: string): string {
   return `thermostat/command/${deviceId}`;
 }

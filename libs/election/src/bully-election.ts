@@ -1,4 +1,4 @@
-/** The Bully strategy behind the interface of every election. */
+/** Runs the Bully algorithm (`bully.ts`) behind the interface of every election. */
 import { step } from './bully.ts';
 import { DrivenElection } from './driver.ts';
 import type { Election, ElectionHost } from './election.ts';
@@ -7,7 +7,7 @@ import type { Effect, ElectionEvent, ElectionLimits, HostEffect, HostEvent, Node
 import { checkedLimits } from './types.ts';
 import { initialState } from './views.ts';
 
-/** How {@link createBullyElection} is set up. */
+/** Options of {@link createBullyElection}. */
 export interface BullyOptions {
   nodeId: NodeId;
   /** The ids of all other nodes of the group. */
@@ -22,7 +22,8 @@ type OwnEvent = Exclude<ElectionEvent, HostEvent>;
 type OwnEffect = Exclude<Effect, HostEffect>;
 
 /**
- * The Bully strategy behind {@link Election}. An election that was stopped cannot be started again: make a new one.
+ * Creates an election by the Bully algorithm. A stopped election cannot be restarted: create a new
+ * one.
  * @throws RangeError if the limits do not fit together, or the ids are not distinct
  */
 export function createBullyElection(options: BullyOptions): Election {
@@ -35,11 +36,11 @@ export function createBullyElection(options: BullyOptions): Election {
       open: (dispatch: (event: OwnEvent) => void) =>
         transport.start({
           onPeerUp: (peer) => {
-            host.onEvent?.('election.peer_up', { peer });
+            host.log?.info({ event: 'election.peer_up', peer });
             dispatch({ type: 'peerUp', peer });
           },
           onPeerDown: (peer, reason) => {
-            host.onEvent?.('election.peer_down', { peer, reason });
+            host.log?.info({ event: 'election.peer_down', peer, reason });
             dispatch({ type: 'peerDown', peer });
           },
           onMessage: (from, message) => {

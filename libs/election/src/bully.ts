@@ -1,19 +1,20 @@
 /**
- * The Bully algorithm (H. Garcia-Molina, "Elections in a Distributed Computing System", IEEE Transactions on Computers
- * C-31, 1982), with three additions: the winner must also win an epoch at the fence (I2), a returning higher node takes over
- * in order instead of by force, and gossip repairs lost messages.
+ * The Bully algorithm (H. Garcia-Molina, "Elections in a Distributed Computing System", IEEE
+ * Transactions on Computers C-31, 1982), with three additions: the winner must also win an epoch at
+ * the fence (I2), a returning higher node takes over gracefully instead of by force, and gossip
+ * repairs lost messages.
  *
  * {@link step} is pure: no clock, no randomness, no sockets. `testdata/*.txt` tells it in stories.
  */
 import type { ClaimCause, Effect, ElectionEvent, Epoch, HandoverCause, NodeId } from './types.ts';
 import type { NodeState, PeerMessage, TimerName } from './types.ts';
 import { connectedPeers, fitPeer, isConnected, peersAbove, statusOf } from './views.ts';
-import { gossipEffects, roleEffects, timerEffects } from './standing.ts';
+import { gossipEffects, roleEffects, timerEffects } from './derived-effects.ts';
 
-/** A copy of the state that this step may change, and what it wants done. */
+/** The state that this step may change, and the effects it wants. */
 type Turn = NodeState & { effects: Effect[] };
 
-/** What happened to a node → what it is now, and what is to be done, in order. */
+/** Takes a state and an event; returns the next state and the effects to carry out, in order. */
 export function step(before: NodeState, event: ElectionEvent): [NodeState, Effect[]] {
   const turn: Turn = { ...before, peers: { ...before.peers }, timers: { ...before.timers }, effects: [] };
   react(turn, event);
@@ -60,7 +61,7 @@ function hear(node: Turn, from: NodeId, message: PeerMessage): void {
     case 'election':
       return asked(node, from, message.round);
     case 'ok':
-      // An OK to an earlier election says nothing about who is alive now.
+      // An OK to an earlier election does not tell who is alive now.
       if (node.phase.name === 'asking' && message.round === node.round)
         node.phase = { name: 'waiting', on: from };
       return;
@@ -79,9 +80,9 @@ function hear(node: Turn, from: NodeId, message: PeerMessage): void {
   }
 }
 
-// ── Electing ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Electing
 
-/** Bully, step 1: ask every higher fit peer that is connected. If there is none, nobody need be waited for. */
+/** Bully, step 1: ask every connected, fit, higher peer. If there is none, claim at once. */
 function elect(node: Turn): void {
   if (!node.fit) {
     node.phase = { name: 'idle' };
@@ -94,7 +95,10 @@ function elect(node: Turn): void {
   for (const peer of above) send(node, peer, { type: 'election', round: node.round });
 }
 
-/** Bully, step 2: a lower node asks. Answer, and elect in its stead unless the coordinator is known to be there. */
+/**
+ * Bully, step 2: a lower node asks. Answer it, and start an election in its place unless the
+ * coordinator is known to be there.
+ */
 function asked(node: Turn, from: NodeId, round: number): void {
   const { phase } = node;
   if (from > node.id) return;
@@ -104,11 +108,15 @@ function asked(node: Turn, from: NodeId, round: number): void {
   if (phase.name === 'leading') return send(node, from, { type: 'coordinator', epoch: phase.epoch });
   if (phase.name === 'settling') return elect(node);
   if (phase.name !== 'following') return;
-  // A higher coordinator is asked whether it is still there: it answers COORDINATOR. Otherwise tell whom we follow.
+  // A higher coordinator is asked whether it is still there: it answers COORDINATOR. Otherwise tell
+  // the asking node which coordinator this node follows.
   return peersAbove(node).includes(phase.coordinator) ? elect(node) : send(node, from, statusOf(node));
 }
 
-/** Bully, step 3: nobody higher answers. Here the title is won only together with an epoch of the fence (I2). */
+/**
+ * Bully, step 3: no higher node answered. Here a node wins the title only together with an epoch of
+ * the fence (I2).
+ */
 function claim(node: Turn, cause: ClaimCause): void {
   node.phase = { name: 'claiming' };
   askFence(node, cause);
@@ -121,8 +129,9 @@ function askFence(node: Turn, cause: ClaimCause): void {
 }
 
 /**
- * Bully, step 4: tell everybody. An epoch that the fence gave counts even if this node had turned to something else, and even
- * if it has heard of it before: others may learn from the fence who won sooner than the winner does.
+ * Bully, step 4: tell all peers. An epoch that the fence granted counts even if this node has
+ * meanwhile followed another coordinator, and even if it has heard of that epoch before: other
+ * nodes may learn from the fence who won sooner than the winner does.
  */
 function won(node: Turn, epoch: Epoch): void {
   const cause = node.claim ?? 'failover';
@@ -134,7 +143,10 @@ function won(node: Turn, epoch: Epoch): void {
   if (node.stopping) release(node, null, 'yield');
 }
 
-/** Somebody's lease is fresh although we may not see that node: it drains, we follow. `retry` runs while it is out of sight. */
+/**
+ * Another node's lease is fresh, so it drains and this node follows it. While that node is out of
+ * sight, the `retry` timer runs.
+ */
 function held(node: Turn, holder: NodeId, epoch: Epoch): void {
   node.claim = null;
   if (epoch > node.epoch) return supersede(node, holder, epoch);
@@ -147,7 +159,7 @@ function retryOrStop(node: Turn): void {
   node.phase = { name: node.stopping ? 'stopped' : 'retrying' };
 }
 
-// ── Following ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Following
 
 function follow(node: Turn, coordinator: NodeId, epoch: Epoch): void {
   node.epoch = epoch;
@@ -155,7 +167,7 @@ function follow(node: Turn, coordinator: NodeId, epoch: Epoch): void {
   node.phase = { name: 'following', coordinator, asked: false };
 }
 
-/** COORDINATOR. One of an old epoch changes nothing, and its sender is told. */
+/** COORDINATOR. One of an old epoch changes nothing; its sender gets this node's status. */
 function announced(node: Turn, from: NodeId, epoch: Epoch): void {
   if (epoch < node.epoch) return send(node, from, statusOf(node));
   if (epoch > node.epoch) return supersede(node, from, epoch);
@@ -164,7 +176,7 @@ function announced(node: Turn, from: NodeId, epoch: Epoch): void {
   if (!own && !node.stopping) follow(node, from, epoch);
 }
 
-/** A higher epoch exists: whatever this node was doing for a lower one ends at once. */
+/** A higher epoch exists: everything that this node did for a lower one ends at once. */
 function supersede(node: Turn, holder: NodeId | null, epoch: Epoch): void {
   const { phase } = node;
   if (phase.name === 'leading' || phase.name === 'releasing') {
@@ -186,13 +198,16 @@ function gossip(node: Turn, from: NodeId, status: PeerMessage & { type: 'status'
   }
   const named = status.epoch === node.epoch && status.coordinator !== node.id ? status.coordinator : null;
   if (named !== null && believes(node, from)) return follow(node, named, status.epoch);
-  // The coordinator itself says that it is none: it was restarted, or its hand-over came to nothing.
+  // The coordinator itself denies its role: it was restarted, or its hand-over failed.
   const denies = status.epoch === node.epoch && status.coordinator !== from;
   if (denies && phase.name === 'following' && phase.coordinator === from) return elect(node);
   if (!status.fit) noLongerAwaited(node, from);
 }
 
-/** Whose word on who leads counts: anybody's while nobody was asked, that of higher nodes once they were. */
+/**
+ * Whether this node believes `from` about who leads: after it has asked higher nodes, only those;
+ * before it has asked, any node.
+ */
 function believes(node: Turn, from: NodeId): boolean {
   const { phase } = node;
   if (phase.name === 'asking' || phase.name === 'waiting') return from > node.id;
@@ -207,7 +222,7 @@ function lost(node: Turn, peer: NodeId): void {
   noLongerAwaited(node, peer);
 }
 
-/** A peer is gone or unfit: if this node waited for it, it goes on without it. */
+/** A peer is gone or unfit. If this node waited for it, it continues without it. */
 function noLongerAwaited(node: Turn, peer: NodeId): void {
   const { phase } = node;
   if (phase.name === 'asking' && peersAbove(node).length === 0) return elect(node);
@@ -215,9 +230,11 @@ function noLongerAwaited(node: Turn, peer: NodeId): void {
   if (phase.name === 'vacating' && phase.to === peer) return elect(node);
 }
 
-// ── Handing over in order ───────────────────────────────────────────────────────────────────────────────────────────────
+// ── Graceful hand-over
 
-/** The coordinator is asked for its title by a higher node that has been up and fit for `preemptHoldMs`. */
+/**
+ * A higher node that has been up and fit for `preemptHoldMs` asks this coordinator for its title.
+ */
 function handOver(node: Turn, from: NodeId, epoch: Epoch): void {
   const { phase } = node;
   if (phase.name === 'releasing' && phase.to === from) return;
@@ -236,7 +253,10 @@ function release(node: Turn, to: NodeId | null, cause: HandoverCause): void {
   node.phase = { name: 'releasing', epoch: node.phase.epoch, to, cause };
 }
 
-/** The release is done: name the successor. If it is gone, an ordinary election follows. */
+/**
+ * The release has finished: name the successor. If the successor is gone, an ordinary election
+ * follows.
+ */
 function vacate(node: Turn): void {
   if (node.phase.name !== 'releasing') return;
   const { epoch, cause } = node.phase;
@@ -247,7 +267,10 @@ function vacate(node: Turn): void {
   else elect(node);
 }
 
-/** This node was named as the successor. A repeated or late message names an epoch that is over. */
+/**
+ * This node was named as the successor. A repeated or late message names an epoch that has ended,
+ * and changes nothing.
+ */
 function succeed(node: Turn, from: NodeId, epoch: Epoch, cause: HandoverCause): void {
   if (epoch < node.epoch || node.stopping || isTitled(node) || node.phase.name === 'claiming') return;
   node.epoch = epoch;
@@ -255,14 +278,17 @@ function succeed(node: Turn, from: NodeId, epoch: Epoch, cause: HandoverCause): 
   claim(node, cause);
 }
 
-// ── The node itself ─────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── The node itself
 
 function start(node: Turn, fit: boolean): void {
   node.fit = fit;
   node.phase = { name: 'settling' };
 }
 
-/** Leadership is yielded at once and in order; a claim under way is awaited, for it may win. */
+/**
+ * Hands leadership over gracefully and at once. If a claim is under way, waits for its answer,
+ * because it may win.
+ */
 function stop(node: Turn): void {
   node.stopping = true;
   if (node.phase.name === 'leading') return release(node, null, 'yield');
@@ -278,7 +304,7 @@ function fitness(node: Turn, fit: boolean): void {
   if (!fit && (name === 'asking' || name === 'waiting' || name === 'retrying')) node.phase = { name: 'idle' };
 }
 
-/** A timer ran out; `standing.ts` says which one runs in which phase. */
+/** A timer ran out. `derived-effects.ts` decides which timers run in which phase. */
 function fire(node: Turn, timer: TimerName): void {
   if (node.timers[timer] === undefined) return;
   delete node.timers[timer];
@@ -291,7 +317,7 @@ function fire(node: Turn, timer: TimerName): void {
       return claim(node, node.epoch === 0 ? 'first' : 'failover');
     case 'retry':
       if (phase.name === 'retrying') return elect(node);
-      // Still out of sight: if a higher peer is connected, asking the fence is its business.
+      // Still out of sight. If a higher peer is connected, it is the one to ask the fence.
       return peersAbove(node).length === 0 ? askFence(node, 'failover') : undefined;
     case 'preempt':
       if (phase.name !== 'following') return;

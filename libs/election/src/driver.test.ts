@@ -6,7 +6,7 @@ import { Fence } from './simulation/fence.ts';
 import { Timeline } from './simulation/timeline.ts';
 import { MemoryNetwork } from './testing/memory-network.ts';
 import type { ClaimCause } from './types.ts';
-import { defaultElectionLimits, electionLimitFaults } from './types.ts';
+import { defaultElectionLimits, electionLimitIssues } from './types.ts';
 import type { Role } from './views.ts';
 
 const leaseMs = 400;
@@ -16,7 +16,7 @@ class Group {
   readonly network = new MemoryNetwork();
   readonly clock = new Timeline();
   readonly fence = new Fence(leaseMs);
-  readonly said: string[] = [];
+  readonly seen: string[] = [];
 
   node(nodeId: number, all: number[], host: Partial<ElectionHost> = {}): Election {
     return createBullyElection({
@@ -30,17 +30,17 @@ class Group {
           this.fence.release(epoch);
         },
         stepDown: (epoch) => {
-          this.said.push(`${nodeId} steps down from ${epoch}`);
+          this.seen.push(`${nodeId} steps down from ${epoch}`);
         },
         onRole: (role, cause) => {
-          this.said.push(`${nodeId} ${describeRole(role, cause)}`);
+          this.seen.push(`${nodeId} ${describeRole(role, cause)}`);
         },
         ...host,
       },
     });
   }
 
-  /** Lets time pass in small steps, with everything that promises bring about in between. */
+  /** Lets time pass in small steps, and settles all promises in between. */
   async pass(durationMs: number): Promise<void> {
     for (let passedMs = 0; passedMs < durationMs; passedMs += 10) {
       this.clock.run(10);
@@ -63,7 +63,7 @@ async function startAll(group: Group, elections: Election[]): Promise<void> {
 }
 
 describe('the driver', () => {
-  it('elects the highest node, fails over in less than half a second, and tells each node once', async () => {
+  it('the highest node wins; failover takes under 0.5 s and reports each role once', async () => {
     const group = new Group();
     const ids = [1, 2, 3];
     const elections = ids.map((id) => group.node(id, ids));
@@ -72,14 +72,14 @@ describe('the driver', () => {
       elections.map((election) => election.snapshot().coordinator),
       ids.map(() => ({ node: 3, epoch: 1 })),
     );
-    group.said.length = 0;
-    // A process that dies: its links close, its session at the database ends.
+    group.seen.length = 0;
+    // A process dies: its links close, and its database session ends.
     group.network.cut(3, 1);
     group.network.cut(3, 2);
     group.fence.release(1);
     await group.pass(500);
-    const seen = group.said.filter((line) => !line.startsWith('3 '));
-    assert.deepEqual(seen.toSorted(), [
+    const others = group.seen.filter((line) => !line.startsWith('3 '));
+    assert.deepEqual(others.toSorted(), [
       '1 electing',
       '1 follows 2 in 2',
       '2 electing',
@@ -92,26 +92,26 @@ describe('the driver', () => {
     ]);
   });
 
-  it('steps down before it says that it follows', async () => {
+  it('a deposed node steps down before it reports that it follows', async () => {
     const group = new Group();
     const election = group.node(2, [1, 2]);
     await startAll(group, [election]);
-    group.said.length = 0;
+    group.seen.length = 0;
     election.deposed({ holder: 1, epoch: 7 });
-    assert.deepEqual(group.said, ['2 steps down from 1', '2 follows 1 in 7']);
+    assert.deepEqual(group.seen, ['2 steps down from 1', '2 follows 1 in 7']);
   });
 
-  it('yields in order when it is stopped: finish, release, name the successor, close the links', async () => {
+  it('a stopped coordinator finishes, releases, names its successor, then leaves', async () => {
     const group = new Group();
     const batch = Promise.withResolvers<undefined>();
     const release = async (epoch: number) => {
       await batch.promise;
-      group.said.push(`2 has released ${epoch}`);
+      group.seen.push(`2 has released ${epoch}`);
       group.fence.release(epoch);
     };
     const elections = [group.node(1, [1, 2]), group.node(2, [1, 2], { release })];
     await startAll(group, elections);
-    group.said.length = 0;
+    group.seen.length = 0;
     const stopped = elections[1]?.stop();
     assert.equal(stopped, elections[1]?.stop());
     await group.pass(100);
@@ -119,20 +119,20 @@ describe('the driver', () => {
     batch.resolve(undefined);
     await stopped;
     await group.pass(100);
-    assert.deepEqual(group.said, ['2 has released 1', '2 stopped', '1 electing', '1 leads 2 (yield)']);
+    assert.deepEqual(group.seen, ['2 has released 1', '2 stopped', '1 electing', '1 leads 2 (yield)']);
   });
 
-  it('stops although the release never ends', async () => {
+  it('an election stops although the release never ends', async () => {
     const group = new Group();
     const election = group.node(1, [1], { release: () => new Promise(() => undefined) });
     await startAll(group, [election]);
     const stopped = election.stop();
     await group.pass(defaultElectionLimits.releaseTimeoutMs + 10);
     await stopped;
-    assert.deepEqual(group.said.slice(-2), ['1 steps down from 1', '1 stopped']);
+    assert.deepEqual(group.seen.slice(-2), ['1 steps down from 1', '1 stopped']);
   });
 
-  it('takes a claim that throws for one that failed, reports it and asks again', async () => {
+  it('a claim that throws counts as failed, is logged and is repeated', async () => {
     const group = new Group();
     const events: string[] = [];
     let calls = 0;
@@ -142,16 +142,14 @@ describe('the driver', () => {
         if (calls === 1) throw new Error('connection refused');
         return group.fence.claim(1, group.clock.now);
       },
-      onEvent: (event) => {
-        events.push(event);
-      },
+      log: { info: ({ event }) => events.push(event) },
     });
     await startAll(group, [election]);
     assert.equal(election.snapshot().role, 'coordinator');
     assert.deepEqual(events.slice(0, 3), ['election.claim_failed', 'election.claim', 'election.claim']);
   });
 
-  it('finishes one event before the next, also if a callback causes one', async () => {
+  it('an event that a callback causes waits for the present one', async () => {
     const group = new Group();
     const roles: string[] = [];
     const election: Election = group.node(1, [1], {
@@ -168,10 +166,10 @@ describe('the driver', () => {
     assert.equal(nested, false, roles.join(', '));
   });
 
-  it('refuses limits that do not fit together, all faults at once, and ids that are not distinct', () => {
-    const faults = electionLimitFaults({ ...defaultElectionLimits, settleMs: 0, electionTimeoutMs: 9000 });
-    assert.equal(faults.length, 2);
-    assert.deepEqual(electionLimitFaults(defaultElectionLimits), []);
+  it('bad limits and repeated node ids are refused, with all issues at once', () => {
+    const issues = electionLimitIssues({ ...defaultElectionLimits, settleMs: 0, electionTimeoutMs: 9000 });
+    assert.equal(issues.length, 2);
+    assert.deepEqual(electionLimitIssues(defaultElectionLimits), []);
     assert.throws(() => new Group().node(1, [1, 2, 2]), /distinct/);
   });
 });

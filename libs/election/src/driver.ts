@@ -1,10 +1,10 @@
-/** Runs a pure strategy against the world: feeds events in, one at a time, and carries out what comes out. */
+/** Runs a pure strategy: feeds it one event at a time and carries out its effects. */
 import type { Election, ElectionHost, ElectionSnapshot } from './election.ts';
 import type { Scheduler } from './transport.ts';
 import type { ClaimCause, Epoch, HostEffect, HostEvent, NodeId, Phase, TimerName } from './types.ts';
 import { roleOf } from './views.ts';
 
-/** As much of a strategy's state as the driver looks at. */
+/** The part of a strategy's state that the driver reads. */
 interface DrivenState {
   readonly id: NodeId;
   epoch: Epoch;
@@ -12,14 +12,17 @@ interface DrivenState {
   phase: Phase;
 }
 
-/** A strategy: its pure step, and what it has beside the host and the clock (`V` its own events, `X` its own effects). */
+/**
+ * A strategy: its pure step, and what it needs besides the host and the clock. `V` are its own
+ * events, `X` its own effects.
+ */
 export interface Strategy<S extends DrivenState, V, X> {
   initial: S;
   step(state: S, event: HostEvent | V): [S, (HostEffect | X)[]];
-  /** Opens what reports this strategy's own events. */
+  /** Starts the source of this strategy's own events. */
   open(dispatch: (event: V) => void): Promise<void>;
   close(): Promise<void>;
-  /** Carries out an effect of its own. */
+  /** Carries out one of the strategy's own effects. */
   carryOut(effect: X): void;
   peers(state: S): ElectionSnapshot['peers'];
 }
@@ -84,7 +87,10 @@ export class DrivenElection<S extends DrivenState, V, X extends { type: string }
     await this.#strategy.close();
   }
 
-  /** Events that arise while effects are carried out wait their turn: a step never runs inside another. */
+  /**
+   * Events that arise while effects are carried out are queued: a step never runs inside another
+   * step.
+   */
   #dispatch(event: HostEvent | V): void {
     this.#queue.push(event);
     if (this.#busy) return;
@@ -114,7 +120,11 @@ export class DrivenElection<S extends DrivenState, V, X extends { type: string }
         void this.#release(effect.epoch);
         return;
       case 'stepDown':
-        this.#host.onEvent?.('election.stepped_down', { epoch: effect.epoch, knownEpoch: this.#state.epoch });
+        this.#host.log?.info({
+          event: 'election.stepped_down',
+          epoch: effect.epoch,
+          knownEpoch: this.#state.epoch,
+        });
         return this.#host.stepDown(effect.epoch);
       case 'lead':
         this.#won[effect.cause] += 1;
@@ -144,7 +154,7 @@ export class DrivenElection<S extends DrivenState, V, X extends { type: string }
 
   async #claim(cause: ClaimCause): Promise<void> {
     const result = (await this.#attempt('claim', () => this.#host.claim(cause))) ?? { outcome: 'failed' };
-    this.#host.onEvent?.('election.claim', { cause, ...result });
+    this.#host.log?.info({ event: 'election.claim', cause, ...result });
     switch (result.outcome) {
       case 'won':
         return this.#dispatch({ type: 'claimWon', epoch: result.epoch });
@@ -160,12 +170,18 @@ export class DrivenElection<S extends DrivenState, V, X extends { type: string }
     this.#dispatch({ type: 'released', epoch });
   }
 
-  /** A callback of the service that fails must not leave the node waiting for ever: reported, and answered as a failure. */
+  /**
+   * A failing callback of the service must not leave the node waiting: it is logged and treated as
+   * a failure.
+   */
   async #attempt<T>(what: 'claim' | 'release', call: () => Promise<T>): Promise<T | undefined> {
     try {
       return await call();
     } catch (error) {
-      this.#host.onEvent?.(`election.${what}_failed`, { error });
+      this.#host.log?.info({
+        event: what === 'claim' ? 'election.claim_failed' : 'election.release_failed',
+        err: error,
+      });
       return undefined;
     }
   }

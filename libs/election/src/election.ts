@@ -1,28 +1,43 @@
-/** What every election strategy offers, whatever its protocol: services depend on this and on nothing else here. */
+/**
+ * The interface that every election strategy offers. Services depend on this file and on no
+ * protocol.
+ */
 import type { ClaimCause, ClaimResult, Epoch, NodeId } from './types.ts';
 import type { Role } from './views.ts';
 
-/** What a service does for the election. */
+/** The part of a service's log that an election writes to. */
+export interface ElectionLog {
+  info(entry: { event: string } & Record<string, unknown>): void;
+}
+
+/** What a service provides to its election. */
 export interface ElectionHost {
   /**
-   * Asks the fence for the next epoch. It must settle in bounded time; a rejection counts as `failed`. A claim that wins
-   * must have made every older epoch stale.
+   * Asks the fence for the next epoch. It must settle in bounded time; a rejection counts as
+   * `failed`. A claim that wins must have made every older epoch stale.
    */
   claim(cause: ClaimCause): Promise<ClaimResult>;
   /**
-   * Gives the title of this epoch back in order: finish the batch, end the session and the lease. What cannot be finished, because
-   * the node does not reach it any more, is ended at once: the successor waits for this. Called once per epoch.
+   * Releases the title of this epoch gracefully: finishes the batch, ends the session and the
+   * lease. Work that cannot be finished, because the node no longer reaches what it needs, is
+   * aborted at once, since the successor waits for the release. Called once per epoch.
    */
   release(epoch: Epoch): Promise<void>;
-  /** Stops acting for this epoch at once, in order or not: another coordinator may be acting already. */
+  /**
+   * Stops acting for this epoch at once: another coordinator may be acting already. It may be
+   * called while `release` runs.
+   */
   stepDown(epoch: Epoch): void;
-  /** The role has changed. After `stepDown`, where both are due. */
+  /** Reports a change of role. If `stepDown` is due too, it is called first. */
   onRole(role: Role, cause?: ClaimCause): void;
-  /** Something worth a log line or a count happened; `event` is a stable name such as `election.claim`. */
-  onEvent?(event: string, detail: Record<string, unknown>): void;
+  /** Where the election writes its log events. Without it, none are written. */
+  readonly log?: ElectionLog;
 }
 
-/** What `GET /v1/coordinator` shows of a node, and a little more for logs and metrics. */
+/**
+ * The state of a node: what `GET /v1/coordinator` shows, plus `epoch` and `won` for logs and
+ * metrics.
+ */
 export interface ElectionSnapshot {
   nodeId: NodeId;
   role: Role['role'];
@@ -31,18 +46,29 @@ export interface ElectionSnapshot {
   epoch: Epoch;
   fit: boolean;
   peers: { nodeId: NodeId; connected: boolean; fit: boolean }[];
-  /** Epochs that this node won since it started, by cause: failovers are counted apart from take-overs in order. */
+  /**
+   * Epochs that this node has won since it started, by cause, so that failovers and graceful
+   * take-overs are counted separately.
+   */
   won: Record<ClaimCause, number>;
 }
 
-/** An election in which this process takes part. */
+/** One process's part in an election. */
 export interface Election {
   start(): Promise<void>;
-  /** Yields leadership in order if this node holds it, then leaves. Idempotent. */
+  /**
+   * Hands leadership over gracefully if this node holds it, then leaves the election. Idempotent.
+   */
   stop(): Promise<void>;
-  /** Whether this node could do the coordinator's work (reaches the database and the gateway). Starts as false. */
+  /**
+   * Sets whether this node could do the coordinator's work, which needs the database and the
+   * gateway. Initially false.
+   */
   setFit(fit: boolean): void;
-  /** The service found in the database that its epoch is stale. `holder` is null where only the epoch is known. */
+  /**
+   * Reports that the database refused a write because a higher epoch exists. `holder` is null if
+   * only the epoch is known.
+   */
   deposed(by: { holder: NodeId | null; epoch: Epoch }): void;
   snapshot(): ElectionSnapshot;
 }

@@ -1,45 +1,68 @@
-/** The port between the election by queue and the service that keeps the queue (ZooKeeper, in libs/zookeeper-election). */
+/**
+ * The port of the election by queue: the service that keeps the queue (ZooKeeper, in
+ * libs/zookeeper-election).
+ */
 import type { Epoch, NodeId } from './types.ts';
 
-/** What a node says of itself to the group; gone with the node. */
-export interface GroupWord {
+/** What a member publishes about itself to the group. It disappears with the member's session. */
+export interface MemberStatus {
   fit: boolean;
-  /** The epoch that it coordinates under, if it does. */
+  /** The epoch under which it coordinates; null if it does not. */
   leads: Epoch | null;
 }
 
-/** What a source reports. Never called from within its methods, and never after `stop`. */
+/** Callbacks of a source. It never calls them from within its methods, and never after `stop`. */
 export interface LeaderSourceHandlers {
   /**
-   * True: this node stands, is first in the queue, and the service has just confirmed it. False: it is not any more, or cannot
-   * know. For each node the two alternate; false comes before any other node can be told true, unless this process hangs.
+   * True: this node is a candidate, is first in the queue, and the service has just confirmed it.
+   * False: it no longer is first, or cannot know. For each node the two alternate. Unless the
+   * process hangs, a node gets false before any other node gets true.
    */
   onFirst(first: boolean): void;
-  /** What all other nodes of the group say, whenever it changes; empty once it cannot be known any more. */
-  onGroup(others: Readonly<Record<NodeId, GroupWord>>): void;
-  /** That epoch was given back in order. A node that is told that it is first has been told this before. */
-  onGivenBack(epoch: Epoch): void;
-  /** The service can be asked, or cannot, and why. */
+  /**
+   * The latest status of all other members. Called on every change; empty once the group can no
+   * longer be known.
+   */
+  onGroup(others: Readonly<Record<NodeId, MemberStatus>>): void;
+  /**
+   * The coordinator of that epoch has released it gracefully. A node that becomes first gets this
+   * report before `onFirst(true)`.
+   */
+  onReleased(epoch: Epoch): void;
+  /** The service has become reachable or unreachable; `reason` says why, in words. */
   onReachable(reachable: boolean, reason: string): void;
-  /** Something failed that is tried again, and that no outage explains. */
-  onFault(error: unknown): void;
+  /** Something failed that will be retried, and that no outage explains. */
+  onError(error: unknown): void;
 }
 
 /**
- * A queue whose first member leads, and a board on which each member writes one word. It only proposes: the fence decides.
- * `conformance/leader-source.ts` says in tests what every implementation must do.
+ * A queue whose first member becomes coordinator, and a board on which each member publishes its
+ * status. It only proposes a coordinator: the fence decides. `conformance/leader-source.ts` is the
+ * test suite that every implementation must pass.
  */
 export interface LeaderSource {
-  /** Begins, and tries for ever: it does not wait until the service can be reached. */
+  /** Starts, and keeps trying to reach the service; does not wait until it is reachable. */
   start(handlers: LeaderSourceHandlers): Promise<void>;
-  /** Leaves queue and group, after what was said before; in bounded time. Idempotent. */
+  /**
+   * Leaves the queue and the group after everything published before. Ends in bounded time.
+   * Idempotent.
+   */
   stop(): Promise<void>;
-  /** Whether this node stands in the queue. Leaving it is followed by no report. */
-  stand(standing: boolean): void;
-  /** Goes to the end of the queue; whoever stands alone is first again. Not being first any more is not reported. */
+  /** Enters or leaves the queue. Leaving it causes no report. */
+  setCandidate(candidate: boolean): void;
+  /**
+   * Moves to the end of the queue; a node alone in the queue is first again. The loss of the first
+   * place is not reported.
+   */
   requeue(): void;
-  /** Replaces this node's word; the latest one arrives, however often the service is away. */
-  say(word: GroupWord): void;
-  /** Tells everybody that this node has given this epoch back in order; called before it leaves. A lost one is no harm: it is only counted. */
-  giveBack(epoch: Epoch): void;
+  /**
+   * Replaces this node's status. The latest status arrives, however often the service is
+   * unreachable.
+   */
+  publish(status: MemberStatus): void;
+  /**
+   * Tells the group that this node has released this epoch gracefully. Called before it leaves. A
+   * lost announcement does no harm: it only serves to count causes.
+   */
+  announceRelease(epoch: Epoch): void;
 }

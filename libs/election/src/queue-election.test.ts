@@ -17,7 +17,7 @@ class Group {
   readonly queue = new MemoryQueue();
   readonly clock = new Timeline();
   readonly fence = new Fence(leaseMs);
-  readonly said: string[] = [];
+  readonly seen: string[] = [];
   readonly ids = [1, 2, 3];
 
   node(nodeId: number, host: Partial<ElectionHost> = {}): Election {
@@ -29,25 +29,25 @@ class Group {
       host: {
         claim: async () => this.fence.claim(nodeId, this.clock.now),
         release: async (epoch) => {
-          this.said.push(`${nodeId} releases ${epoch}`);
+          this.seen.push(`${nodeId} releases ${epoch}`);
           this.fence.release(epoch);
         },
-        // The session at the database ends, and the lease with it.
+        // The database session ends, and the lease with it.
         stepDown: (epoch) => {
-          this.said.push(`${nodeId} steps down from ${epoch}`);
+          this.seen.push(`${nodeId} steps down from ${epoch}`);
           this.fence.release(epoch);
         },
         onRole: (role, cause) => {
-          if (role.role === 'coordinator') this.said.push(`${nodeId} leads ${role.epoch} (${cause})`);
-          else if (role.role === 'follower') this.said.push(`${nodeId} follows ${role.coordinator}`);
-          else this.said.push(`${nodeId} ${role.role}`);
+          if (role.role === 'coordinator') this.seen.push(`${nodeId} leads ${role.epoch} (${cause})`);
+          else if (role.role === 'follower') this.seen.push(`${nodeId} follows ${role.coordinator}`);
+          else this.seen.push(`${nodeId} ${role.role}`);
         },
         ...host,
       },
     });
   }
 
-  /** Starts the three, fit, in this order; clears what was said. */
+  /** Starts the three nodes, fit, in this order, and clears the record. */
   async three(host: Partial<ElectionHost> = {}): Promise<[Election, Election, Election]> {
     const elections = [this.node(1, host), this.node(2, host), this.node(3, host)] as const;
     for (const election of elections) {
@@ -55,11 +55,11 @@ class Group {
       election.setFit(true);
       await this.pass(10);
     }
-    this.said.length = 0;
+    this.seen.length = 0;
     return [...elections];
   }
 
-  /** Lets time pass in small steps, with everything that promises bring about in between. */
+  /** Lets time pass in small steps, and settles all promises in between. */
   async pass(durationMs: number): Promise<void> {
     for (let passedMs = 0; passedMs < durationMs; passedMs += 10) {
       this.clock.run(10);
@@ -69,7 +69,7 @@ class Group {
 }
 
 describe('the election by queue', () => {
-  it('the first in the queue leads, and everybody knows it', async () => {
+  it('the first in the queue leads, and every node knows it', async () => {
     const group = new Group();
     const elections = await group.three();
     for (const election of elections) {
@@ -82,15 +82,15 @@ describe('the election by queue', () => {
     ]);
   });
 
-  it('a dead coordinator is followed by the next in the queue, which waits for the fence to let go', async () => {
+  it('after a coordinator dies, the next in the queue waits for the fence and leads', async () => {
     const group = new Group();
     const [, two, three] = await group.three();
     group.queue.cut(1);
-    group.said.length = 0;
+    group.seen.length = 0;
     await group.pass(leaseMs + 2 * limits.claimRetryMs);
     assert.deepEqual(two.snapshot().coordinator, { node: 2, epoch: 2 });
     assert.deepEqual(three.snapshot().coordinator, { node: 2, epoch: 2 });
-    assert.ok(group.said.includes('2 leads 2 (failover)'), group.said.join(', '));
+    assert.ok(group.seen.includes('2 leads 2 (failover)'), group.seen.join(', '));
   });
 
   it('a returning node does not take the title back', async () => {
@@ -101,22 +101,22 @@ describe('the election by queue', () => {
     group.queue.heal(1);
     await group.pass(2 * limits.preemptHoldMs);
     assert.deepEqual(one.snapshot().coordinator, { node: 2, epoch: 2 });
-    assert.deepEqual(group.queue.standing, [2, 3, 1]);
+    assert.deepEqual(group.queue.candidates, [2, 3, 1]);
   });
 
-  it('a suspended coordinator stops acting at once, and asks the fence anew when it is confirmed', async () => {
+  it('a suspended coordinator stops at once, and claims again when it is confirmed', async () => {
     const group = new Group();
     const [one] = await group.three();
     group.queue.suspend(1);
     await group.pass(10);
-    assert.deepEqual(group.said, ['1 steps down from 1', '1 electing']);
+    assert.deepEqual(group.seen, ['1 steps down from 1', '1 electing']);
     assert.equal(one.snapshot().role, 'electing');
     group.queue.heal(1);
     await group.pass(20);
-    assert.deepEqual(group.said.slice(-3), ['1 leads 2 (failover)', '2 follows 1', '3 follows 1']);
+    assert.deepEqual(group.seen.slice(-3), ['1 leads 2 (failover)', '2 follows 1', '3 follows 1']);
   });
 
-  it('a claim that wins after the place is lost is given up at once', async () => {
+  it('an epoch that is won after the first place is lost is given up at once', async () => {
     const group = new Group();
     const answer = Promise.withResolvers<undefined>();
     const election = group.node(1, {
@@ -132,41 +132,41 @@ describe('the election by queue', () => {
     await group.pass(10);
     answer.resolve(undefined);
     await group.pass(20);
-    assert.deepEqual(group.said, ['1 electing', '1 steps down from 1']);
+    assert.deepEqual(group.seen, ['1 electing', '1 steps down from 1']);
     assert.equal(election.snapshot().won.first, 0);
   });
 
-  it('a coordinator that the database has deposed steps down at once and goes to the end of the queue', async () => {
+  it('a deposed coordinator steps down at once and goes to the end of the queue', async () => {
     const group = new Group();
     const [one] = await group.three();
     one.deposed({ holder: 9, epoch: 7 });
-    assert.deepEqual(group.said, ['1 steps down from 1', '1 follows 9']);
+    assert.deepEqual(group.seen, ['1 steps down from 1', '1 follows 9']);
     await group.pass(10);
-    assert.deepEqual(group.queue.standing, [2, 3, 1]);
+    assert.deepEqual(group.queue.candidates, [2, 3, 1]);
   });
 
-  it('yields in order when it is stopped, and is not waited for', async () => {
+  it('a stopped coordinator releases, and its successor takes over at once', async () => {
     const group = new Group();
     const [one, two] = await group.three();
     const stopped = one.stop();
     assert.equal(stopped, one.stop());
     await group.pass(30);
     await stopped;
-    assert.deepEqual(group.said.slice(0, 2), ['1 releases 1', '1 stopped']);
-    assert.ok(group.said.includes('2 leads 2 (yield)'), group.said.join(', '));
+    assert.deepEqual(group.seen.slice(0, 2), ['1 releases 1', '1 stopped']);
+    assert.ok(group.seen.includes('2 leads 2 (yield)'), group.seen.join(', '));
     assert.equal(two.snapshot().won.yield, 1);
   });
 
-  it('stops although the release never ends', async () => {
+  it('a queue election stops although the release never ends', async () => {
     const group = new Group();
     const [one] = await group.three({ release: () => new Promise(() => undefined) });
     const stopped = one.stop();
     await group.pass(limits.releaseTimeoutMs + 10);
     await stopped;
-    assert.deepEqual(group.said.slice(0, 2), ['1 steps down from 1', '1 stopped']);
+    assert.deepEqual(group.seen.slice(0, 2), ['1 steps down from 1', '1 stopped']);
   });
 
-  it('an unfit coordinator yields once somebody else is fit, and stands again when it is', async () => {
+  it('an unfit coordinator yields to a fit node, and queues again once it is fit', async () => {
     const group = new Group();
     const [one, two, three] = await group.three();
     two.setFit(false);
@@ -177,15 +177,15 @@ describe('the election by queue', () => {
     three.setFit(true);
     await group.pass(limits.yieldHoldMs + 50);
     assert.deepEqual(one.snapshot().coordinator, { node: 3, epoch: 2 });
-    assert.deepEqual(group.queue.standing, [3]);
+    assert.deepEqual(group.queue.candidates, [3]);
     one.setFit(true);
     await group.pass(10);
-    assert.deepEqual(group.queue.standing, [3, 1]);
+    assert.deepEqual(group.queue.candidates, [3, 1]);
   });
 
-  it('follows whoever the fence says holds the epoch, and asks it again until it lets go', async () => {
+  it('a held epoch is followed and claimed again until the fence releases it', async () => {
     const group = new Group();
-    // A coordinator that another strategy elected, say: nobody in the queue knows it.
+    // For example a coordinator that another strategy elected: no node in the queue knows it.
     group.fence.claim(9, 0);
     const one = group.node(1);
     await one.start();
@@ -196,13 +196,13 @@ describe('the election by queue', () => {
     assert.deepEqual(one.snapshot().coordinator, { node: 1, epoch: 2 });
   });
 
-  it('a word of a former database is no epoch: what the fence gives out first is used', () => {
-    const led = (['start', 'first', 'givenBack'] as const).reduce(
+  it('a release announced under a former database does not outrank a won epoch', () => {
+    const led = (['start', 'first', 'epochReleased'] as const).reduce(
       (state, type) => {
         const events: Record<typeof type, QueueEvent> = {
           start: { type, fit: true } as QueueEvent,
           first: { type, first: true } as QueueEvent,
-          givenBack: { type, epoch: 50 } as QueueEvent,
+          epochReleased: { type, epoch: 50 } as QueueEvent,
         };
         return queueStep(state, events[type])[0];
       },
@@ -213,7 +213,7 @@ describe('the election by queue', () => {
     assert.ok(!effects.some(({ type }) => type === 'stepDown'));
   });
 
-  it('asks the fence again after a failure, with a pause', async () => {
+  it('a failed claim is repeated after a pause', async () => {
     const group = new Group();
     let calls = 0;
     const election = group.node(1, {
@@ -234,14 +234,14 @@ describe('the election by queue', () => {
 
 describe('a step of the queue, whatever happens', () => {
   const epoch = fc.integer({ min: 1, max: 6 });
-  const word = fc.record({ fit: fc.boolean(), leads: fc.option(epoch) });
+  const status = fc.record({ fit: fc.boolean(), leads: fc.option(epoch) });
   const event: fc.Arbitrary<QueueEvent> = fc.oneof(
     { weight: 4, arbitrary: fc.record({ type: fc.constant('first' as const), first: fc.boolean() }) },
     fc.record({
       type: fc.constant('group' as const),
-      others: fc.dictionary(fc.constantFrom('2', '3'), word),
+      others: fc.dictionary(fc.constantFrom('2', '3'), status),
     }),
-    fc.record({ type: fc.constant('givenBack' as const), epoch }),
+    fc.record({ type: fc.constant('epochReleased' as const), epoch }),
     fc.record({ type: fc.constant('timer' as const), timer: fc.constantFrom('retry', 'release', 'yield') }),
     { weight: 3, arbitrary: fc.record({ type: fc.constant('claimWon' as const), epoch }) },
     fc.record({ type: fc.constant('claimHeld' as const), holder: fc.constantFrom(1, 2, 9), epoch }),
@@ -252,13 +252,13 @@ describe('a step of the queue, whatever happens', () => {
     fc.constant({ type: 'stop' as const }),
   );
 
-  it('leads only while it is first, steps down or releases before anything else, and claims one at a time', () => {
+  it('a node leads only while it is first, ends each term, and claims one at a time', () => {
     fc.assert(
       fc.property(fc.array(event, { maxLength: 40 }), (events) => {
         let [state] = queueStep(initialQueueState(1, limits), { type: 'start', fit: true });
         let claims = 0;
         for (const next of events) {
-          // An answer of the fence needs a question.
+          // The fence answers only a claim.
           const isAnswer = next.type.startsWith('claim');
           if (isAnswer && claims === 0) continue;
           if (isAnswer) claims -= 1;
@@ -272,13 +272,14 @@ describe('a step of the queue, whatever happens', () => {
           );
           assert.ok(after.epoch >= before.epoch, 'the epoch fell');
           const isTitled = (name: string) => name === 'leading' || name === 'releasing';
-          if (isTitled(after.phase.name)) assert.ok(after.first && after.standing, 'leads without its place');
-          // Somebody else's word of a higher epoch ends a term, too.
+          if (isTitled(after.phase.name))
+            assert.ok(after.first && after.candidate, 'leads without the first place');
+          // Another member's status with a higher epoch ends a term, too.
           if ('epoch' in after.phase) assert.equal(after.phase.epoch, after.epoch, 'leads an old epoch');
           const stepsDown = effects.some(({ type }) => type === 'stepDown');
           const wasReleased = before.phase.name === 'releasing' && next.type === 'released';
           if (isTitled(before.phase.name) && !isTitled(after.phase.name)) {
-            assert.ok(stepsDown || wasReleased, 'a term ended in silence');
+            assert.ok(stepsDown || wasReleased, 'a term ended without step-down or release');
           }
           if (next.type === 'first' && !next.first && isTitled(before.phase.name)) {
             assert.equal(effects[0]?.type, 'stepDown');

@@ -1,4 +1,4 @@
-/** The strategy by queue behind the interface of every election. */
+/** Runs the election by queue (`queue.ts`) behind the interface of every election. */
 import { DrivenElection } from './driver.ts';
 import type { Election, ElectionHost } from './election.ts';
 import type { LeaderSource } from './leader-source.ts';
@@ -6,14 +6,14 @@ import { initialQueueState, queueStep, type QueueEffect, type QueueEvent } from 
 import { realScheduler, type Scheduler } from './transport.ts';
 import { checkedLimits, type ElectionLimits, type HostEffect, type HostEvent, type NodeId } from './types.ts';
 
-/** How {@link createQueueElection} is set up. */
+/** Options of {@link createQueueElection}. */
 export interface QueueElectionOptions {
   nodeId: NodeId;
   /** The ids of all other nodes of the group: `snapshot` lists them. */
   peers: readonly NodeId[];
   source: LeaderSource;
   host: ElectionHost;
-  /** `claimRetryMs`, `releaseTimeoutMs` and `yieldHoldMs` count here. */
+  /** This strategy uses only `claimRetryMs`, `releaseTimeoutMs` and `yieldHoldMs`. */
   limits?: Partial<ElectionLimits>;
   scheduler?: Scheduler;
 }
@@ -22,7 +22,8 @@ type OwnEvent = Exclude<QueueEvent, HostEvent>;
 type OwnEffect = Exclude<QueueEffect, HostEffect>;
 
 /**
- * The first of a queue leads once the fence has given it an epoch. An election that was stopped cannot be started again.
+ * Creates an election in which the first of a queue coordinates once the fence has granted it an
+ * epoch. A stopped election cannot be restarted.
  * @throws RangeError if the limits do not fit together, or the ids are not distinct
  */
 export function createQueueElection(options: QueueElectionOptions): Election {
@@ -35,31 +36,34 @@ export function createQueueElection(options: QueueElectionOptions): Election {
       open: (dispatch: (event: OwnEvent) => void) =>
         source.start({
           onFirst: (first) => {
-            host.onEvent?.('election.queue', { first });
+            host.log?.info({ event: 'election.queue', first });
             dispatch({ type: 'first', first });
           },
           onGroup: (others) => {
             dispatch({ type: 'group', others });
           },
-          onGivenBack: (epoch) => {
-            dispatch({ type: 'givenBack', epoch });
+          onReleased: (epoch) => {
+            dispatch({ type: 'epochReleased', epoch });
           },
           onReachable: (reachable, reason) => {
-            host.onEvent?.(reachable ? 'election.source_reached' : 'election.source_unreachable', { reason });
+            host.log?.info({
+              event: reachable ? 'election.source_reached' : 'election.source_unreachable',
+              reason,
+            });
           },
-          onFault: (error) => {
-            host.onEvent?.('election.source_failed', { error });
+          onError: (error) => {
+            host.log?.info({ event: 'election.source_failed', err: error });
           },
         }),
       close: () => source.stop(),
       carryOut: (effect: OwnEffect) => {
         switch (effect.type) {
-          case 'say':
-            return source.say(effect.word);
-          case 'giveBack':
-            return source.giveBack(effect.epoch);
-          case 'stand':
-            return source.stand(effect.standing);
+          case 'publish':
+            return source.publish(effect.status);
+          case 'announceRelease':
+            return source.announceRelease(effect.epoch);
+          case 'setCandidate':
+            return source.setCandidate(effect.candidate);
           case 'requeue':
             return source.requeue();
         }

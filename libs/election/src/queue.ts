@@ -1,31 +1,32 @@
 /**
- * Election by queue: fit nodes stand in a queue that a service keeps ({@link LeaderSource}), and the first one asks the fence for an
- * epoch (I2). Nobody is preferred: a node that returns goes to the end.
+ * Election by queue: fit nodes are candidates in a queue that a service keeps ({@link
+ * LeaderSource}), and the first one asks the fence for an epoch (I2). No node is preferred: a
+ * returning node goes to the end.
  *
  * {@link queueStep} is pure: no clock, no randomness, no sockets.
  */
-import type { GroupWord } from './leader-source.ts';
-import { roleEffects } from './standing.ts';
+import type { MemberStatus } from './leader-source.ts';
+import { roleEffects } from './derived-effects.ts';
 import type { ClaimCause, ElectionLimits, Epoch, HostEffect, HostEvent, NodeId, Phase } from './types.ts';
 import type { TimerName } from './types.ts';
 
-/** All that a node remembers. Never changed in place: `queueStep` returns a new one. */
+/** Everything that a node remembers. Immutable: `queueStep` returns a new state. */
 export interface QueueState {
   readonly id: NodeId;
   readonly limits: ElectionLimits;
-  /** What the others of the group said last. */
-  others: Readonly<Record<NodeId, GroupWord>>;
+  /** The latest status of the other members. */
+  others: Readonly<Record<NodeId, MemberStatus>>;
   fit: boolean;
   /** The highest epoch that this node has heard of. */
   epoch: Epoch;
-  /** The highest epoch that was given back in order, as far as this node has heard. */
+  /** The highest epoch that was released gracefully, as far as this node has heard. */
   released: Epoch;
-  /** The source says that this node is first. */
+  /** The source has confirmed that this node is first. */
   first: boolean;
-  /** This node has told the source that it stands. */
-  standing: boolean;
+  /** Whether this node has entered the queue. */
+  candidate: boolean;
   phase: Phase;
-  /** What the claim under way is for. */
+  /** The cause of the claim under way, if any. */
   claim: ClaimCause | null;
   stopping: boolean;
   timers: Partial<Record<TimerName, true>>;
@@ -34,23 +35,23 @@ export interface QueueState {
 export type QueueEvent =
   | HostEvent
   | { type: 'first'; first: boolean }
-  | { type: 'group'; others: Readonly<Record<NodeId, GroupWord>> }
-  | { type: 'givenBack'; epoch: Epoch };
+  | { type: 'group'; others: Readonly<Record<NodeId, MemberStatus>> }
+  | { type: 'epochReleased'; epoch: Epoch };
 
 export type QueueEffect =
   | HostEffect
-  | { type: 'say'; word: GroupWord }
-  | { type: 'giveBack'; epoch: Epoch }
-  | { type: 'stand'; standing: boolean }
+  | { type: 'publish'; status: MemberStatus }
+  | { type: 'announceRelease'; epoch: Epoch }
+  | { type: 'setCandidate'; candidate: boolean }
   /** To the end of the queue. */
   | { type: 'requeue' };
 
-/** A copy of the state that this step may change, and what it wants done. */
+/** The state that this step may change, and the effects it wants. */
 type Turn = QueueState & { effects: QueueEffect[]; requeue: boolean };
 
 const queueTimers = ['retry', 'release', 'yield'] as const;
 
-/** A node that has not started yet. */
+/** The state of a node that has not started. */
 export function initialQueueState(id: NodeId, limits: ElectionLimits): QueueState {
   return {
     id,
@@ -60,7 +61,7 @@ export function initialQueueState(id: NodeId, limits: ElectionLimits): QueueStat
     epoch: 0,
     released: 0,
     first: false,
-    standing: false,
+    candidate: false,
     phase: { name: 'stopped' },
     claim: null,
     stopping: false,
@@ -68,7 +69,7 @@ export function initialQueueState(id: NodeId, limits: ElectionLimits): QueueStat
   };
 }
 
-/** What happened to a node → what it is now, and what is to be done, in order. */
+/** Takes a state and an event; returns the next state and the effects to carry out, in order. */
 export function queueStep(before: QueueState, event: QueueEvent): [QueueState, QueueEffect[]] {
   const turn: Turn = { ...before, timers: { ...before.timers }, effects: [], requeue: false };
   react(turn, event);
@@ -77,13 +78,13 @@ export function queueStep(before: QueueState, event: QueueEvent): [QueueState, Q
   const { effects, requeue, ...after } = turn;
   effects.push(...roleEffects(before, after));
   if (after.phase.name !== 'stopped' || before.phase.name !== 'stopped')
-    effects.push(...words(before, after));
+    effects.push(...statusEffects(before, after));
   effects.push(...placeEffects(after, requeue), ...timerEffects(after));
   return [after, effects];
 }
 
-/** What a node says of itself. */
-export function wordOf(node: QueueState): GroupWord {
+/** The status that a node publishes about itself. */
+export function memberStatusOf(node: QueueState): MemberStatus {
   return { fit: node.fit, leads: isTitled(node) ? epochOf(node) : null };
 }
 
@@ -101,8 +102,9 @@ function react(node: Turn, event: QueueEvent): void {
       return event.first ? becomeFirst(node) : loseFirst(node);
     case 'group':
       return look(node, event.others);
-    case 'givenBack':
-      // It says how a term ended, not which epochs there are: that the database knows, also one that was made anew.
+    case 'epochReleased':
+      // This report tells how a term ended, not which epochs exist: the database decides that, and
+      // it may have been created again since.
       node.released = Math.max(node.released, event.epoch);
       return;
     case 'timer':
@@ -120,12 +122,12 @@ function react(node: Turn, event: QueueEvent): void {
       return node.phase.name === 'releasing' && node.phase.epoch === event.epoch ? vacate(node) : undefined;
     case 'fitnessChanged':
       node.fit = event.fit;
-      // Out of the queue it is not first, and need not ask.
+      // Outside the queue it is not first and must not ask the fence.
       if (!event.fit && node.phase.name === 'retrying') node.phase = { name: 'idle' };
   }
 }
 
-/** An idle node does what there is to do: the first one asks the fence, the others follow whoever leads. */
+/** What an idle node does next: the first one asks the fence, the others follow the coordinator. */
 function takeUp(node: Turn): void {
   if (node.phase.name !== 'idle' || node.stopping) return;
   if (node.first && node.fit) {
@@ -144,16 +146,22 @@ function causeOf(node: QueueState): ClaimCause {
   return node.released >= node.epoch ? 'yield' : 'failover';
 }
 
-// ── The queue ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── The queue
 
-/** Even if somebody is said to lead: that may be out of date, and the fence knows. */
+/**
+ * Asks the fence even if another node publishes that it leads: its status may be out of date, and
+ * the fence knows.
+ */
 function becomeFirst(node: Turn): void {
-  if (!node.standing) return;
+  if (!node.candidate) return;
   node.first = true;
   if (node.phase.name === 'following' || node.phase.name === 'retrying') node.phase = { name: 'idle' };
 }
 
-/** Another node may be first already: stop acting at once. A node that is confirmed later asks the fence anew. */
+/**
+ * Another node may be first already, so this one stops acting at once. If it is confirmed as first
+ * later, it asks the fence again.
+ */
 function loseFirst(node: Turn): void {
   node.first = false;
   const wasTitled = isTitled(node);
@@ -167,11 +175,11 @@ function loseFirst(node: Turn): void {
   }
 }
 
-/** The group's words have changed. */
-function look(node: Turn, others: Readonly<Record<NodeId, GroupWord>>): void {
+/** The status of other members has changed. */
+function look(node: Turn, others: Readonly<Record<NodeId, MemberStatus>>): void {
   node.others = others;
   for (const { leads } of Object.values(others)) node.epoch = Math.max(node.epoch, leads ?? 0);
-  // Whoever is first is told by the fence whom to follow.
+  // The first node learns from the fence which coordinator to follow.
   if (node.phase.name === 'following' && !node.first) node.phase = { name: 'idle' };
 }
 
@@ -184,9 +192,9 @@ function follow(node: Turn, coordinator: NodeId): void {
   node.phase = { name: 'following', coordinator, asked: false };
 }
 
-// ── The fence ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── The fence
 
-/** An epoch that was won after the place was lost, or that is known to be over, is not used. */
+/** An epoch is not used if the first place was lost meanwhile, or if a higher epoch is known. */
 function won(node: Turn, epoch: Epoch): void {
   const cause = node.claim ?? 'failover';
   node.claim = null;
@@ -200,7 +208,9 @@ function won(node: Turn, epoch: Epoch): void {
   if (node.stopping) release(node);
 }
 
-/** Somebody's lease is fresh although this node is first: it follows, and asks again. */
+/**
+ * Another node's lease is fresh although this node is first: follow that node, and ask again later.
+ */
 function held(node: Turn, holder: NodeId, epoch: Epoch): void {
   node.claim = null;
   if (epoch >= node.epoch && holder !== node.id && !node.stopping) {
@@ -210,13 +220,16 @@ function held(node: Turn, holder: NodeId, epoch: Epoch): void {
   retryOrStop(node);
 }
 
-/** A claim has come to nothing. */
+/** A claim brought no epoch. */
 function retryOrStop(node: Turn): void {
   if (node.stopping) node.phase = { name: 'stopped' };
   else if (node.phase.name === 'claiming') node.phase = { name: node.first ? 'retrying' : 'idle' };
 }
 
-/** The database has refused this node's epoch. It goes to the end of the queue: whoever holds the epoch need not fear it. */
+/**
+ * The database has refused this node's epoch. It goes to the end of the queue, so that it does not
+ * compete with the present holder.
+ */
 function deposed(node: Turn, holder: NodeId | null, epoch: Epoch): void {
   node.epoch = epoch;
   if (isTitled(node)) overtaken(node);
@@ -224,7 +237,7 @@ function deposed(node: Turn, holder: NodeId | null, epoch: Epoch): void {
   if (free && holder !== null && holder !== node.id && !node.stopping) follow(node, holder);
 }
 
-/** A higher epoch than that of this node's term exists: the term ends at once. */
+/** A higher epoch than this node's exists: its term ends at once. */
 function overtaken(node: Turn): void {
   endTerm(node);
   node.phase = { name: node.stopping ? 'stopped' : 'idle' };
@@ -235,7 +248,7 @@ function endTerm(node: Turn): void {
   if (isTitled(node)) node.effects.push({ type: 'stepDown', epoch: epochOf(node) });
 }
 
-// ── Giving back in order ────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Graceful release
 
 function release(node: Turn): void {
   if (node.phase.name !== 'leading') return;
@@ -243,16 +256,19 @@ function release(node: Turn): void {
   node.phase = { name: 'releasing', epoch: node.phase.epoch, to: null, cause: 'yield' };
 }
 
-/** The term is over, in order or for want of time: the place goes to the next one. */
+/** The term has ended, gracefully or by timeout: free the place for the next node. */
 function vacate(node: Turn): void {
   if (node.phase.name !== 'releasing') return;
   node.released = Math.max(node.released, node.phase.epoch);
-  node.effects.push({ type: 'giveBack', epoch: node.phase.epoch });
+  node.effects.push({ type: 'announceRelease', epoch: node.phase.epoch });
   node.phase = { name: node.stopping ? 'stopped' : 'idle' };
   node.requeue = true;
 }
 
-/** Leadership is given back at once and in order; a claim under way is awaited, for it may win. */
+/**
+ * Releases leadership gracefully and at once. If a claim is under way, waits for its answer,
+ * because it may win.
+ */
 function stop(node: Turn): void {
   node.stopping = true;
   if (node.phase.name === 'leading') return release(node);
@@ -272,33 +288,36 @@ function fire(node: Turn, timer: TimerName): void {
   }
 }
 
-// ── What follows from the state alone ───────────────────────────────────────────────────────────────────────────────────
+// ── What follows from the state alone
 
 function isTitled(node: QueueState): boolean {
   return epochOf(node) > 0;
 }
 
-/** The epoch of this node's term; 0: it has none. */
+/** The epoch of this node's term; 0 if it has none. */
 function epochOf({ phase }: QueueState): Epoch {
   return phase.name === 'leading' || phase.name === 'releasing' ? phase.epoch : 0;
 }
 
-function words(before: QueueState, after: QueueState): QueueEffect[] {
-  const [was, is] = [wordOf(before), wordOf(after)];
+function statusEffects(before: QueueState, after: QueueState): QueueEffect[] {
+  const [was, is] = [memberStatusOf(before), memberStatusOf(after)];
   const isSame = was.fit === is.fit && was.leads === is.leads;
   const isStarting = before.phase.name === 'stopped';
-  return isSame && !isStarting ? [] : [{ type: 'say', word: is }];
+  return isSame && !isStarting ? [] : [{ type: 'publish', status: is }];
 }
 
-/** Fit nodes stand, and so does a coordinator that is unfit while it gives its title back, or as long as nobody else could. */
+/**
+ * Candidates are: fit nodes; an unfit coordinator while it releases, or while no other node is fit;
+ * a stopping node.
+ */
 function placeEffects(after: QueueState, requeue: boolean): QueueEffect[] {
   if (after.phase.name === 'stopped') return [];
   const wanted = isTitled(after) || after.stopping || after.fit;
   if (requeue || !wanted) after.first = false;
-  if (wanted !== after.standing) {
-    after.standing = wanted;
+  if (wanted !== after.candidate) {
+    after.candidate = wanted;
     if (!wanted && after.phase.name === 'claiming') after.phase = { name: 'idle' };
-    return [{ type: 'stand', standing: wanted }];
+    return [{ type: 'setCandidate', candidate: wanted }];
   }
   return requeue && wanted ? [{ type: 'requeue' }] : [];
 }
@@ -323,14 +342,14 @@ function wantedTimers(node: QueueState): Partial<Record<TimerName, number>> {
   const { phase, limits, first, fit } = node;
   switch (phase.name) {
     case 'leading': {
-      // If nobody is fit it keeps the title, for a change would help nobody.
+      // If no other node is fit, it keeps the title, because a change would not help.
       const isAnyFit = Object.values(node.others).some((other) => other.fit);
       return !fit && isAnyFit ? { yield: limits.yieldHoldMs } : {};
     }
     case 'releasing':
       return { release: limits.releaseTimeoutMs };
     case 'claiming':
-      // A stopping node waits for its last claim, but not for ever.
+      // A stopping node waits for the answer to its last claim, for a limited time.
       return node.stopping ? { release: limits.releaseTimeoutMs } : {};
     case 'following':
     case 'retrying':

@@ -1,38 +1,58 @@
-/** The words of the Bully election: messages between nodes, events that go into a step, effects that come out of it. */
+/**
+ * The vocabulary of an election: the messages between nodes, the events that go into a step, the
+ * effects that come out of it, the limits, and the state of a node.
+ */
 
-/** A node's number; the highest fit one wins. */
+/** A node's number. The Bully election prefers the highest fit one. */
 export type NodeId = number;
 
-/** Number of a coordinator's term, given out by the fence; each is larger than every one before. 0: none known yet. */
+/**
+ * Number of a coordinator's term. The fence assigns it; each epoch is larger than every earlier
+ * one. 0 means that no epoch is known yet.
+ */
 export type Epoch = number;
 
 /**
- * Why an epoch is asked for: `first` (this node has known no coordinator yet), `failover` (the coordinator was lost),
- * `preempt` (a returning higher node takes over in order), `yield` (an unfit or stopping coordinator hands over in order).
+ * Why a node asks for an epoch:
+ * - `first`: this node has known no coordinator yet;
+ * - `failover`: the coordinator was lost;
+ * - `preempt`: a returning higher node takes over gracefully;
+ * - `yield`: an unfit or stopping coordinator hands over gracefully.
  */
 export type ClaimCause = 'first' | 'failover' | 'preempt' | 'yield';
 
-/** The two ways in which a living coordinator gives its title away. */
+/** The two ways in which a live coordinator hands its title over. */
 export type HandoverCause = 'preempt' | 'yield';
 
-/** What nodes say to each other. `status` is the gossip that repairs whatever else was lost. */
+/**
+ * The messages between nodes. `status` is the gossip that repairs the loss of any other message.
+ */
 export type PeerMessage =
-  /** To higher nodes: I am electing; is one of you there? `round` comes back in the answer. */
+  /** To higher nodes: I am electing; is one of you there? The answer repeats `round`. */
   | { type: 'election'; round: number }
   /** Back to the lower node: I am here and fit, leave it to me. */
   | { type: 'ok'; round: number }
   /** To all: I hold this epoch. */
   | { type: 'coordinator'; epoch: Epoch }
-  /** On link-up, on change and every `statusIntervalMs`; `epoch` is the highest that the sender knows. */
+  /**
+   * Sent when a link comes up, when its content changes, and every `statusIntervalMs`. `epoch` is
+   * the highest epoch that the sender knows.
+   */
   | { type: 'status'; fit: boolean; coordinator: NodeId | null; epoch: Epoch }
-  /** A higher node asks the coordinator of this epoch to hand over in order. */
+  /** A higher node asks the coordinator of this epoch for a graceful hand-over. */
   | { type: 'handover'; epoch: Epoch }
-  /** The coordinator of this epoch has finished its batch and released its session: you are next. */
+  /**
+   * The coordinator of this epoch has finished its batch and released its session; the receiver is
+   * its successor.
+   */
   | { type: 'released'; epoch: Epoch; cause: HandoverCause }
-  /** The hand-over will not happen. */
+  /** The coordinator refuses the hand-over. */
   | { type: 'refused'; epoch: Epoch };
 
-/** What the fence answered to a claim. `held`: another coordinator's lease is fresh, whether we see that node or not. */
+/**
+ * The fence's answer to a claim. `held`: another coordinator's lease is fresh, whether or not this
+ * node sees that coordinator.
+ */
 export type ClaimResult =
   | { outcome: 'won'; epoch: Epoch }
   | { outcome: 'held'; holder: NodeId; epoch: Epoch }
@@ -52,7 +72,7 @@ export const timerNames = [
 ] as const;
 export type TimerName = (typeof timerNames)[number];
 
-/** What the service, the fence and the clock bring about, whatever the strategy. */
+/** What the service, the fence and the clock report; the same for every strategy. */
 export type HostEvent =
   | { type: 'start'; fit: boolean }
   | { type: 'stop' }
@@ -60,9 +80,12 @@ export type HostEvent =
   | { type: 'claimWon'; epoch: Epoch }
   | { type: 'claimHeld'; holder: NodeId; epoch: Epoch }
   | { type: 'claimFailed' }
-  /** The service found in the database that its epoch is stale; `holder` is null where only the epoch is known. */
+  /**
+   * The service found in the database that its epoch is stale. `holder` is null if only the epoch
+   * is known.
+   */
   | { type: 'deposed'; holder: NodeId | null; epoch: Epoch }
-  /** The orderly release of this epoch has finished. */
+  /** The graceful release of this epoch has finished. */
   | { type: 'released'; epoch: Epoch }
   | { type: 'fitnessChanged'; fit: boolean };
 
@@ -73,43 +96,64 @@ export type ElectionEvent =
   | { type: 'peerDown'; peer: NodeId }
   | { type: 'message'; from: NodeId; message: PeerMessage };
 
-/** What the driver carries out, whatever the strategy, in this order. */
+/** What the driver carries out, in this order; the same for every strategy. */
 export type HostEffect =
   | { type: 'setTimer'; timer: TimerName; delayMs: number }
   | { type: 'clearTimer'; timer: TimerName }
-  /** Ask the fence for the next epoch; one of claimWon, claimHeld, claimFailed comes back. At most one is under way. */
+  /**
+   * Ask the fence for the next epoch. The answer is one of `claimWon`, `claimHeld` and
+   * `claimFailed`. At most one claim is under way.
+   */
   | { type: 'claim'; cause: ClaimCause }
-  /** Finish the batch, close the session; then the event `released` comes back. */
+  /** Finish the batch and close the session. The answer is `released`. */
   | { type: 'release'; epoch: Epoch }
-  /** Stop acting for this epoch at once: somebody else may already be acting. */
+  /** Stop acting for this epoch at once: another coordinator may be acting already. */
   | { type: 'stepDown'; epoch: Epoch }
+  /** Act as coordinator of this epoch. */
   | { type: 'lead'; epoch: Epoch; cause: ClaimCause }
+  /** Another node coordinates. */
   | { type: 'follow'; coordinator: NodeId; epoch: Epoch }
+  /** No coordinator is known: this node takes part in an election. */
   | { type: 'seek' }
+  /** The node has stopped and released its epoch, if it had one. */
   | { type: 'stopped' };
 
 /** What comes out of a step of the Bully election. */
 export type Effect = HostEffect | { type: 'send'; to: NodeId; message: PeerMessage };
 
-/** The limits of an election, in milliseconds. {@link electionLimitFaults} checks how they must relate. */
+/**
+ * The limits of an election, in milliseconds. {@link electionLimitIssues} checks how they relate.
+ */
 export interface ElectionLimits {
-  /** After a start, or when fitness comes back and nobody leads: how long to wait for links and gossip before electing. */
+  /**
+   * After a start, or when a node becomes fit while no coordinator is known: time to wait for links
+   * and gossip before electing.
+   */
   settleMs: number;
-  /** How long a connected higher peer may stay silent after ELECTION. */
+  /** How long to wait for a connected higher peer's answer to ELECTION. */
   electionTimeoutMs: number;
-  /** How long, after OK or after a release, COORDINATOR may take: it covers one claim at the fence. */
+  /**
+   * How long to wait for COORDINATOR after an OK or a release. It covers one claim at the fence.
+   */
   coordinatorTimeoutMs: number;
-  /** Pause between claims while the fence says that a node which we cannot see holds the epoch, or fails. */
+  /**
+   * Pause between two claims while the fence fails, or names a holder that this node cannot see.
+   */
   claimRetryMs: number;
-  /** How long a returning higher node must be up and fit, without a break, before it asks for the title. */
+  /**
+   * How long a returning higher node must be up and fit, without interruption, before it asks for
+   * the title.
+   */
   preemptHoldMs: number;
-  /** How long the asking node waits for the coordinator's release. */
+  /** How long a node that asked for a hand-over waits for the coordinator's release. */
   handoverTimeoutMs: number;
-  /** How long an orderly release may take before the coordinator steps down without order. */
+  /** Maximum duration of a graceful release; after it the coordinator steps down at once. */
   releaseTimeoutMs: number;
   /**
-   * How long an unfit coordinator sees a fit peer, or no peer at all, before it yields. Longer than the fitness probes lie apart: when the
-   * database fails for everyone, one node is always the first to notice.
+   * How long a coordinator must be unfit, while it sees a fit peer or no peer at all, before it
+   * yields. It must exceed the interval between two fitness probes plus the timeout
+   * of one: when the database fails for all nodes, the one that notices first would otherwise yield
+   * to a node that fails too.
    */
   yieldHoldMs: number;
   /** Period of the gossip. */
@@ -129,85 +173,106 @@ export const defaultElectionLimits: ElectionLimits = {
   statusIntervalMs: 1000,
 };
 
-/** Every reason why these limits do not fit together; empty if they do. For the check at start. */
-export function electionLimitFaults(limits: ElectionLimits): string[] {
-  const faults = Object.entries(limits)
+/**
+ * Returns every limit that is invalid and every relation between limits that does not hold; empty
+ * if there is none. For the check at start.
+ */
+export function electionLimitIssues(limits: ElectionLimits): string[] {
+  const issues = Object.entries(limits)
     .filter(([, value]: [string, number]) => !Number.isInteger(value) || value <= 0)
-    .map(([name]) => `${name} must be a whole number of milliseconds above 0`);
+    .map(([name]) => `${name} must be a positive integer (milliseconds)`);
   const below = (small: keyof ElectionLimits, large: keyof ElectionLimits, why: string) => {
-    if (limits[small] >= limits[large]) faults.push(`${small} must be below ${large}: ${why}`);
+    if (limits[small] >= limits[large]) issues.push(`${small} must be below ${large}: ${why}`);
   };
-  below('electionTimeoutMs', 'coordinatorTimeoutMs', 'an answer comes sooner than a coordinator');
-  below('releaseTimeoutMs', 'handoverTimeoutMs', 'who asks for the title must outwait the release');
+  below('electionTimeoutMs', 'coordinatorTimeoutMs', 'a peer answers sooner than a coordinator is elected');
+  below(
+    'releaseTimeoutMs',
+    'handoverTimeoutMs',
+    'a node that asks for the title must wait longer than the release takes',
+  );
   below(
     'claimRetryMs',
     'coordinatorTimeoutMs',
-    'whoever waits for a winner must outwait one more claim of it',
+    'a node that waits for the winner must allow it one more claim',
   );
   below(
     'settleMs',
     'preemptHoldMs',
-    'a node that just started must not take the title before it knows who else is up',
+    'a node that has just started must know the others before it asks for the title',
   );
-  return faults;
+  return issues;
 }
 
-/** Limits and ids as a strategy takes them. @throws RangeError with every fault */
+/**
+ * Completes the limits with the defaults and checks them and the node ids.
+ * @throws RangeError that lists every issue
+ */
 export function checkedLimits(
   nodeId: NodeId,
   peers: readonly NodeId[],
   given: Partial<ElectionLimits> = {},
 ): ElectionLimits {
   const limits = { ...defaultElectionLimits, ...given };
-  const faults = electionLimitFaults(limits);
-  if (new Set([nodeId, ...peers]).size !== peers.length + 1) faults.push('node ids must be distinct');
-  if (faults.length > 0) throw new RangeError(faults.join('; '));
+  const issues = electionLimitIssues(limits);
+  if (new Set([nodeId, ...peers]).size !== peers.length + 1) issues.push('node ids must be distinct');
+  if (issues.length > 0) throw new RangeError(issues.join('; '));
   return limits;
 }
 
-/** What a node knows of another. `fit` is undefined until its first status on this link. */
+/** What a node knows of a peer. `fit` is undefined until the peer's first status on this link. */
 export interface PeerView {
   connected: boolean;
   fit: boolean | undefined;
 }
 
-/** Where a node stands. */
+/** The state of a node in the election. Each phase has the data that exists in it, and no other. */
 export type Phase =
   | { name: 'stopped' }
-  /** Just started, or just fit again: links and gossip come first. */
+  /** Just started, or fit again: waits for links and gossip. */
   | { name: 'settling' }
-  /** No coordinator known, and not fit to become one. */
+  /**
+   * Knows no coordinator and does nothing now: it is not fit, or waits for its place in the queue.
+   */
   | { name: 'idle' }
-  /** ELECTION is out; nobody higher has answered yet. */
+  /** ELECTION is sent; no higher node has answered yet. */
   | { name: 'asking' }
-  /** `on` said OK; its COORDINATOR is awaited. */
+  /** `on` answered OK; waits for its COORDINATOR. */
   | { name: 'waiting'; on: NodeId }
-  /** Nobody higher answers: the fence has been asked. */
+  /** Has asked the fence for an epoch and waits for the answer. */
   | { name: 'claiming' }
-  /** The fence could not answer. */
+  /** The claim failed, or its holder is out of sight: waits to claim again. */
   | { name: 'retrying' }
   /** `asked`: this node has asked the coordinator to hand over. */
   | { name: 'following'; coordinator: NodeId; asked: boolean }
   | { name: 'leading'; epoch: Epoch; cause: ClaimCause }
-  /** Coordinator still, finishing in order. `to` is who asked; null: the highest fit peer at the end of the release. */
+  /**
+   * Still the coordinator, and finishing its work. `to` is the node that asked for the title; null:
+   * the highest fit peer at the end of the release becomes the successor.
+   */
   | { name: 'releasing'; epoch: Epoch; to: NodeId | null; cause: HandoverCause }
-  /** Released; `to` is expected to announce itself. */
+  /** Has released; waits for `to` to announce itself. */
   | { name: 'vacating'; epoch: Epoch; to: NodeId; cause: HandoverCause };
 
-/** All that a node remembers. Never changed in place: `step` returns a new one. */
+/** Everything that a node remembers. Immutable: `step` returns a new state. */
 export interface NodeState {
   readonly id: NodeId;
   readonly limits: ElectionLimits;
   peers: Record<NodeId, PeerView>;
   fit: boolean;
-  /** The highest epoch that this node has heard of; that of the coordinator it follows or is. */
+  /**
+   * The highest epoch that this node has heard of. While it follows or coordinates, that
+   * coordinator's epoch.
+   */
   epoch: Epoch;
   phase: Phase;
-  /** Counts this node's elections: an OK to an earlier one is stale. */
+  /** Number of this node's elections so far: an OK to an earlier one is stale. */
   round: number;
   /** The claim under way at the fence, if any. */
   claim: ClaimCause | null;
   stopping: boolean;
-  /** The timers that run, each with the reason it was set for: another reason sets it anew. */
+  /**
+   * The running timers, each with the reason it was set for. A timer whose reason changes is
+   * restarted.
+   */
   timers: Partial<Record<TimerName, string>>;
 }

@@ -1,7 +1,7 @@
-/** Questions that the algorithm asks of a node's state. */
+/** Functions that read a node's state. */
 import type { ElectionLimits, NodeId, NodeState, PeerMessage } from './types.ts';
 
-/** A node that has not started yet; `peers` are the ids of all others. */
+/** The state of a node that has not started. `peers` are the ids of all other nodes. */
 export function initialState(id: NodeId, peers: readonly NodeId[], limits: ElectionLimits): NodeState {
   const unseen = peers.map((peer) => [peer, { connected: false, fit: undefined }] as const);
   return {
@@ -18,7 +18,9 @@ export function initialState(id: NodeId, peers: readonly NodeId[], limits: Elect
   };
 }
 
-/** What a node is for the outside. While it finishes an orderly release it still is the coordinator. */
+/**
+ * The role of a node as its service sees it. During a graceful release it is still the coordinator.
+ */
 export type Role =
   | { role: 'coordinator'; epoch: number }
   | { role: 'follower'; coordinator: NodeId; epoch: number }
@@ -41,8 +43,9 @@ export function roleOf(node: Pick<NodeState, 'phase' | 'epoch'>): Role {
 }
 
 /**
- * The gossip of a node. One that has released still names itself until its successor speaks or fails to: a hand-over in
- * order must not send the others into an election.
+ * The status that a node sends to its peers. A node that has released still names itself as
+ * coordinator until its successor speaks or fails to, because a graceful hand-over must not start
+ * an election.
  */
 export function statusOf(node: NodeState): PeerMessage & { type: 'status' } {
   const { phase } = node;
@@ -68,7 +71,10 @@ export function peersAbove(node: NodeState): NodeId[] {
   return connectedPeers(node).filter((peer) => peer > node.id && node.peers[peer]?.fit !== false);
 }
 
-/** `wanted` if that peer is connected and not known to be unfit; for null the highest peer known to be fit; else null. */
+/**
+ * Returns `wanted` if that peer is connected and not known to be unfit. For null: the highest peer
+ * known to be fit. Else null.
+ */
 export function fitPeer(node: NodeState, wanted: NodeId | null): NodeId | null {
   if (wanted !== null) return isConnected(node, wanted) && node.peers[wanted]?.fit !== false ? wanted : null;
   return connectedPeers(node).findLast((peer) => node.peers[peer]?.fit === true) ?? null;

@@ -1,4 +1,4 @@
-/** Mapping each pixel through the tables: the second map step. */
+/** Maps each pixel through the tables: the second map step. */
 import { EqualizationError } from './errors.ts';
 import { lumaOf, lumaWeights, writeMoved } from './luma.ts';
 import type { EqualizationPlan } from './plan.ts';
@@ -7,10 +7,11 @@ import type { LookupTables } from './tables.ts';
 
 /**
  * Equalizes the pixels of a raster. Alpha is copied.
- * @param target where the rows go: of `plan.outputChannels` channels and of the same size; it may be the raster itself if the channels
- *   are as many. A new, dense one if absent.
+ * @param target where the rows go: of `plan.outputChannels` channels and of the same size; it may
+ *   be the raster itself if the channels are as many. A new, dense one if absent.
  * @returns the target
- * @throws EqualizationError `equalization.bad_raster`, `equalization.too_many_pixels`, `equalization.damaged` (tables of another plan)
+ * @throws EqualizationError `equalization.bad_raster`, `equalization.too_many_pixels`,
+ *   `equalization.damaged` (tables of another plan)
  */
 export function applyTables(
   plan: EqualizationPlan,
@@ -66,7 +67,10 @@ function runnerOf(plan: EqualizationPlan): Runner {
   return plan.depth === 8 ? mapBytes : mapWords;
 }
 
-/** Four bytes a step where they lie so: a loop over single bytes takes two to three times as long. */
+/**
+ * Maps four bytes a step where they are aligned: a loop over single bytes takes two to three times
+ * as long.
+ */
 function mapBytes(_: EqualizationPlan, table: Samples, strip: Strip): void {
   const from = strip.from.subarray(strip.fromAt, strip.fromAt + strip.pixels);
   const to = strip.to.subarray(strip.toAt, strip.toAt + strip.pixels);
@@ -87,11 +91,14 @@ function wordsOf({ buffer, byteOffset }: Samples, words: number): Int32Array {
   return new Int32Array(buffer, byteOffset, words);
 }
 
-/** Below it, a table of pairs would cost more than it saves. */
+/** Below this length, a table of pairs would cost more than it saves. */
 const pairedBytesMin = 65_536;
 const pairTables = new WeakMap<Samples, Uint16Array>();
 
-/** What becomes of two bytes that lie side by side, in either byte order. Made once for all rows that a table is used for. */
+/**
+ * The results for every pair of neighbouring bytes, in either byte order. Computed once for all
+ * rows of a table.
+ */
 function pairTableOf(table: Samples): Uint16Array {
   const known = pairTables.get(table);
   if (known !== undefined) return known;
@@ -139,7 +146,7 @@ function toGrey({ channels, outputChannels }: EqualizationPlan, table: Samples, 
   }
 }
 
-/** Each pixel gets the luma that the table has for its own. */
+/** Gives each pixel the luma that the table maps its own luma to. */
 function moveLuma({ channels, bins }: EqualizationPlan, table: Samples, strip: Strip): void {
   const from = strip.from.subarray(strip.fromAt, strip.fromAt + strip.pixels * channels);
   const to = strip.to.subarray(strip.toAt, strip.toAt + strip.pixels * channels);
@@ -154,7 +161,8 @@ function moveLuma({ channels, bins }: EqualizationPlan, table: Samples, strip: S
 }
 
 /**
- * Gives each pixel of a colour image a luma of its own, in place: for what is no table, such as local equalization. Alpha stays.
+ * Gives each pixel of a colour image a luma of its own, in place. For methods without a single
+ * table, such as local equalization. Alpha stays.
  * @param lumas one for each pixel, of the image's depth
  * @throws EqualizationError `equalization.bad_raster`
  */

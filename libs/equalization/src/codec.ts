@@ -1,4 +1,6 @@
-/** Histograms and tables as bytes (little-endian, nothing before or after), for records and blobs. */
+/**
+ * Histograms and tables as bytes (little-endian, nothing before or after), for records and blobs.
+ */
 import { EqualizationError } from './errors.ts';
 import { planeSums, type Histogram } from './histogram.ts';
 import type { EqualizationPlan } from './plan.ts';
@@ -22,7 +24,10 @@ export function encodeHistogram(histogram: Histogram): Uint8Array {
   return bytes;
 }
 
-/** @throws EqualizationError `equalization.damaged`: of another size, or planes that count different numbers of pixels */
+/**
+ * @throws EqualizationError `equalization.damaged`: of another size, or planes that count different
+ *   numbers of pixels
+ */
 export function decodeHistogram(plan: EqualizationPlan, bytes: Uint8Array): Histogram {
   checkLength(bytes, histogramBytes(plan));
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -14,7 +14,10 @@ import { equalizeNaively } from './testing/reference.ts';
 const seed = Date.now() & 0x7fffffff;
 const imagesMin = 1_100;
 
-/** Through bytes at each step, as between processes; results arrive in any order, some of them twice. */
+/**
+ * Through bytes at each step, as between processes; results arrive in any order, some of them
+ * twice.
+ */
 function equalizeInChunks({ image, gap, mode, definition, chunks, order }: Case): number[][] {
   const plan = planEqualization({ mode, definition, depth: image.depth, channels: image.channels });
   const raster = rasterOf(image, gap);
@@ -38,7 +41,7 @@ function equalizeInChunks({ image, gap, mode, definition, chunks, order }: Case)
 }
 
 describe('equalization', () => {
-  it(`equals-the-naive-reference-for-any-image-mode-and-cut (seed ${seed})`, () => {
+  it(`any image, mode and cut equals the naive reference (seed ${seed})`, () => {
     fc.assert(
       fc.property(cases, (each) => {
         const expected = equalizeNaively(each.image, each.mode, each.definition);
@@ -48,7 +51,7 @@ describe('equalization', () => {
     );
   });
 
-  it(`a-flat-image-stays-flat-and-alpha-stays-as-it-is (seed ${seed})`, () => {
+  it(`a flat image stays flat and alpha stays unchanged (seed ${seed})`, () => {
     fc.assert(
       fc.property(cases, (each) => {
         const flat = {
@@ -65,7 +68,7 @@ describe('equalization', () => {
     );
   });
 
-  it(`luminance-never-shifts-a-hue (seed ${seed})`, () => {
+  it(`luminance never shifts a hue (seed ${seed})`, () => {
     const colour = cases.filter(({ image }) => image.channels >= 3);
     fc.assert(
       fc.property(colour, (each) => {
@@ -79,7 +82,7 @@ describe('equalization', () => {
     );
   });
 
-  it('rows-that-are-written-over-in-place-give-the-same-as-a-copy', () => {
+  it('rows overwritten in place give the same result as a copy', () => {
     const plan = planEqualization({ depth: 8, channels: 3 });
     const next = generator(7);
     const samples = Uint8Array.from({ length: 60 }, () => next() % 256);
@@ -96,7 +99,7 @@ describe('equalization', () => {
 describe('long rows of bytes', () => {
   const pixels = 300_007;
 
-  it('are-counted-and-mapped-as-byte-by-byte-wherever-they-begin-and-end', () => {
+  it('long rows are counted and mapped like single bytes, at any alignment', () => {
     const plan = planEqualization({ depth: 8, channels: 1 });
     const next = generator(11);
     const table = Uint8Array.from({ length: 256 }, () => next() % 256);
@@ -126,7 +129,9 @@ describe('long rows of bytes', () => {
   });
 });
 
-/** The order of the channels stays, and so do their differences wherever nothing had to be drawn in. */
+/**
+ * The order of the channels stays, and so do their differences wherever nothing had to be drawn in.
+ */
 function hueHolds(before: number[], after: number[], max: number): void {
   const [r, g, b] = before as [number, number, number];
   const [r2, g2, b2] = after as [number, number, number];
@@ -139,7 +144,8 @@ function hueHolds(before: number[], after: number[], max: number): void {
   ] as const) {
     assert.ok(one2 === other2 || one2 > other2 === one > other, 'two channels changed places');
     assert.ok(Math.abs(one2 - other2) <= Math.abs(one - other) + 1, 'colour grew');
-    // Rounding may move the luma of a pixel that was drawn in by one: then a neighbour of the range looks as if it fitted.
+    // Rounding may move the luma of a pixel that was drawn in by one: then a neighbour of the range
+    // looks as if it fitted.
     const near = [r, g, b].some((value) => value + change <= 1 || value + change >= max - 1);
     if (!drawnIn && !near) assert.equal(one2 - other2, one - other);
   }

@@ -1,22 +1,30 @@
-/** What can be wrong with an equalization. The domain layer knows no platform, hence an error class of its own. */
+/**
+ * What can go wrong with an equalization. The domain layer does not know the platform, so it has an
+ * error class of its own.
+ */
 
-export type EqualizationFault =
-  | 'equalization.unsupported'
-  | 'equalization.bad_raster'
-  | 'equalization.too_many_pixels'
-  | 'equalization.chunk_unknown'
-  | 'equalization.chunk_conflict'
-  | 'equalization.incomplete'
-  | 'equalization.damaged';
+/** Every code. None is retriable: the same input gives the same answer. */
+export const errorCodes = {
+  'equalization.unsupported': { retriable: false },
+  'equalization.bad_raster': { retriable: false },
+  'equalization.too_many_pixels': { retriable: false },
+  'equalization.chunk_unknown': { retriable: false },
+  'equalization.chunk_conflict': { retriable: false },
+  'equalization.incomplete': { retriable: false },
+  'equalization.damaged': { retriable: false },
+} as const satisfies Record<string, { retriable: boolean }>;
 
-/** An error with a stable `code`; never retriable: the same input gives the same answer. */
+export type EqualizationErrorCode = keyof typeof errorCodes;
+
+/** An error with a stable `code`. The README says when each code is raised. */
 export class EqualizationError extends Error {
-  readonly code: EqualizationFault;
-  readonly retriable = false;
+  readonly code: EqualizationErrorCode;
+  readonly retriable: boolean;
 
-  constructor(code: EqualizationFault, message: string) {
+  constructor(code: EqualizationErrorCode, message: string) {
     super(message);
     this.name = 'EqualizationError';
     this.code = code;
+    this.retriable = errorCodes[code].retriable;
   }
 }

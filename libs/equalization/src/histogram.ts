@@ -1,19 +1,19 @@
-/** Counting: the map step. */
+/** Counts values: the map step. */
 import { lumaWeights } from './luma.ts';
 import type { EqualizationPlan } from './plan.ts';
 import { layoutOf, type Layout, type Raster, type Samples } from './raster.ts';
 
 /** How often each value occurs among the pixels of one chunk. */
 export interface Histogram {
-  /** Pixels that were counted; every plane sums to it, unless it was added to others. */
+  /** Number of counted pixels; every plane sums to it, unless it was added to other counts. */
   readonly pixels: number;
   /** `planes × bins` counts, plane after plane. */
   readonly counts: Uint32Array;
 }
 
 /**
- * Counts the pixels of a raster. Alpha is not looked at: transparent pixels count as any other.
- * @param counts what they are added to; zeros if absent
+ * Counts the pixels of a raster. Alpha is ignored: transparent pixels count like any other.
+ * @param counts the counts to add to; zeros if absent
  * @throws EqualizationError `equalization.bad_raster`, `equalization.too_many_pixels`
  */
 export function histogramOf(
@@ -46,9 +46,12 @@ function pixelsOf(layout: Layout, channels: number): number {
   return (layout.rowSamples / channels) * layout.rows;
 }
 
-/** Counts of all pairs of bytes, for every other pair; a loop over pairs has half the steps of one over bytes. */
+/**
+ * Counts of all pairs of bytes, in two tables that take turns. A loop over pairs has half the steps
+ * of a loop over bytes.
+ */
 const [pairs, otherPairs] = [new Uint32Array(65_536), new Uint32Array(65_536)];
-/** Below it, emptying and adding up the pairs would cost more than they save. */
+/** Below this length, clearing and adding up the pairs would cost more than it saves. */
 const pairedBytesMin = 262_144;
 
 function countBytes(samples: Samples, from: number, to: number, counts: Uint32Array): void {
@@ -58,7 +61,10 @@ function countBytes(samples: Samples, from: number, to: number, counts: Uint32Ar
   for (let at = from + words * 4; at < to; at++) counts[samples[at]!]!++;
 }
 
-/** Two tables: equal neighbours, the usual case, would otherwise wait for each other's write. */
+/**
+ * Uses two tables, because equal neighbours, the usual case, would otherwise wait for each other's
+ * write.
+ */
 function countPairs(words: Uint16Array, counts: Uint32Array): void {
   pairs.fill(0);
   otherPairs.fill(0);

@@ -1,6 +1,7 @@
+/** Histogram equalization in three steps: count, sum, map. README.md is the way in. */
 export { applyLumas, applyTables, emptyRaster } from './apply.ts';
 export * from './codec.ts';
-export { EqualizationError, type EqualizationFault } from './errors.ts';
+export { EqualizationError, type EqualizationErrorCode } from './errors.ts';
 export { histogramOf, type Histogram } from './histogram.ts';
 export { lumaOf, lumaWeights } from './luma.ts';
 export { HistogramMerge, type Totals } from './merge.ts';

@@ -1,4 +1,7 @@
-/** Reducing: one contribution per chunk, whatever is delivered how often and in which order (I4). */
+/**
+ * The reduce step: one contribution per chunk, however often and in whichever order results are
+ * delivered (I4).
+ */
 import { EqualizationError } from './errors.ts';
 import { planeSums, type Histogram } from './histogram.ts';
 import { pixelsMax, type EqualizationPlan } from './plan.ts';
@@ -11,8 +14,8 @@ export interface Totals {
 }
 
 /**
- * The histograms of the chunks of one image, by chunk id. There is no running total that a repeated result could reach: the sum is
- * taken from the map, when every chunk is in it.
+ * The histograms of the chunks of one image, by chunk id. There is no running total that a repeated
+ * result could change: the sum is computed when every chunk is present.
  */
 export class HistogramMerge {
   readonly #plan: EqualizationPlan;
@@ -33,10 +36,11 @@ export class HistogramMerge {
   }
 
   /**
-   * Takes over the result of one chunk.
-   * @returns `repeated` if the chunk has one already: nothing changes then
-   * @throws EqualizationError `equalization.chunk_unknown`; `equalization.chunk_conflict` if the chunk's first result said otherwise,
-   *   which deterministic work on the same pixels cannot do; `equalization.damaged` if it does not count the chunk's pixels
+   * Stores the result of one chunk.
+   * @returns `repeated` if the chunk has a result already; nothing changes then
+   * @throws EqualizationError `equalization.chunk_unknown`; `equalization.chunk_conflict` if the
+   *   first result differs, which deterministic work on the same pixels cannot cause;
+   *   `equalization.damaged` if the histogram does not count the chunk's pixels
    */
   put(chunkId: string, histogram: Histogram): 'added' | 'repeated' {
     const pixels = this.#expected.get(chunkId);
@@ -60,7 +64,10 @@ export class HistogramMerge {
     return [...this.#expected.keys()].filter((id) => !this.#byChunk.has(id));
   }
 
-  /** @throws EqualizationError `equalization.incomplete` as long as a chunk is missing */
+  /**
+   * The sum of all histograms.
+   * @throws EqualizationError `equalization.incomplete` while a chunk is missing
+   */
   totals(): Totals {
     const missing = this.missing();
     if (missing.length > 0) {

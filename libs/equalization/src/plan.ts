@@ -1,11 +1,17 @@
-/** What is equalized, by which formula, on which kind of pixels: settled once per image, before anything is counted. */
+/**
+ * The plan of an equalization: mode, formula and kind of pixels. It is fixed once per image, before
+ * anything is counted.
+ */
 import { EqualizationError } from './errors.ts';
 
-/** `luminance` changes brightness and keeps colour; `grey` gives a grey image; `per-channel` treats R, G and B apart. */
+/**
+ * `luminance` changes brightness and keeps colour; `grey` gives a grey image; `per-channel` treats
+ * R, G and B apart.
+ */
 export const modes = ['luminance', 'grey', 'per-channel'] as const;
 export type Mode = (typeof modes)[number];
 
-/** Whose formula makes the lookup table. */
+/** The library or book whose formula makes the lookup table. */
 export const definitions = ['opencv', 'pillow', 'vips', 'textbook'] as const;
 export type Definition = (typeof definitions)[number];
 
@@ -15,7 +21,7 @@ export type Depth = 8 | 16;
 /** 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha; interleaved. */
 export type Channels = 1 | 2 | 3 | 4;
 
-/** The depths that each definition has: OpenCV's and Pillow's functions take 8 bit alone. */
+/** The depths of each definition: the functions of OpenCV and Pillow take only 8 bit. */
 export const depthsOf: Readonly<Record<Definition, readonly Depth[]>> = {
   opencv: [8],
   pillow: [8],
@@ -23,38 +29,40 @@ export const depthsOf: Readonly<Record<Definition, readonly Depth[]>> = {
   textbook: [8, 16],
 };
 
-/** One above the last value that the counters of the libraries (C `int`) can hold. */
+/** Largest number of pixels: what the counters of the libraries (C `int`) can hold. */
 export const pixelsMax = 2 ** 31 - 1;
 
-/** A settled equalization. Plain data: it travels in messages as it is. */
+/** A checked plan. Plain data: it can be sent in messages. */
 export interface EqualizationPlan {
   readonly mode: Mode;
   readonly definition: Definition;
   readonly depth: Depth;
-  /** Of the input. */
+  /** Channels of the input. */
   readonly channels: Channels;
-  /** Of the output: fewer than the input's if a colour image becomes grey. */
+  /** Channels of the output: fewer than the input's if a colour image becomes grey. */
   readonly outputChannels: Channels;
-  /** What is counted: the colour channels themselves, or the luma that is computed from them. */
+  /** What is counted: the colour channels, or the luma computed from them. */
   readonly source: 'channels' | 'luma';
-  /** Histograms, and lookup tables: one, or one for each colour channel. */
+  /** Number of histograms and lookup tables: one, or one for each colour channel. */
   readonly planes: 1 | 3;
   /** Entries of one histogram: 256 or 65,536. */
   readonly bins: number;
 }
 
+/** What to plan for. */
 export interface PlanOptions {
   depth: Depth;
   channels: Channels;
-  /** If absent: `luminance` for colour, `grey` for grey images. */
+  /** Default: `luminance` for colour, `grey` for grey images. */
   mode?: Mode;
-  /** If absent: `opencv` for 8 bit, `textbook` for 16 bit. */
+  /** Default: `opencv` for 8 bit, `textbook` for 16 bit. */
   definition?: Definition;
 }
 
 /**
- * Settles mode and definition for one kind of pixels.
- * @throws EqualizationError `equalization.unsupported`: the definition does not exist at this depth, or no such mode
+ * Fixes mode and definition for one kind of pixels.
+ * @throws EqualizationError `equalization.unsupported`: unknown mode or definition, or a definition
+ *   that does not exist at this depth
  */
 export function planEqualization(options: PlanOptions): EqualizationPlan {
   const { depth, channels } = options;

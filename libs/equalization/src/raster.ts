@@ -5,7 +5,9 @@ import { pixelsMax, type Depth } from './plan.ts';
 /** 8-bit samples are bytes, 16-bit samples are 16-bit words of the host's order. */
 export type Samples = Uint8Array | Uint16Array;
 
-/** A rectangle of pixels. Its rows may have samples between them that belong to nobody (`stride`). */
+/**
+ * A rectangle of pixels. Between its rows there may be samples that do not belong to it (`stride`).
+ */
 export interface Raster {
   samples: Samples;
   /** Pixels in a row. */
@@ -16,7 +18,7 @@ export interface Raster {
   stride?: number;
 }
 
-/** The rows of a raster, or all of it as one long row if nothing lies between them. */
+/** The rows of a raster; one long row if nothing lies between them. */
 export interface Layout {
   /** Samples of one row that are pixels. */
   rowSamples: number;
@@ -26,7 +28,8 @@ export interface Layout {
 
 /**
  * Checks a raster against the kind of its pixels.
- * @throws EqualizationError `equalization.bad_raster` (too short, of another depth, a stride below the row), `equalization.too_many_pixels`
+ * @throws EqualizationError `equalization.bad_raster` (too short, of another depth, a stride below
+ *   the row), `equalization.too_many_pixels`
  */
 export function layoutOf(raster: Raster, channels: number, depth: Depth): Layout {
   const { samples, width, height } = raster;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { applyTables } from './apply.ts';
 import { decodeHistogram, decodeTables } from './codec.ts';
-import { EqualizationError, type EqualizationFault } from './errors.ts';
+import { EqualizationError, type EqualizationErrorCode } from './errors.ts';
 import { histogramOf } from './histogram.ts';
 import { HistogramMerge } from './merge.ts';
 import { planEqualization, type Mode } from './plan.ts';
@@ -15,7 +15,7 @@ const bytes = (...samples: number[]) => ({
   height: 1,
 });
 
-function refused(code: EqualizationFault, work: () => unknown): void {
+function refused(code: EqualizationErrorCode, work: () => unknown): void {
   assert.throws(
     work,
     (error) => error instanceof EqualizationError && error.code === code && !error.retriable,
@@ -23,13 +23,13 @@ function refused(code: EqualizationFault, work: () => unknown): void {
 }
 
 describe('plans', () => {
-  it('opencv-and-pillow-have-no-16-bit-and-say-who-has', () => {
+  it('opencv and pillow refuse 16 bit and name the definitions that support it', () => {
     for (const definition of ['opencv', 'pillow'] as const) {
       assert.throws(() => planEqualization({ depth: 16, channels: 1, definition }), /take vips or textbook/);
     }
   });
 
-  it('what-is-not-known-is-refused', () => {
+  it('unknown modes, depths and channels are refused', () => {
     refused('equalization.unsupported', () =>
       planEqualization({ depth: 8, channels: 3, mode: 'hsv' as Mode }),
     );
@@ -37,7 +37,7 @@ describe('plans', () => {
     refused('equalization.unsupported', () => planEqualization({ depth: 8, channels: 5 as 4 }));
   });
 
-  it('defaults-are-luminance-for-colour-and-an-exact-definition-for-each-depth', () => {
+  it('defaults: luminance for colour, and a definition for each depth', () => {
     const colour = planEqualization({ depth: 16, channels: 4 });
     assert.deepEqual([colour.mode, colour.definition, colour.outputChannels], ['luminance', 'textbook', 4]);
     assert.deepEqual([plan.mode, plan.definition], ['grey', 'opencv']);
@@ -51,7 +51,7 @@ describe('the merge of histograms', () => {
     ['b', 1],
   ]);
 
-  it('a-result-delivered-twice-counts-once', () => {
+  it('a histogram delivered twice counts once', () => {
     const merge = new HistogramMerge(plan, expected);
     assert.equal(merge.put('a', histogramOf(plan, bytes(5, 6))), 'added');
     assert.equal(merge.put('a', histogramOf(plan, bytes(5, 6))), 'repeated');
@@ -60,7 +60,7 @@ describe('the merge of histograms', () => {
     assert.deepEqual([totals.pixels, totals.counts[5], totals.counts[6]], [3, 1, 2]);
   });
 
-  it('a-second-result-that-differs-is-an-error-and-changes-nothing', () => {
+  it('a second, different histogram is an error and changes nothing', () => {
     const merge = new HistogramMerge(plan, expected);
     merge.put('a', histogramOf(plan, bytes(5, 6)));
     refused('equalization.chunk_conflict', () => merge.put('a', histogramOf(plan, bytes(5, 7))));
@@ -68,21 +68,21 @@ describe('the merge of histograms', () => {
     assert.equal(merge.totals().counts[7], 0);
   });
 
-  it('a-result-of-another-job-or-of-too-few-pixels-is-an-error', () => {
+  it('a histogram of an unknown chunk or of too few pixels is an error', () => {
     const merge = new HistogramMerge(plan, expected);
     refused('equalization.chunk_unknown', () => merge.put('c', histogramOf(plan, bytes(5))));
     refused('equalization.damaged', () => merge.put('a', histogramOf(plan, bytes(5))));
     refused('equalization.damaged', () => merge.put('a', { pixels: 2, counts: new Uint32Array(256) }));
   });
 
-  it('there-is-no-sum-before-every-chunk-is-there', () => {
+  it('there are no totals before every chunk is present', () => {
     const merge = new HistogramMerge(plan, expected);
     merge.put('b', histogramOf(plan, bytes(1)));
     assert.deepEqual(merge.missing(), ['a']);
     refused('equalization.incomplete', () => merge.totals());
   });
 
-  it('what-a-caller-does-to-his-histogram-later-does-not-reach-the-sum', () => {
+  it('a histogram changed after its delivery does not change the totals', () => {
     const merge = new HistogramMerge(plan, new Map([['a', 1]]));
     const histogram = histogramOf(plan, bytes(5));
     merge.put('a', histogram);
@@ -92,7 +92,7 @@ describe('the merge of histograms', () => {
 });
 
 describe('rasters and bytes', () => {
-  it('a-raster-that-is-too-short-or-of-another-depth-is-refused', () => {
+  it('a raster that is too short or of another depth is refused', () => {
     refused('equalization.bad_raster', () => histogramOf(plan, { ...bytes(1, 2), width: 3 }));
     refused('equalization.bad_raster', () => histogramOf(plan, { ...bytes(1, 2), height: 2 }));
     refused('equalization.bad_raster', () => histogramOf(plan, { ...bytes(1, 2), stride: 1 }));
@@ -101,7 +101,7 @@ describe('rasters and bytes', () => {
     refused('equalization.too_many_pixels', () => histogramOf(plan, { ...bytes(1), width: 2 ** 31 }));
   });
 
-  it('tables-of-another-plan-are-refused', () => {
+  it('tables of another plan are refused', () => {
     const wide = planEqualization({ depth: 16, channels: 1 });
     const tables = lookupTablesOf(wide, { pixels: 0, counts: new Float64Array(wide.bins) });
     refused('equalization.damaged', () => applyTables(plan, tables, bytes(1)));
@@ -115,7 +115,7 @@ describe('rasters and bytes', () => {
     );
   });
 
-  it('bytes-of-another-size-or-of-planes-that-disagree-are-refused', () => {
+  it('bytes of another size or of disagreeing planes are refused', () => {
     refused('equalization.damaged', () => decodeHistogram(plan, new Uint8Array(1023)));
     refused('equalization.damaged', () => decodeTables(plan, new Uint8Array(255)));
     const three = planEqualization({ depth: 8, channels: 3, mode: 'per-channel' });

@@ -44,7 +44,7 @@ describe('lookup tables', () => {
     });
   }
 
-  it('a-flat-image-stays-as-it-is-but-for-vips-which-makes-it-white', () => {
+  it('a flat image stays unchanged, except under vips, which makes it white', () => {
     assert.deepEqual(tableFor('opencv', 8, [[9, 40]]), [9]);
     assert.deepEqual(tableFor('pillow', 8, [[9, 4000]]), [9]);
     assert.deepEqual(tableFor('textbook', 8, [[9, 40]]), [9]);
@@ -53,7 +53,7 @@ describe('lookup tables', () => {
     assert.deepEqual(tableFor('vips', 16, [[9, 40]]), [9]);
   });
 
-  it('counts-near-the-pixel-limit-lose-no-bit', () => {
+  it('counts near the pixel limit lose no bit', () => {
     const huge: [number, number][] = [
       [0, 2 ** 30],
       [40_000, 2 ** 30 - 2],
@@ -62,7 +62,7 @@ describe('lookup tables', () => {
     assert.deepEqual(tableFor('textbook', 16, huge), [32_768, 65_535, 65_535]);
   });
 
-  it('an-image-of-no-pixels-has-tables-too', () => {
+  it('an image without pixels has tables too', () => {
     for (const definition of ['opencv', 'pillow', 'vips', 'textbook'] as const) {
       const plan = planEqualization({ definition, depth: 8, channels: 1 });
       lookupTablesOf(plan, { pixels: 0, counts: new Float64Array(plan.bins) });

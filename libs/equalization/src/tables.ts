@@ -1,4 +1,4 @@
-/** From the counts of the whole image to lookup tables, by the formula of each definition. */
+/** Computes lookup tables from the counts of the whole image, by the formula of each definition. */
 import type { Totals } from './merge.ts';
 import type { Definition, EqualizationPlan } from './plan.ts';
 import type { Samples } from './raster.ts';
@@ -9,7 +9,7 @@ export interface LookupTables {
   readonly entries: Samples;
 }
 
-/** @returns the lookup tables of an image whose pixels were counted */
+/** Computes the lookup tables of an image from its counts. */
 export function lookupTablesOf(plan: EqualizationPlan, totals: Totals): LookupTables {
   const { planes, bins, depth } = plan;
   const entries = depth === 8 ? new Uint8Array(planes * bins) : new Uint16Array(planes * bins);
@@ -40,7 +40,7 @@ function highestOf(counts: Float64Array, bins: number): number {
   return Math.max(0, ...planes);
 }
 
-/** A flat image, and none: each value stays as it is. */
+/** Returns whether the image is flat or empty: its values stay unchanged. */
 function isFlat(counts: Float64Array, pixels: number): boolean {
   return pixels === 0 || counts.some((count) => count === pixels);
 }
@@ -50,8 +50,8 @@ function identity(table: Samples): void {
 }
 
 /**
- * round(255 × (C(v) − h(first)) / (N − h(first))) in float32, halves to the even neighbour; a flat image stays.
- * OpenCV, modules/imgproc/src/histogram.cpp, `cv::equalizeHist`.
+ * round(255 × (C(v) − h(first)) / (N − h(first))) in float32, halves to the even neighbour; a flat
+ * image stays. OpenCV, modules/imgproc/src/histogram.cpp, `cv::equalizeHist`.
  */
 function opencv(counts: Float64Array, pixels: number, table: Samples, { max }: Context): void {
   if (isFlat(counts, pixels)) {
@@ -76,8 +76,9 @@ function roundHalfEven(value: number): number {
 }
 
 /**
- * Whole steps of the cumulative count before the value; a flat image stays, and so does one whose step is 0 (few pixels).
- * Pillow, src/PIL/ImageOps.py, `equalize`; entries above 255 are cut, as `Image.point` does.
+ * Whole steps of the cumulative count before the value; a flat image stays, and so does one whose
+ * step is 0 (few pixels). Pillow, src/PIL/ImageOps.py, `equalize`; entries above 255 are cut, as
+ * `Image.point` does.
  */
 function pillow(counts: Float64Array, pixels: number, table: Samples, { max }: Context): void {
   const last = counts[counts.findLastIndex((count) => count > 0)] ?? 0;
@@ -94,10 +95,11 @@ function pillow(counts: Float64Array, pixels: number, table: Samples, { max }: C
 }
 
 /**
- * trunc(float32(m / N) × C(v)) in float32, where m is 255 for 8 bit and the largest value that occurs in any channel for 16 bit. A flat
- * image becomes m: flat, but white at 8 bit.
- * libvips, libvips/histogram/hist_equal.c, hist_norm.c, libvips/arithmetic/hist_find.c, linear.c (`LOOP1`: the factors of the channels
- * are equal, since each counts all pixels, and then one float32 stands for them).
+ * trunc(float32(m / N) × C(v)) in float32, where m is 255 for 8 bit and the largest value that
+ * occurs in any channel for 16 bit. A flat image becomes m: flat, but white at 8 bit. libvips,
+ * libvips/histogram/hist_equal.c, hist_norm.c, libvips/arithmetic/hist_find.c, linear.c (`LOOP1`:
+ * the factors of the channels are equal, since each counts all pixels, and then one float32 stands
+ * for them).
  */
 function vips(counts: Float64Array, pixels: number, table: Samples, context: Context): void {
   const top = context.max === 255 ? 255 : context.highest;
@@ -110,8 +112,8 @@ function vips(counts: Float64Array, pixels: number, table: Samples, context: Con
 }
 
 /**
- * round(L × C(v) / N), halves up, L the largest value of the depth; a flat image stays.
- * Gonzalez and Woods, Digital Image Processing, section 3.3, "Histogram equalization"; all in integers.
+ * round(L × C(v) / N), halves up, L the largest value of the depth; a flat image stays. Gonzalez
+ * and Woods, Digital Image Processing, section 3.3, "Histogram equalization"; all in integers.
  */
 function textbook(counts: Float64Array, pixels: number, table: Samples, { max }: Context): void {
   if (isFlat(counts, pixels)) {

@@ -19,10 +19,17 @@ import type { ImageJob } from '@thermomesh/contracts';
 import { createEqualizerClient, type EqualizerClient } from './client.ts';
 
 const job: ImageJob = {
-  ...{ id: 'j1', phase: 'queued', progress: null, fileName: 'a.png', parameters: {} },
-  ...{ submittedAt: '2026-01-01T00:00:00.000Z', image: null, reason: null, result: null },
+  id: 'j1',
+  phase: 'queued',
+  progress: null,
+  fileName: 'a.png',
+  parameters: {},
+  submittedAt: '2026-01-01T00:00:00.000Z',
+  image: null,
+  reason: null,
+  result: null,
 };
-const problem = { type: 'about:blank', title: 'no', status: 0, code: 'some.code', detail: 'said so' };
+const problem = { type: 'about:blank', title: 'no', status: 0, code: 'some.code', detail: 'the reason' };
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 const servers: Server[] = [];
@@ -46,8 +53,8 @@ async function serve(handler: Handler): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-/** An address that nobody listens on: its server has just been closed. */
-async function nobody(): Promise<string> {
+/** An address without a server: its server has just been closed. */
+async function deadAddress(): Promise<string> {
   const url = await serve(() => undefined);
   await new Promise((resolve) => servers.pop()?.close(resolve));
   return url;
@@ -68,7 +75,7 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
 }
 
 describe('a call', () => {
-  it('goes to the next address when one is dead, breaks off or asks for patience, with one key for one job', async () => {
+  it('a call moves to the next address after a failure and keeps its key', async () => {
     const keys: (string | undefined)[] = [];
     const seen: string[] = [];
     const note = async (request: IncomingMessage): Promise<void> => {
@@ -84,7 +91,7 @@ describe('a call', () => {
     const fine = await serve((request, response) => {
       void note(request).then(() => answer(response, 201, job));
     });
-    const made = await client([await nobody(), breaking, busy, fine]).submit({
+    const made = await client([await deadAddress(), breaking, busy, fine]).submit({
       file: path.join(folder, 'in.png'),
       fields: { mode: 'grey' },
       fileName: 'ä; b.png',
@@ -96,27 +103,27 @@ describe('a call', () => {
       assert.match(body, /name="mode"\r\n\r\ngrey[^]*name="file"[^]*bytes of an image/);
   });
 
-  it('that is refused is not repeated, and says the mesh’s own reason', async () => {
+  it('a refused call is not repeated and carries the mesh’s own reason', async () => {
     let asked = 0;
     const url = await serve((_request, response) => {
       asked += 1;
       answer(response, 404, { ...problem, status: 404 });
     });
-    await assert.rejects(client([url]).read('j1'), { code: 'some.code', status: 404, message: 'said so' });
+    await assert.rejects(client([url]).read('j1'), { code: 'some.code', status: 404, message: 'the reason' });
     assert.equal(asked, 1);
   });
 
-  it('that nobody answers ends with its deadline, retriable', async () => {
-    const nowhere = client([await nobody()], { deadlineMs: 300 });
+  it('a call without an answer ends at its deadline with a retriable error', async () => {
+    const nowhere = client([await deadAddress()], { deadlineMs: 300 });
     await assert.rejects(nowhere.read('j1'), { code: 'equalizer.no_answer', retriable: true });
   });
 
-  it('that its caller has broken off is not repeated, while it is on its way and while it waits for its turn', async () => {
+  it('an aborted call is not repeated, in flight or during a pause', async () => {
     let asked = 0;
     const silent = await serve(() => {
       asked += 1;
     });
-    for (const url of [silent, await nobody()]) {
+    for (const url of [silent, await deadAddress()]) {
       const enough = new AbortController();
       setTimeout(() => enough.abort(), 100);
       const file = path.join(folder, 'in.png');
@@ -127,14 +134,14 @@ describe('a call', () => {
     assert.equal(asked, 1);
   });
 
-  it('answered with something else is an error of its own; no address at all too', async () => {
+  it('an answer that is not a job is an error, and so is an empty list of addresses', async () => {
     const url = await serve((_request, response) => answer(response, 200, { id: 7 }));
     await assert.rejects(client([url]).read('j1'), { code: 'equalizer.misunderstood' });
     assert.throws(() => createEqualizerClient({ urls: [], apiKey: 'k' }), { code: 'equalizer.no_address' });
   });
 });
 
-/** Far more than sockets take in by themselves. */
+/** Far more than the buffers of sockets hold. */
 const largeBytes = 32 * 1024 * 1024;
 function largeFile(): string {
   const file = path.join(folder, 'large.tif');
@@ -142,7 +149,7 @@ function largeFile(): string {
   return file;
 }
 
-/** Paths that this process has open; nothing where the system does not tell. */
+/** Paths of the open files of this process; empty on systems without /proc. */
 function openFiles(): string[] {
   const place = '/proc/self/fd';
   if (!existsSync(place)) return [];
@@ -161,13 +168,13 @@ describe('an upload', () => {
   before(() => process.on('unhandledRejection', onRejection));
   after(() => process.off('unhandledRejection', onRejection));
 
-  async function nothingIsLeft(): Promise<void> {
+  async function assertNothingIsLeft(): Promise<void> {
     assert.ok(!openFiles().includes(largeFile()), 'the file is still open');
     for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate);
     assert.deepEqual(rejections, []);
   }
 
-  it('that-is-refused-before-its-last-byte-ends-with-the-servers-own-problem, whether the rest is read or not', async () => {
+  it('an upload refused before its last byte ends with the server’s own problem', async () => {
     for (const status of [401, 413, 415])
       for (const rest of ['resume', 'pause'] as const) {
         let asked = 0;
@@ -178,23 +185,23 @@ describe('an upload', () => {
             answer(response, status, { ...problem, status });
           });
         });
-        const refused = { status, code: 'some.code', message: 'said so' };
+        const refused = { status, code: 'some.code', message: 'the reason' };
         await assert.rejects(client([url]).submit({ file: largeFile(), fields: {} }), refused);
         assert.equal(asked, 1);
-        await nothingIsLeft();
+        await assertNothingIsLeft();
       }
   });
 
-  it('that-a-server-hangs-up-on-is-no-answer-and-no-rejection-that-nobody-catches', async () => {
+  it('a connection closed during an upload means no answer and no unhandled rejection', async () => {
     const url = await serve((request) => {
       request.once('data', () => request.socket.destroy());
     });
     const submitting = client([url], { deadlineMs: 200 }).submit({ file: largeFile(), fields: {} });
     await assert.rejects(submitting, { code: 'equalizer.no_answer', retriable: true });
-    await nothingIsLeft();
+    await assertNothingIsLeft();
   });
 
-  it('that-its-caller-breaks-off-in-the-middle-sends-nothing-more-when-submit-settles', async () => {
+  it('an upload aborted in the middle sends no more bytes once submit settles', async () => {
     const enough = new AbortController();
     const closed = Promise.withResolvers<number>();
     const url = await serve((request) => {
@@ -209,12 +216,12 @@ describe('an upload', () => {
     });
     const submitting = client([url]).submit({ file: largeFile(), fields: {}, signal: enough.signal });
     await assert.rejects(submitting, { name: 'AbortError' });
-    await nothingIsLeft();
+    await assertNothingIsLeft();
     for (const server of servers) server.closeAllConnections();
     assert.ok((await closed.promise) < largeBytes);
   });
 
-  it('of-a-file-that-is-not-there-or-changes-is-the-callers-fault-and-not-repeated', async () => {
+  it('an upload of an absent or shrinking file is an error and not repeated', async () => {
     let asked = 0;
     const url = await serve((request) => {
       asked += 1;
@@ -230,10 +237,10 @@ describe('an upload', () => {
     writeFileSync(file, Buffer.alloc(largeBytes));
     await assert.rejects(client([url]).submit({ file, fields: {} }), { code: 'equalizer.file_changed' });
     assert.equal(asked, 1);
-    await nothingIsLeft();
+    await assertNothingIsLeft();
   });
 
-  it('is-a-form-that-the-platform-reads-back, whatever the names hold', async () => {
+  it('an upload is a form that the platform parses, with any characters in its names', async () => {
     const forms: FormData[] = [];
     const url = await serve((request, response) => {
       const headers = { 'content-type': request.headers['content-type'] ?? '' };
@@ -259,7 +266,7 @@ describe('an upload', () => {
 });
 
 describe('following a job', () => {
-  it('goes on at another address behind what was seen, and ends with the job', async () => {
+  it('following continues at another address after the last event until the job ends', async () => {
     const lastIds: (string | undefined)[] = [];
     const write = (response: ServerResponse, id: number, state: Partial<ImageJob>): boolean =>
       response.write(`id: ${id}\ndata: ${JSON.stringify({ ...job, ...state })}\n\n`);
@@ -283,7 +290,7 @@ describe('following a job', () => {
     assert.deepEqual(lastIds, [undefined, '2']);
   });
 
-  it('notices a stream that has gone silent', async () => {
+  it('following notices a stream that has fallen silent', async () => {
     let asked = 0;
     const silent = await serve((_request, response) => {
       asked += 1;
@@ -299,7 +306,7 @@ describe('following a job', () => {
     assert.equal(asked, 1);
   });
 
-  it('ends when its caller has had enough', async () => {
+  it('following ends when its caller aborts', async () => {
     const url = await serve((_request, response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' });
       response.write(`id: 1\ndata: ${JSON.stringify(job)}\n\n`);
@@ -318,7 +325,7 @@ describe('following a job', () => {
 });
 
 describe('the result', () => {
-  it('that breaks off half-way is fetched again and appears whole', async () => {
+  it('a result that breaks off half-way is fetched again and appears complete', async () => {
     const half = await serve((_request, response) => {
       response.writeHead(200, { 'content-length': '8' });
       response.write('half');
@@ -330,7 +337,7 @@ describe('the result', () => {
     assert.equal(readFileSync(out, 'utf8'), 'whole!!!');
   });
 
-  it('that-its-caller-breaks-off-leaves-neither-a-half-nor-a-whole-file', async () => {
+  it('an aborted download leaves no file behind', async () => {
     const enough = new AbortController();
     const url = await serve((_request, response) => {
       response.writeHead(200, { 'content-length': '8' });
@@ -344,7 +351,7 @@ describe('the result', () => {
     assert.ok(!openFiles().some((file) => file.startsWith(out)));
   });
 
-  it('that there is not leaves no file behind', async () => {
+  it('an absent result leaves no file behind', async () => {
     const url = await serve((_request, response) => answer(response, 410, { ...problem, status: 410 }));
     const before = readdirSync(folder).sort();
     await assert.rejects(client([url]).download('j1', path.join(folder, 'none.png')), { status: 410 });

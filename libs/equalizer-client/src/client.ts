@@ -1,58 +1,75 @@
 /**
- * Image jobs as a caller has them. Every call goes to one of several addresses, any of which serves it, and is repeated at the next one
- * while nobody answers; a submission carries a key of its own, so that repeating it makes no second job.
+ * Image jobs for callers. A call goes to one of several addresses, each of which can serve it. If
+ * one does not answer, the call is repeated at the next one. A submission has an idempotency key,
+ * so that a repetition makes no second job.
  */
 import { randomUUID } from 'node:crypto';
 import { open, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { ImageJob, ImageJobs, imageJobRoutes, isDocument, isFinalPhase } from '@thermomesh/contracts';
-import { MeshError } from '@thermomesh/runtime';
+import { backoffMs, raceAbort, type MeshError } from '@thermomesh/runtime';
 import { DelegateBackoff, handleWhen, retry } from 'cockatiel';
-import { EqualizerNoAnswerError } from './errors.ts';
+import { equalizerError, EqualizerNoAnswerError } from './errors.ts';
 import { eventsOf } from './events.ts';
 import { accepted, call, headersOf, json, type Call } from './http.ts';
 import { upload } from './upload.ts';
 
 export interface EqualizerClientOptions {
-  /** Gateways or equalizer nodes; the first one is asked first. */
+  /** Gateways or equalizer nodes; the first one is tried first. */
   urls: readonly string[];
   /** An API key with the scope `images`. */
   apiKey: string;
-  /** Until somebody answers a call, repeats included. Default 60,000. */
+  /** Time limit for an answer to a call, repetitions included. Default 60,000. */
   deadlineMs?: number;
-  /** Of one try that moves no image. Default 10,000. */
+  /** Time limit of one try that transfers no image. Default 10,000. */
   requestTimeoutMs?: number;
-  /** Of one try that uploads or downloads. Default 600,000. */
+  /** Time limit of one upload or download. Default 600,000. */
   transferTimeoutMs?: number;
-  /** An event stream that says nothing for so long is opened anew; the server's heartbeats are closer. Default 30,000. */
+  /**
+   * An event stream that is silent for this time is opened again. It must be longer than the
+   * heartbeat interval of the server. Default 30,000.
+   */
   silenceTimeoutMs?: number;
 }
 
 export interface Submission {
   file: string;
-  /** Mode, definition, format, page, quality: text. */
+  /** Mode, definition, format, page and quality, as text. */
   fields: Readonly<Record<string, string>>;
-  /** As the mesh shall name the upload; the file's own name if left out. */
+  /** Name of the upload in the mesh. Default: the name of the file. */
   fileName?: string;
-  /** The same key is the same job. Made up if left out. */
+  /** Idempotency key: the same key means the same job. Default: a random UUID. */
   key?: string;
-  /** Ends it, in the middle of the upload too: nothing is sent any more when `submit` rejects with the signal's reason. */
+  /**
+   * Aborts the submission, even in the middle of the upload. When `submit` rejects with the reason
+   * of the signal, no more bytes are sent.
+   */
   signal?: AbortSignal;
 }
 
 export interface EqualizerClient {
-  /** Uploads an image. When this settles, the job ends whatever dies (I5). @throws EqualizerRefusedError · EqualizerNoAnswerError */
+  /**
+   * Uploads an image. Once this resolves, the job reaches its end even if processes die (I5).
+   * @throws EqualizerRefusedError · EqualizerNoAnswerError
+   */
   submit(submission: Submission): Promise<ImageJob>;
+  /** Reads the present state of a job. */
   read(id: string): Promise<ImageJob>;
   /** The caller's own jobs, newest first. */
   list(): Promise<ImageJob[]>;
-  /** Asks for the end of the job. */
+  /** Requests the cancellation of a job. */
   cancel(id: string): Promise<ImageJob>;
-  /** The job now and whenever it changes, up to its final phase, over reconnects: nothing that was seen comes again. */
+  /**
+   * Yields the job now and after each change, up to its final phase. It reconnects when the stream
+   * breaks, and yields no state twice.
+   */
   follow(id: string, signal?: AbortSignal): AsyncGenerator<ImageJob, void>;
-  /** Follows the job to its end. */
+  /** Follows the job and resolves with its final state. */
   finished(id: string, signal?: AbortSignal): Promise<ImageJob>;
-  /** Saves the result, which appears whole under its name or not at all; nothing else is left of it when this settles. */
+  /**
+   * Saves the result, which appears completely under its name or not at all. When this settles, no
+   * temporary file is left.
+   */
   download(id: string, file: string, signal?: AbortSignal): Promise<void>;
 }
 
@@ -62,19 +79,18 @@ const defaults = {
   transferTimeoutMs: 600_000,
   silenceTimeoutMs: 30_000,
 };
-const pauseFirstMs = 50;
-const pauseMaxMs = 2_000;
+const backoffLimits = { minMs: 50, maxMs: 2_000 };
 
-/** @throws MeshError `equalizer.no_address` */
+/** Makes a client. @throws MeshError `equalizer.no_address` if `urls` is empty */
 export function createEqualizerClient(options: EqualizerClientOptions): EqualizerClient {
   if (options.urls.length === 0)
-    throw new MeshError('equalizer.no_address', 'no address of an equalizer or a gateway was given');
+    throw equalizerError('equalizer.no_address', 'no address of an equalizer or a gateway was given');
   return new Client({ ...defaults, ...options });
 }
 
 class Client implements EqualizerClient {
   readonly #options: Required<EqualizerClientOptions>;
-  /** Which address is asked next: one that did not answer is left for the following. */
+  /** Index of the address to try; it moves on when an address does not answer. */
   #turn = 0;
 
   constructor(options: Required<EqualizerClientOptions>) {
@@ -135,7 +151,7 @@ class Client implements EqualizerClient {
         if (!(error instanceof EqualizerNoAnswerError)) throw error;
       }
       signal?.throwIfAborted();
-      // It broke off: the next address goes on behind what was seen.
+      // The stream broke: the next address continues after the last event.
       this.#turn += 1;
     }
   }
@@ -187,8 +203,9 @@ class Client implements EqualizerClient {
   }
 
   /**
-   * One address after the other until one answers, or the deadline. A try that hears of `signal` itself has ended when this settles.
-   * @throws the last error; the reason of `signal`
+   * Tries one address after the other until one answers or the deadline has passed. If `signal`
+   * aborts, this rejects once the present try has ended.
+   * @throws the last error, or the reason of `signal`
    */
   async #repeated<T>(work: (url: string) => Promise<T>, signal?: AbortSignal): Promise<T> {
     const { urls, deadlineMs } = this.#options;
@@ -215,45 +232,29 @@ class Client implements EqualizerClient {
         throw error;
       }
     }, signal);
-    return signal === undefined ? repeating : orAborted(repeating, signal).finally(async () => trying);
+    return signal === undefined ? repeating : raceAbort(repeating, signal).finally(async () => trying);
   }
 }
 
-/** When a try is over at the latest. */
+/** Aborts after `timeoutMs`, or when `signal` aborts. */
 function endOf(timeoutMs: number, signal?: AbortSignal): AbortSignal {
   const timeout = AbortSignal.timeout(timeoutMs);
   return signal === undefined ? timeout : AbortSignal.any([timeout, signal]);
 }
 
-/** @throws MeshError `equalizer.misunderstood` · EqualizerNoAnswerError */
+/** Parses a job. @throws MeshError `equalizer.misunderstood` · EqualizerNoAnswerError */
 async function jobOf(url: string, response: Response): Promise<ImageJob> {
   const value = await json(response);
   if (!isDocument(ImageJob, value)) throw misunderstood(url);
   return value;
 }
 
-/** Whichever comes first: what comes of it, or the caller's having had enough. @throws the reason of `signal` */
-async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const onAbort = () => reject(signal.reason as Error);
-  // Nobody waits for the other one any more.
-  for (const each of [work, aborted]) each.catch(() => undefined);
-  if (signal.aborted) onAbort();
-  else signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-  }
-}
-
-/** Full jitter, and never sooner than the mesh asks for. */
-function pauseMs(attempt: number, error: unknown): number {
-  const bound = Math.min(pauseMaxMs, pauseFirstMs * 2 ** Math.min(attempt, 10));
-  const asked = error instanceof EqualizerNoAnswerError ? error.retryAfterMs : 0;
-  return Math.max(asked, Math.random() * bound);
+/** The pause before a repetition, at least the pause that the mesh requests. */
+function pauseMs(failures: number, error: unknown): number {
+  const requestedMs = error instanceof EqualizerNoAnswerError ? error.retryAfterMs : 0;
+  return Math.max(requestedMs, backoffMs(failures, backoffLimits, Math.random()));
 }
 
 function misunderstood(url: string): MeshError {
-  return new MeshError('equalizer.misunderstood', `${url} answered with something else than an image job`);
+  return equalizerError('equalizer.misunderstood', `${url} did not answer with an image job`);
 }

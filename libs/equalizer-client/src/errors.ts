@@ -1,7 +1,20 @@
-/** What can come of a call besides an answer. */
-import { MeshError } from '@thermomesh/runtime';
+/** The errors of a call. */
+import { defineErrors, MeshError } from '@thermomesh/runtime';
 
-/** The equalizer refused the request itself: the same call will never succeed. */
+/**
+ * The error codes of this package; a refusal carries the code of the mesh's own answer if it has
+ * one.
+ */
+export const { codes: errorCodes, error: equalizerError } = defineErrors({
+  'equalizer.file_changed': { retriable: false },
+  'equalizer.misunderstood': { retriable: false },
+  'equalizer.no_address': { retriable: false },
+  'equalizer.no_answer': { retriable: true },
+  'equalizer.refused': { retriable: false },
+});
+type EqualizerErrorCode = keyof typeof errorCodes;
+
+/** The equalizer refused the request itself: the same call never succeeds. */
 export class EqualizerRefusedError extends MeshError {
   readonly status: number;
 
@@ -11,13 +24,19 @@ export class EqualizerRefusedError extends MeshError {
   }
 }
 
-/** No answer yet: nobody was reached, the connection broke, or the mesh asked for patience (429, 502, 503, 504). */
+/**
+ * There is no answer yet: no node was reached, the connection broke, or the mesh asked the caller
+ * to wait (429, 502, 503, 504).
+ */
 export class EqualizerNoAnswerError extends MeshError {
-  /** It asks for so long a pause; 0 if it says nothing. */
+  /** The pause that the mesh requests; 0 without Retry-After. */
   readonly retryAfterMs: number;
 
   constructor(message: string, options: { retryAfterMs?: number; cause?: unknown } = {}) {
-    super('equalizer.no_answer', message, { retriable: true, cause: options.cause });
+    super('equalizer.no_answer' satisfies EqualizerErrorCode, message, {
+      retriable: true,
+      cause: options.cause,
+    });
     this.retryAfterMs = options.retryAfterMs ?? 0;
   }
 }

@@ -1,4 +1,4 @@
-/** A stream of server-sent events that notices when it has gone silent. */
+/** Reads a stream of server-sent events and notices when it falls silent. */
 import { messageOf } from '@thermomesh/runtime';
 import { EventSourceParserStream, type EventSourceMessage } from 'eventsource-parser/stream';
 import { EqualizerNoAnswerError } from './errors.ts';
@@ -12,7 +12,8 @@ export interface EventLimits {
 
 /**
  * Opens the stream.
- * @returns its events; the iteration ends with the stream, and throws {@link EqualizerNoAnswerError} when it breaks or is silent
+ * @returns its events. The iteration ends with the stream, and throws {@link
+ *   EqualizerNoAnswerError} if the stream breaks or falls silent
  * @throws EqualizerRefusedError · EqualizerNoAnswerError
  */
 export async function eventsOf(
@@ -42,7 +43,7 @@ async function* iterate(
   const timer = setTimeout(() => silence.abort(), silenceTimeoutMs);
   try {
     if (response.body === null) return;
-    // Any byte is a sign of life, heartbeats included.
+    // Every byte shows that the server is alive, heartbeats included.
     const alive = new TransformStream<Uint8Array, Uint8Array>({
       transform(bytes, controller) {
         timer.refresh();

@@ -1,7 +1,7 @@
-/** One try over HTTP, and what its failure says. */
+/** One try over HTTP, with its errors classified. */
 import { isDocument, ProblemDocument } from '@thermomesh/contracts';
 import { messageOf } from '@thermomesh/runtime';
-import { EqualizerNoAnswerError, EqualizerRefusedError } from './errors.ts';
+import { EqualizerNoAnswerError, EqualizerRefusedError, type errorCodes } from './errors.ts';
 
 export interface Call {
   method?: 'GET' | 'POST' | 'DELETE';
@@ -9,17 +9,17 @@ export interface Call {
   headers?: Readonly<Record<string, string>>;
 }
 
-/** Whom to ask what, as whom. */
+/** A call with its address and the key of the caller. */
 export interface Ask {
   url: string;
   apiKey: string;
   call: Call;
 }
 
-/** Statuses that pass by themselves. */
-const passing = new Set([429, 502, 503, 504]);
+/** Temporary statuses. */
+const temporary = new Set([429, 502, 503, 504]);
 
-/** @throws EqualizerNoAnswerError */
+/** Makes one try. @throws EqualizerNoAnswerError */
 export async function call({ url, apiKey, call: what }: Ask, signal: AbortSignal): Promise<Response> {
   try {
     return await fetch(url + what.route, {
@@ -33,7 +33,7 @@ export async function call({ url, apiKey, call: what }: Ask, signal: AbortSignal
   }
 }
 
-/** What a call says besides what it asks. */
+/** The headers of a call. */
 export function headersOf(
   apiKey: string,
   more: Readonly<Record<string, string>> = {},
@@ -41,18 +41,26 @@ export function headersOf(
   return { authorization: `Bearer ${apiKey}`, ...more };
 }
 
-/** The response, if it is no refusal. @throws EqualizerRefusedError · EqualizerNoAnswerError */
+/**
+ * Returns the response if it is a success.
+ * @throws EqualizerRefusedError · EqualizerNoAnswerError
+ */
 export async function accepted(response: Response): Promise<Response> {
   if (response.ok) return response;
   const { status } = response;
   const value: unknown = await response.json().catch(() => undefined);
   const problem = isDocument(ProblemDocument, value) ? value : undefined;
   const detail = problem?.detail ?? problem?.title ?? `the equalizer answered ${status}`;
-  if (passing.has(status)) throw new EqualizerNoAnswerError(detail, { retryAfterMs: retryAfterMs(response) });
-  throw new EqualizerRefusedError(status, problem?.code ?? 'equalizer.refused', detail);
+  if (temporary.has(status))
+    throw new EqualizerNoAnswerError(detail, { retryAfterMs: retryAfterMs(response) });
+  throw new EqualizerRefusedError(
+    status,
+    problem?.code ?? ('equalizer.refused' satisfies keyof typeof errorCodes),
+    detail,
+  );
 }
 
-/** @throws EqualizerNoAnswerError if the connection breaks while the body comes */
+/** Parses the body. @throws EqualizerNoAnswerError if the connection breaks before its end */
 export async function json(response: Response): Promise<unknown> {
   try {
     return await response.json();
@@ -61,7 +69,7 @@ export async function json(response: Response): Promise<unknown> {
   }
 }
 
-/** Seconds (RFC 9110 §10.2.3); 0 if there is none or it makes no sense. */
+/** Parses seconds (RFC 9110 §10.2.3); 0 if the header is absent or invalid. */
 function retryAfterMs(response: Response): number {
   const text = response.headers.get('retry-after') ?? '';
   return /^\d{1,6}$/.test(text) ? Number(text) * 1_000 : 0;

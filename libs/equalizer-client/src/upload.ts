@@ -1,6 +1,7 @@
 /**
- * A form with one file, sent over node:http: an answer that comes before the last byte counts at once, and whoever has had enough ends
- * the sending in the middle. (`fetch` can do neither with a form: the rest of its body ends as a rejection that nobody can catch.)
+ * Sends a form with one file over node:http. An answer that arrives before the last byte counts at
+ * once, and the caller can abort in the middle. (`fetch` supports neither for a form: the rest of
+ * the body ends as a rejection that no code can catch.)
  */
 import { randomUUID } from 'node:crypto';
 import { open, type FileHandle } from 'node:fs/promises';
@@ -8,8 +9,8 @@ import http, { type ClientRequest, type IncomingMessage } from 'node:http';
 import https from 'node:https';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { MeshError, messageOf } from '@thermomesh/runtime';
-import { EqualizerNoAnswerError } from './errors.ts';
+import { messageOf } from '@thermomesh/runtime';
+import { equalizerError, EqualizerNoAnswerError } from './errors.ts';
 
 export interface Form {
   fields: Readonly<Record<string, string>>;
@@ -19,20 +20,21 @@ export interface Form {
 }
 
 export interface UploadTo {
-  /** With the route. */
+  /** The full URL, route included. */
   url: string;
   headers: Readonly<Record<string, string>>;
 }
 
-/** Of an answer: a job, or a problem. */
+/** Maximum size of an answer: a job or a problem document. */
 const answerBytesMax = 1024 * 1024;
-/** That are read at once. */
+/** Size of one read from the file. */
 const chunkBytes = 64 * 1024;
 
 /**
- * Sends the form once. When this settles the file is closed, and nothing is sent any more.
- * @param signal ends it; the error is an {@link EqualizerNoAnswerError} then too
- * @throws EqualizerNoAnswerError · MeshError `equalizer.file_changed` · what opening and reading the file throws
+ * Sends the form once. When this settles, the file is closed and no more bytes are sent.
+ * @param signal ends the upload; the error is an {@link EqualizerNoAnswerError} in this case too
+ * @throws EqualizerNoAnswerError · MeshError `equalizer.file_changed` · errors of opening and
+ *   reading the file
  */
 export async function upload(to: UploadTo, form: Form, signal: AbortSignal): Promise<Response> {
   const handle = await open(form.file);
@@ -48,11 +50,14 @@ interface Body {
   contentType: string;
   bytes: number;
   parts: AsyncIterable<Uint8Array>;
-  /** What reading the file threw. */
+  /** The error of reading the file, if there was one. */
   failure(): unknown;
 }
 
-/** `multipart/form-data` (RFC 7578). Fields come before the file: the server knows what is asked when the bytes begin. */
+/**
+ * Builds a body of `multipart/form-data` (RFC 7578). Fields precede the file: the server knows the
+ * parameters when the bytes of the image begin.
+ */
 function bodyOf(handle: FileHandle, fileBytes: number, { fields, fileName }: Form): Body {
   const boundary = `thermomesh-${randomUUID()}`;
   const open = `--${boundary}\r\nContent-Disposition: form-data; name=`;
@@ -66,7 +71,7 @@ function bodyOf(handle: FileHandle, fileBytes: number, { fields, fileName }: For
   async function* parts(): AsyncGenerator<Uint8Array, void> {
     yield head;
     for (let at = 0; at < fileBytes;) {
-      // Only what reading throws is the file's fault: at a yield the generator hears of the connection's end.
+      // Only errors of the read are caused by the file: a yield throws when the connection ends.
       const chunk = await read(handle, at, fileBytes).catch((error: unknown) => {
         failure = error;
         throw error;
@@ -84,16 +89,19 @@ function bodyOf(handle: FileHandle, fileBytes: number, { fields, fileName }: For
   };
 }
 
-/** The next bytes of the file, of which as many were announced. @throws MeshError `equalizer.file_changed` */
+/**
+ * Reads the next bytes of the file. The header has announced its length, so all of them must exist.
+ * @throws MeshError `equalizer.file_changed`
+ */
 async function read(handle: FileHandle, at: number, end: number): Promise<Buffer> {
   const wanted = Math.min(chunkBytes, end - at);
   const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(wanted), 0, wanted, at);
   if (bytesRead === 0)
-    throw new MeshError('equalizer.file_changed', 'the file has become shorter while it was sent');
+    throw equalizerError('equalizer.file_changed', 'the file has become shorter while it was sent');
   return buffer.subarray(0, bytesRead);
 }
 
-/** As browsers and `fetch` escape names (HTML, "multipart/form-data encoding algorithm"). */
+/** Escapes a name like browsers and `fetch` (HTML, "multipart/form-data encoding algorithm"). */
 function quoted(name: string): string {
   return name.toWellFormed().replaceAll('\r', '%0D').replaceAll('\n', '%0A').replaceAll('"', '%22');
 }
@@ -102,17 +110,20 @@ async function send({ url, headers }: UploadTo, body: Body, signal: AbortSignal)
   const target = new URL(url);
   const length = { 'content-type': body.contentType, 'content-length': body.bytes };
   const scheme = target.protocol === 'https:' ? https : http;
-  // A connection of its own, because it may be broken off in the middle; and one that is kept, because servers close the other kind
-  // behind an early answer at once, which the reset may overtake.
+  // A connection of its own, because an abort breaks it in the middle. It is keep-alive, because
+  // servers close other connections right after an early answer, and the reset may overtake the
+  // answer.
   const agent = new scheme.Agent({ keepAlive: true });
   const request = scheme.request(target, {
-    ...{ method: 'POST', headers: { ...headers, ...length }, signal },
+    method: 'POST',
+    headers: { ...headers, ...length },
+    signal,
     agent,
   });
   const answered = new AbortController();
   const answering = answerTo(request);
   const sending = pipeline(Readable.from(body.parts), request, { signal: answered.signal });
-  // How the sending ends is told by the answer, or by its absence.
+  // The answer, or its absence, tells how the upload ended.
   const sent = sending.catch(() => undefined);
   try {
     return await answering;
@@ -128,11 +139,11 @@ async function send({ url, headers }: UploadTo, body: Body, signal: AbortSignal)
   }
 }
 
-/** The answer, however much of the request was sent by then. */
+/** Waits for the answer, which may arrive before the whole request is sent. */
 async function answerTo(request: ClientRequest): Promise<Response> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
   request.once('response', resolve);
-  // Also after the answer: a server that has said no may hang up on the rest.
+  // Also handled after the answer: a server that has refused may close the connection.
   request.on('error', reject);
   request.once('close', () => reject(new Error('the connection was closed')));
   const response = await promise;

@@ -7,7 +7,7 @@ import type { Outcome, PaymentEffect, PaymentEvent, PaymentState } from './types
 
 const limits = { sendsPerAttemptMax: 2 };
 
-/** What chance does next, to worker `who` of three. */
+/** What happens next, by chance, to worker `who` of three. */
 type Chance =
   { kind: 'ask' | 'sweep' | 'die' | 'act' | 'lose request' | 'lose reply'; who: number } | { kind: 'lease' };
 
@@ -25,7 +25,10 @@ const chances = fc.array(
   { maxLength: 60 },
 );
 
-/** Three workers that are interrupted anywhere: each effect is one indivisible step, chance decides whose turn it is. */
+/**
+ * Three workers that are interrupted anywhere: each effect is one indivisible step, and chance
+ * decides which worker is next.
+ */
 class World {
   readonly store = new Store();
   readonly processor = new Processor();
@@ -60,7 +63,7 @@ class World {
     this.#workers[who] = { state, todo };
   }
 
-  /** The next effect of that worker; true if there was one. */
+  /** Carries out the next effect of that worker; returns whether there was one. */
   act(who: number, fate: 'act' | 'lose request' | 'lose reply'): boolean {
     const worker = this.#workers[who];
     const effect = worker?.todo.shift();
@@ -68,7 +71,7 @@ class World {
     const event = this.#carryOut(effect, fate);
     if (event === undefined) return true;
     const [state, effects] = step(worker.state, event, limits);
-    if (isOver(worker.state)) assert.deepEqual([state, effects], [worker.state, []], 'the end is the end');
+    if (isOver(worker.state)) assert.deepEqual([state, effects], [worker.state, []], 'a final state changed');
     worker.state = state;
     worker.todo.push(...effects);
     return true;
@@ -99,7 +102,7 @@ class World {
         store.release(effect.attempt);
         return undefined;
       case 'answer':
-        assert.equal(store.record?.outcome, effect.outcome, 'answered what is not stored');
+        assert.equal(store.record?.outcome, effect.outcome, 'the answer differs from the store');
         this.answers.push(effect.outcome);
         return undefined;
       case 'wait':
@@ -110,7 +113,7 @@ class World {
 }
 
 describe('whatever happens to three workers', () => {
-  it('one charge, one posting, and every answer is the same', () => {
+  it('interrupted anywhere, a payment has one charge, one posting and one answer', () => {
     fc.assert(
       fc.property(chances, fc.constantFrom<Outcome>('charged', 'declined'), (happenings, will) => {
         const world = new World(will);
@@ -123,7 +126,7 @@ describe('whatever happens to three workers', () => {
     );
   });
 
-  it('once the faults end, one sweep finishes what was in doubt', () => {
+  it('once the faults end, one sweep finishes a payment that was in doubt', () => {
     fc.assert(
       fc.property(chances, (happenings) => {
         const world = new World('charged');
@@ -143,7 +146,7 @@ describe('whatever happens to three workers', () => {
 });
 
 describe('a single step', () => {
-  it('never answers and never commits on "unknown"', () => {
+  it('an unknown outcome is never answered and never committed', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 9 }), (sends) => {
         const charging: PaymentState = { phase: 'charging', attempt: 1, sends, outcome: null };
@@ -154,7 +157,7 @@ describe('a single step', () => {
     );
   });
 
-  it('refuses other parameters whatever the record says', () => {
+  it('other parameters are refused in every phase of the record', () => {
     for (const phase of ['claimed', 'charging', 'answered'] as const) {
       for (const leaseOver of [true, false]) {
         const record = {

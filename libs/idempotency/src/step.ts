@@ -1,17 +1,19 @@
 /**
- * The life of one payment as a function: claimed → charging → charged or declined → answered (I3). No clock, no randomness, no
- * sockets inside. The store's fence decides who may write; a worker only proposes, and stops when it is refused.
+ * The life of one payment as a function: claimed → charging → charged or declined → answered (I3).
+ * It has no clock, no randomness and no sockets. The store's fence decides which worker may write;
+ * a worker only proposes, and stops when the store refuses it.
  */
 import type { IdempotencyLimits, PaymentEffect, PaymentEvent, PaymentRecord, PaymentState } from './types.ts';
 
 type Step = [PaymentState, PaymentEffect[]];
 
-/** A worker that knows nothing of the payment yet. */
+/** The state of a worker that knows nothing of the payment yet. */
 export const initialState: PaymentState = { phase: 'unclaimed', attempt: 0, sends: 0, outcome: null };
 
 /**
- * What the worker is after `event`, and what it has to do. Events that do not fit where it stands (an answer of the processor
- * that comes after the fence fell, say) change nothing.
+ * Takes a state and an event; returns the next state and the effects to carry out, in order. Events
+ * that do not fit the state change nothing, for example a processor's answer that arrives after the
+ * fence refused this worker.
  */
 export function step(state: PaymentState, event: PaymentEvent, limits: IdempotencyLimits): Step {
   switch (event.type) {
@@ -46,12 +48,12 @@ export function step(state: PaymentState, event: PaymentEvent, limits: Idempoten
   }
 }
 
-/** True if this worker has nothing left to do for the payment. */
+/** True if this worker has nothing more to do for the payment. */
 export function isOver(state: PaymentState): boolean {
   return state.phase === 'answered' || state.phase === 'fenced' || state.phase === 'released';
 }
 
-/** Other parameters are refused before anything else is said, an answer included. */
+/** Refuses other parameters before anything else, even before it replays an answer. */
 function found(state: PaymentState, record: PaymentRecord, fingerprint: string, leaseOver: boolean): Step {
   if (state.phase !== 'unclaimed' && state.phase !== 'waiting') return [state, []];
   if (record.fingerprint !== fingerprint) return [state, [{ type: 'refuse' }]];
@@ -70,7 +72,10 @@ function hold(state: PaymentState, attempt: number): Step {
   return [{ ...state, phase: 'claimed', attempt, sends: 0 }, [{ type: 'record', attempt }]];
 }
 
-/** Only now may the charge leave: whoever finds the record knows that the processor may have seen it. */
+/**
+ * The charge may leave only now: a successor that finds this record knows that the processor may
+ * have seen the charge.
+ */
 function recorded(state: PaymentState): Step {
   if (state.phase !== 'claimed' && state.phase !== 'charging') return [state, []];
   const { attempt } = state;
@@ -78,8 +83,8 @@ function recorded(state: PaymentState): Step {
 }
 
 /**
- * "Unknown" is never final: the charge may have been made, or may still be on its way. The only safe question is the same charge
- * again under the same key.
+ * "Unknown" is never final: the charge may have been made, or may still be on its way. The only
+ * safe request is the same charge again under the same key.
  */
 function unknown(state: PaymentState, limits: IdempotencyLimits): Step {
   const { attempt } = state;

@@ -1,7 +1,8 @@
-"""Equalizes files with the real OpenCV and Pillow. One JSON list of jobs on stdin; bare pixels go to each job's "out".
+"""Equalizes files with the real OpenCV and Pillow.
 
-OpenCV is called through its C functions (cvEqualizeHist is a wrapper of cv::equalizeHist), so that the two libraries core and imgproc
-are enough: python3-opencv needs ten times as much.
+Reads a JSON list of jobs from stdin and writes the bare pixels of each result to the job's "out".
+It calls the C functions of OpenCV (cvEqualizeHist wraps cv::equalizeHist), so that the libraries
+core and imgproc are enough: python3-opencv needs ten times as much.
 """
 import ctypes
 import glob

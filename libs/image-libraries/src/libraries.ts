@@ -1,4 +1,7 @@
-/** The real OpenCV, Pillow and libvips: from the system, else from Debian's packages, unpacked into a folder (no root). */
+/**
+ * Finds and runs the real OpenCV, Pillow and libvips: those of the system, or else Debian's
+ * packages, which are unpacked into a folder without root.
+ */
 import { execFile, spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
@@ -10,13 +13,13 @@ import { libraryPath, unpackDebian } from '@thermomesh/servers';
 const run = promisify(execFile);
 const commandTimeoutMs = 300_000;
 
-/** The three libraries, and the environment that they need. */
+/** The three libraries and the environment that they need. */
 export interface ImageLibraries {
   vips: string;
-  /** Where libopencv_core and libopencv_imgproc are below. */
+  /** The folder below which libopencv_core and libopencv_imgproc are. */
   opencvFolder: string;
   env: NodeJS.ProcessEnv;
-  /** For people. */
+  /** Where the libraries come from, for people. */
   origin: string;
 }
 
@@ -31,8 +34,8 @@ export interface LibraryJob {
 const python = '/usr/bin/python3';
 
 /**
- * Finds the libraries or unpacks them below `toolsDir`: about 20 MB to fetch, 60 MB on disk.
- * @returns the libraries, or `{ missing }`: one line that says why they cannot be had and what to do
+ * Finds the libraries or unpacks them below `toolsDir`: about 20 MB to download, 60 MB on disk.
+ * @returns the libraries, or `{ missing }`: one line that says why they are absent and what to do
  */
 export async function findImageLibraries(
   toolsDir: string,
@@ -40,7 +43,7 @@ export async function findImageLibraries(
 ): Promise<ImageLibraries | { missing: string }> {
   const wanted = ['python3', 'python3-pil', 'libvips-tools'];
   try {
-    // Without package lists apt knows nothing; only root may fetch them.
+    // Without package lists apt finds no package; only root may download them.
     const lacking = await lackingPackages(wanted, env).catch(async (error: unknown) => {
       if (process.getuid?.() !== 0) throw error;
       await run('apt-get', ['update'], { env, timeout: commandTimeoutMs });
@@ -52,7 +55,7 @@ export async function findImageLibraries(
         : await unpackDebian({ toolsDir, name: 'image-libraries', packages: lacking });
     const vips = path.join(folder, 'usr', 'bin', 'vips');
     const packages = path.join(folder, 'usr', 'lib', 'python3', 'dist-packages');
-    // Debian's own interpreter: another `python3` on the search path has another binary interface.
+    // Debian's own interpreter: another `python3` may have another binary interface.
     if (!existsSync(python)) throw new Error(`no ${python}`);
     return {
       vips: existsSync(vips) ? vips : '/usr/bin/vips',
@@ -72,7 +75,10 @@ export async function findImageLibraries(
   }
 }
 
-/** Runs jobs in one Python; @returns what it says about versions */
+/**
+ * Runs jobs in one Python process.
+ * @returns the versions that the script reports, as JSON
+ */
 export async function runJobs(libraries: ImageLibraries, jobs: LibraryJob[]): Promise<string> {
   const script = path.join(import.meta.dirname, 'libraries.py');
   const child = spawn(python, [script, libraries.opencvFolder], {
@@ -85,17 +91,17 @@ export async function runJobs(libraries: ImageLibraries, jobs: LibraryJob[]): Pr
     child.on('error', reject);
     child.on('close', resolve);
   });
-  const [said, complaint, code] = await Promise.all([text(child.stdout), text(child.stderr), ended]);
-  if (code !== 0) throw new Error(`python ended with ${code}: ${complaint}`);
-  return said.trim();
+  const [output, errors, code] = await Promise.all([text(child.stdout), text(child.stderr), ended]);
+  if (code !== 0) throw new Error(`python ended with ${code}: ${errors}`);
+  return output.trim();
 }
 
-/** `vips hist_equal`; @returns nothing: the result is in `out` */
+/** Runs `vips hist_equal`, which writes the result to `out`. */
 export async function vipsHistEqual(libraries: ImageLibraries, file: string, out: string): Promise<void> {
   await run(libraries.vips, ['hist_equal', file, out], { env: libraries.env, timeout: commandTimeoutMs });
 }
 
-/** Its name carries the library's version, which differs from one release of Debian to the next. */
+/** The package of libopencv_imgproc. Its name contains a version that differs between releases. */
 async function opencvPackage(env: NodeJS.ProcessEnv): Promise<string> {
   const { stdout } = await run('apt-cache', ['depends', 'python3-opencv'], {
     env,
@@ -106,10 +112,10 @@ async function opencvPackage(env: NodeJS.ProcessEnv): Promise<string> {
   return name;
 }
 
-/** What apt would install for these and for OpenCV's two libraries, that this system lacks. */
+/** The packages that apt would install for `names` and OpenCV, and that this system lacks. */
 async function lackingPackages(names: string[], env: NodeJS.ProcessEnv): Promise<string[]> {
-  const words = ['-s', '--no-install-recommends', 'install', ...names, await opencvPackage(env)];
-  const { stdout } = await run('apt-get', words, {
+  const args = ['-s', '--no-install-recommends', 'install', ...names, await opencvPackage(env)];
+  const { stdout } = await run('apt-get', args, {
     env,
     timeout: commandTimeoutMs,
     maxBuffer: 16 * 1024 * 1024,

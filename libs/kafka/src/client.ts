@@ -1,8 +1,9 @@
-/** One process's access to a Kafka cluster. The only file that makes kafkajs objects. */
+/** One process's access to a Kafka cluster. Only this file makes kafkajs objects. */
 import kafkaJs, { type Kafka, type LogEntry, type RetryOptions } from 'kafkajs';
-import { MeshError } from '@thermomesh/runtime';
+import { sleep } from '@thermomesh/runtime';
+import { kafkaError, kindOfKafkaError } from './errors.ts';
 import type { KafkaLog, KafkaObserver, Reporting } from './observer.ts';
-import { defaultKafkaSettings, kafkaSettingFaults, type KafkaSettings } from './settings.ts';
+import { defaultKafkaSettings, kafkaSettingIssues, type KafkaSettings } from './settings.ts';
 
 export type { Admin, Consumer, EachBatchPayload, Producer } from 'kafkajs';
 export { kafkaJs };
@@ -12,7 +13,7 @@ export interface Client {
   readonly kafka: Kafka;
   readonly settings: KafkaSettings;
   readonly reporting: Reporting;
-  /** Of kafkajs: a few quick tries. The patience is ours (`retry.ts`). */
+  /** Retry options of kafkajs: a few quick attempts. The long retries are ours (`retry.ts`). */
   readonly retry: RetryOptions;
 }
 
@@ -26,19 +27,19 @@ export interface ClientOptions {
 const innerRetries = 3;
 
 /**
- * Describes a client; nothing is connected yet.
+ * Creates a client without connecting it.
  * @throws MeshError `kafka.bad_settings`
  */
 export function createClient(options: ClientOptions): Client {
   const settings: KafkaSettings = { ...defaultKafkaSettings, ...options.settings };
-  const faults = kafkaSettingFaults(settings);
-  if (faults.length > 0) throw new MeshError('kafka.bad_settings', faults.join('; '));
+  const issues = kafkaSettingIssues(settings);
+  if (issues.length > 0) throw kafkaError('kafka.bad_settings', issues.join('; '));
   const { log, observer = {} } = options;
   const retry: RetryOptions = {
     initialRetryTime: settings.retryDelayMs,
     maxRetryTime: settings.retryDelayMaxMs,
     retries: innerRetries,
-    // A reader that fails is replaced by us, under another group id.
+    // This library replaces a failed reader by one with another group id.
     restartOnFailure: async () => false,
   };
   const kafka = new kafkaJs.Kafka({
@@ -48,9 +49,25 @@ export function createClient(options: ClientOptions): Client {
     requestTimeout: settings.requestTimeoutMs,
     retry,
     logLevel: kafkaJs.logLevel.ERROR,
-    // What it calls an error is mostly a retry: our own events say what matters.
+    // Most of what kafkajs logs as an error is a retry; our own events report what matters.
     logCreator: () => (entry: LogEntry) =>
-      log.debug({ event: 'kafka.client_said', namespace: entry.namespace, text: entry.log.message }),
+      log.debug({ event: 'kafka.client_reported', namespace: entry.namespace, reason: entry.log.message }),
   });
   return { kafka, settings, reporting: { log, observer }, retry };
+}
+
+/**
+ * Waits until a kafkajs object has disconnected, at most `closeTimeoutMs`: its promise may never
+ * settle, because it waits for answers of a broker that hangs. Never rejects.
+ */
+export async function disconnected(
+  { settings, reporting }: Pick<Client, 'settings' | 'reporting'>,
+  disconnecting: Promise<unknown>,
+): Promise<void> {
+  const left = disconnecting.catch((error: unknown) => {
+    reporting.log.debug({ event: 'kafka.disconnect_failed', code: kindOfKafkaError(error) });
+  });
+  const done = new AbortController();
+  await Promise.race([left, sleep(settings.closeTimeoutMs, done.signal)]);
+  done.abort();
 }

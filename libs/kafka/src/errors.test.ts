@@ -8,14 +8,14 @@ import {
   KafkaUnavailableError,
   kindOfKafkaError,
 } from './errors.ts';
-import { pauseOf, retryUntil } from './retry.ts';
-import { defaultKafkaSettings, kafkaSettingFaults } from './settings.ts';
+import { retryPauseMs, retryUntil } from './retry.ts';
+import { defaultKafkaSettings, kafkaSettingIssues } from './settings.ts';
 
 const fault = (fields: { name?: string; type?: string; retriable?: boolean }, cause?: Error) =>
   Object.assign(new Error('x', cause === undefined ? undefined : { cause }), fields);
 
 describe('errors of Kafka', () => {
-  it('that kafkajs calls final pass all the same when brokers come back', () => {
+  it('errors that kafkajs calls final are retriable if brokers may come back', () => {
     const passing = [
       fault({ name: 'KafkaJSNonRetriableError' }, fault({ type: 'GROUP_COORDINATOR_NOT_AVAILABLE' })),
       fault({ name: 'KafkaJSNumberOfRetriesExceeded' }, fault({ type: 'NOT_ENOUGH_REPLICAS' })),
@@ -30,7 +30,7 @@ describe('errors of Kafka', () => {
     }
   });
 
-  it('that no waiting changes are refused at once', () => {
+  it('errors that waiting cannot change are refused at once', () => {
     const refused = [
       fault({ type: 'MESSAGE_TOO_LARGE' }),
       fault({ name: 'KafkaJSNonRetriableError' }, fault({ type: 'INVALID_TOPIC_EXCEPTION' })),
@@ -43,7 +43,7 @@ describe('errors of Kafka', () => {
     assert.equal(classifyKafkaError(fault({ type: 'INVALID_CONFIG' })).code, 'kafka.refused');
   });
 
-  it('tell when the producer must be replaced, and what they are', () => {
+  it('an error tells its kind and whether the producer must be replaced', () => {
     assert.ok(isProducerLost(fault({}, fault({ type: 'UNKNOWN_PRODUCER_ID' }))));
     assert.ok(!isProducerLost(fault({ type: 'NOT_ENOUGH_REPLICAS' })));
     assert.equal(kindOfKafkaError(classifyKafkaError(fault({ type: 'NOT_CONTROLLER' }))), 'NOT_CONTROLLER');
@@ -52,9 +52,9 @@ describe('errors of Kafka', () => {
 });
 
 describe('trying again', () => {
-  const settings = { retryDelayMs: 1, retryDelayMaxMs: 2 };
+  const settings = { retryDelayMs: 1, retryDelayMaxMs: 2, requestTimeoutMs: 100 };
 
-  it('goes on until it works, ends at the deadline, at a refusal and when it is called off', async () => {
+  it('retries end with success, the deadline, a refusal or an abort', async () => {
     const { signal } = new AbortController();
     let tries = 0;
     const third = async () => {
@@ -78,9 +78,9 @@ describe('trying again', () => {
     await assert.rejects(retryUntil(third, { settings, deadlineMs: 1, signal: aborted }), KafkaClosedError);
   });
 
-  it('pauses longer each time, up to a limit', () => {
+  it('pauses grow with each failure, up to a limit', () => {
     const pauses = [0, 1, 2, 3, 99].map((tries) =>
-      pauseOf({ retryDelayMs: 100, retryDelayMaxMs: 500 }, tries),
+      retryPauseMs({ retryDelayMs: 100, retryDelayMaxMs: 500 }, tries),
     );
     assert.deepEqual(pauses, [100, 200, 400, 500, 500]);
   });
@@ -88,7 +88,7 @@ describe('trying again', () => {
 
 it('settings that contradict each other are all named', () => {
   const settings = { ...defaultKafkaSettings, brokers: ['127.0.0.1:1'], clientId: 'test' };
-  assert.deepEqual(kafkaSettingFaults(settings), []);
+  assert.deepEqual(kafkaSettingIssues(settings), []);
   const bad = {
     ...settings,
     brokers: [],
@@ -97,5 +97,5 @@ it('settings that contradict each other are all named', () => {
     sessionTimeoutMs: 1,
     readerStallTimeoutMs: 1,
   };
-  assert.equal(kafkaSettingFaults(bad).length, 5);
+  assert.equal(kafkaSettingIssues(bad).length, 5);
 });

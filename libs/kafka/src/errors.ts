@@ -1,31 +1,59 @@
-/** What Kafka or the way to it answered, sorted by what the caller can do about it. */
-import { codeOf, MeshError, messageOf } from '@thermomesh/runtime';
+/** Errors of Kafka and of the way to it, classified by what the caller can do. */
+import { codeOf, defineErrors, MeshError, messageOf } from '@thermomesh/runtime';
 
-/** No answer, or one that passes: brokers are gone, elect, or lack copies. What was sent may be stored or not. */
-export class KafkaUnavailableError extends MeshError {
-  constructor(cause: unknown, message = messageOf(cause)) {
-    super('kafka.unavailable', message, { cause, retriable: true });
+/** Every error code of this library, and whether the same call may succeed later. */
+export const { codes: errorCodes, error: kafkaError } = defineErrors({
+  'kafka.unavailable': { retriable: true },
+  'kafka.refused': { retriable: false },
+  'kafka.closed': { retriable: false },
+  'kafka.producer_full': { retriable: true },
+  'kafka.bad_settings': { retriable: false },
+  'kafka.topic_mismatch': { retriable: false },
+});
+
+type KafkaCode = keyof typeof errorCodes;
+
+/** The base of this library's error classes: the code decides whether the error is retriable. */
+class KafkaError extends MeshError {
+  constructor(code: KafkaCode, message: string, cause?: unknown) {
+    super(code, message, { cause, retriable: errorCodes[code].retriable });
   }
 }
 
-/** The brokers refuse it, now and later; `type` is the protocol's name of the reason, if it has one. */
-export class KafkaRefusedError extends MeshError {
+/**
+ * No answer, or a temporary error: brokers are gone, elect a leader, or lack replicas. What was
+ * sent may or may not be stored.
+ */
+export class KafkaUnavailableError extends KafkaError {
+  constructor(cause: unknown, message = messageOf(cause)) {
+    super('kafka.unavailable', message, cause);
+  }
+}
+
+/**
+ * The brokers refuse the request, now and later. `type` is the protocol's name of the reason, if it
+ * has one.
+ */
+export class KafkaRefusedError extends KafkaError {
   readonly type: string | undefined;
 
   constructor(cause: unknown, type: string | undefined) {
-    super('kafka.refused', messageOf(cause), { cause });
+    super('kafka.refused', messageOf(cause), cause);
     this.type = type;
   }
 }
 
 /** The client is closed. */
-export class KafkaClosedError extends MeshError {
+export class KafkaClosedError extends KafkaError {
   constructor() {
     super('kafka.closed', 'this Kafka client is closed');
   }
 }
 
-/** Errors of the protocol that no waiting changes. All others pass, or may: a broker that restarts says odd things. */
+/**
+ * Protocol errors that waiting does not change. All others may be temporary: a restarting broker
+ * answers with unexpected errors.
+ */
 const permanentTypes = new Set([
   'MESSAGE_TOO_LARGE',
   'RECORD_LIST_TOO_LARGE',
@@ -46,7 +74,7 @@ const permanentTypes = new Set([
   'INVALID_TIMESTAMP',
 ]);
 
-/** Errors of kafkajs itself, by their names, that no waiting changes. */
+/** Errors of kafkajs itself, by name, that waiting does not change. */
 const permanentNames = new Set([
   'KafkaJSNotImplemented',
   'KafkaJSServerDoesNotSupportApiKey',
@@ -58,8 +86,8 @@ const permanentNames = new Set([
 ]);
 
 /**
- * Errors after which an idempotent producer must be replaced: the brokers and it no longer agree on what was sent. Sending again with
- * a new one may append twice.
+ * Errors after which an idempotent producer must be replaced, because it and the brokers disagree
+ * on what was sent. Sending again with a new producer may append twice.
  */
 const producerIsLostTypes = new Set([
   'OUT_OF_ORDER_SEQUENCE_NUMBER',
@@ -70,17 +98,18 @@ const producerIsLostTypes = new Set([
   'PRODUCER_FENCED',
 ]);
 
-/** Turns whatever kafkajs threw into one of the classes above. */
+/** Converts any error of kafkajs into one of the classes above. */
 export function classifyKafkaError(error: unknown): MeshError {
   if (error instanceof MeshError) return error;
   const type = protocolTypeOf(error);
   if (type !== undefined && permanentTypes.has(type)) return new KafkaRefusedError(error, type);
-  // A broker of an earlier name on the same address is not forbidden; a broker that hangs up is only gone.
+  // Authorization errors of a broker's predecessor on the same address do not count as refusals,
+  // and a broker that hangs up is only gone.
   if (chainOf(error).some(({ name }) => permanentNames.has(name))) return new KafkaRefusedError(error, type);
   return new KafkaUnavailableError(error);
 }
 
-/** True if the idempotent producer has to be replaced before anything is sent again. */
+/** True if the idempotent producer must be replaced before anything else is sent. */
 export function isProducerLost(error: unknown): boolean {
   const type = protocolTypeOf(error);
   return (
@@ -89,14 +118,14 @@ export function isProducerLost(error: unknown): boolean {
   );
 }
 
-/** For metrics and logs: the protocol's name of an error, else a code, else its class. */
+/** The name of an error for metrics and logs: the protocol's name, else a code, else its class. */
 export function kindOfKafkaError(error: unknown): string {
   const cause = error instanceof MeshError ? (error.cause ?? error) : error;
   const [first] = chainOf(cause);
   return protocolTypeOf(cause) ?? codeOf(cause) ?? first?.name ?? 'unknown';
 }
 
-/** The protocol's name of the error, wherever it stands in the chain of causes. */
+/** The protocol's name of the error, from anywhere in the chain of causes. */
 function protocolTypeOf(error: unknown): string | undefined {
   for (const link of chainOf(error)) {
     if ('type' in link && typeof link.type === 'string') return link.type;

@@ -19,16 +19,16 @@ export type { PartitionRange, TopicAdmin, TopicSpec } from './topics.ts';
 export interface KafkaClient {
   readonly admin: TopicAdmin;
   readonly producer: RecordProducer;
-  /** A reader, not started. Its owner stops it; `close` does too. */
+  /** Creates a reader that is not started. Its owner stops it; so does `close`. */
   reader(options: ReaderOptions): PartitionReader;
   /** See {@link readToEnd}. */
   readToEnd(options: ReadToEndOptions): Promise<Map<number, number>>;
-  /** Stops readers, sends what was handed to the producer, disconnects. Idempotent. */
+  /** Stops the readers, sends the queued records, and disconnects. Idempotent. */
   close(): Promise<void>;
 }
 
 /**
- * Opens a client; nothing is connected before it is used.
+ * Opens a client, which connects on first use.
  * @throws MeshError `kafka.bad_settings`
  */
 export function openKafka(options: ClientOptions): KafkaClient {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { recordBytesMax, RecordTooLargeError } from '@thermomesh/contracts';
 import { testKafka, type TestKafka } from '@thermomesh/servers';
+import { until as untilTrue } from '@thermomesh/testing';
 import {
   KafkaUnavailableError,
   openKafka,
@@ -21,7 +21,7 @@ const events: string[] = [];
 const counts: Record<string, { produced: number; read: number }> = {};
 
 before(async () => {
-  // A broker that was killed comes back when its former session has ended.
+  // A killed broker can come back only when its old session has ended.
   kafka = await testKafka({ settings: { 'zookeeper.session.timeout.ms': '3000' } });
   client = open('test');
 });
@@ -52,15 +52,9 @@ async function newTopic(partitions = 2): Promise<string> {
   return topic;
 }
 
-async function until(what: string, condition: () => boolean): Promise<void> {
-  const end = Date.now() + deadlineMs;
-  while (!condition()) {
-    if (Date.now() > end) assert.fail(`not in time: ${what}`);
-    await delay(10);
-  }
-}
+const until = async (what: string, holds: () => boolean) => untilTrue(what, holds, { timeoutMs: deadlineMs });
 
-/** Sends it again and again until it is acknowledged in time; its offset then. */
+/** Sends the record again and again until it is acknowledged in time; returns its offset. */
 async function untilSent(of: KafkaClient, topic: string, text: string): Promise<number> {
   for (const end = Date.now() + deadlineMs; ;) {
     const offset = await of.producer.send(topic, 0, record(text)).catch(() => undefined);
@@ -96,7 +90,7 @@ function readerOf(
 }
 
 describe('topics', () => {
-  it('are made once, whoever asks, and another number of partitions is told, not taken', async () => {
+  it('topics are created once; another number of partitions is an error', async () => {
     const topic = await newTopic(3);
     const spec = { topic, partitions: 3, replicationFactor: 1, retentionMs: 600_000 };
     assert.deepEqual(await client.admin.ensure([spec]), []);
@@ -108,7 +102,7 @@ describe('topics', () => {
 });
 
 describe('records', () => {
-  it('a record over 256 KiB is refused before it leaves, and the next one goes', async () => {
+  it('a record over 256 KiB is refused before it is sent, and the next one is stored', async () => {
     const topic = await newTopic();
     const large = { key: null, value: Buffer.alloc(recordBytesMax + 1) };
     await assert.rejects(client.producer.send(topic, 0, large), RecordTooLargeError);
@@ -116,7 +110,7 @@ describe('records', () => {
     assert.deepEqual((await client.admin.ranges(topic))[0], { partition: 0, start: 0, end: 1 });
   });
 
-  it('a successor reads from the offset that it names to the end that there is', async () => {
+  it('a successor reads from the named offset to the end', async () => {
     const topic = await newTopic();
     await sendAll(topic, 0, numbered(0, 50));
     await sendAll(topic, 1, numbered(0, 3));
@@ -137,7 +131,7 @@ describe('records', () => {
 });
 
 describe('readers', () => {
-  it('a partition that moves from one reader to another is read once, in order', async () => {
+  it('a partition that moves between readers is read once, in sequence', async () => {
     const topic = await newTopic();
     const second = open('second');
     const a = readerOf(client, topic);
@@ -150,7 +144,7 @@ describe('readers', () => {
     await sendAll(topic, 0, numbered(20, 40));
     b.reader.lead(0, 20);
     await until('the second half', () => b.got.length === 20);
-    // And back, while more arrives.
+    // Move it back, while more records arrive.
     const position = b.reader.position(0) ?? -1;
     await b.reader.release(0);
     a.reader.lead(0, position);
@@ -166,7 +160,8 @@ describe('readers', () => {
   it('a reader does not wait for a member that never left', async () => {
     const topic = await newTopic(1);
     await sendAll(topic, 0, ['a']);
-    // Still a member of its group, and of every partition there, when the same process begins anew.
+    // The first reader is still a member of its group, with all partitions, when the same process
+    // starts again.
     const former = readerOf(client, topic);
     former.reader.lead(0, 0);
     await until('the former reader', () => former.got.length === 1);
@@ -176,7 +171,7 @@ describe('readers', () => {
     assert.ok(former.reader.isReading());
   });
 
-  it('work that takes long holds up neither other partitions nor the session', async () => {
+  it('long work delays neither other partitions nor the session', async () => {
     const topic = await newTopic();
     const small = open('small', { readBufferRecordsMax: 4 });
     let finish: () => void = () => undefined;
@@ -199,7 +194,7 @@ describe('readers', () => {
 });
 
 describe('the broker is killed', () => {
-  it('in the middle of producing and reading: nothing is lost, and the order is kept', async () => {
+  it('a broker killed while records are produced and read loses none of them', async () => {
     const topic = await newTopic();
     const { reader, got } = readerOf(client, topic);
     reader.lead(0, 0);
@@ -225,7 +220,7 @@ describe('the broker is killed', () => {
     ];
     await until('every record', () => fresh(0).length === total && fresh(1).length === total);
     for (const partition of [0, 1]) {
-      // A record may be there twice (its acknowledgement was lost), but never out of its place.
+      // A record may be stored twice (its acknowledgement was lost), but never out of sequence.
       assert.deepEqual(fresh(partition), numbered(0, total));
       const offsets = got.filter((one) => one.partition === partition).map(({ offset }) => offset);
       assert.deepEqual(offsets, [...offsets.keys()], 'an offset was left out or came twice');
@@ -234,7 +229,7 @@ describe('the broker is killed', () => {
     assert.ok(events.includes('kafka.produce_retried'));
   });
 
-  it('together with its ZooKeeper: a call goes on until both are back', async () => {
+  it('a call outlasts the death of the broker and its ZooKeeper', async () => {
     const topic = await newTopic(1);
     const [broker] = kafka.members;
     const [zookeeper] = kafka.zookeeper.members;
@@ -251,10 +246,11 @@ describe('the broker is killed', () => {
 });
 
 describe('the broker is frozen', () => {
-  it('a record that was given up and stored all the same does not swallow the next one', async () => {
+  it('an abandoned record that is stored nevertheless does not swallow the next one', async () => {
     const topic = await newTopic(1);
     const hasty = open('hasty', { requestTimeoutMs: 500, callDeadlineMs: 500, fetchWaitMs: 100 });
-    // What it gives up because the machine stalled is no matter: one record goes through, and the sequence has begun.
+    // Records abandoned because the machine stalled do not matter: one record gets through, and the
+    // sequence has begun.
     await untilSent(hasty, topic, 'first');
     const [broker] = kafka.members;
     assert.ok(broker);
@@ -262,7 +258,8 @@ describe('the broker is frozen', () => {
     await assert.rejects(hasty.producer.send(topic, 0, record('given up')), KafkaUnavailableError);
     assert.equal(hasty.producer.state(), 'failing');
     await broker.resume();
-    // As many records as were given up, from the same client: with the old sequence number they would pass for a repetition.
+    // The same client sends as many records as it has abandoned: with the old sequence number they
+    // would count as a repetition.
     const offset = await untilSent(hasty, topic, 'next');
     const got: string[] = [];
     const handle = (one: IncomingRecord) => void got.push(textOf(one));
@@ -272,10 +269,10 @@ describe('the broker is frozen', () => {
   });
 });
 
-describe('nobody is there', () => {
-  it('a call ends at its deadline, and says that it may be tried again', async () => {
-    const nobody = openKafka({
-      settings: { brokers: ['127.0.0.1:1'], clientId: 'nobody', callDeadlineMs: 300 },
+describe('no broker is there', () => {
+  it('without a broker a call ends at its deadline with a retriable error', async () => {
+    const alone = openKafka({
+      settings: { brokers: ['127.0.0.1:1'], clientId: 'alone', callDeadlineMs: 300 },
       log: {
         debug: () => undefined,
         info: () => undefined,
@@ -283,10 +280,10 @@ describe('nobody is there', () => {
         error: () => undefined,
       } as never,
     });
-    await assert.rejects(nobody.admin.list(), { code: 'kafka.unavailable', retriable: true });
-    await assert.rejects(nobody.producer.send('t', 0, record('x')), { code: 'kafka.unavailable' });
-    const { reader } = readerOf(nobody, 't');
+    await assert.rejects(alone.admin.list(), { code: 'kafka.unavailable', retriable: true });
+    await assert.rejects(alone.producer.send('t', 0, record('x')), { code: 'kafka.unavailable' });
+    const { reader } = readerOf(alone, 't');
     assert.equal(reader.isReading(), false);
-    await nobody.close();
+    await alone.close();
   });
 });

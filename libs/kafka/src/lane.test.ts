@@ -5,7 +5,7 @@ import { Lane, type OutgoingRecord } from './lane.ts';
 
 const record = (text: string): OutgoingRecord => ({ key: null, value: Buffer.from(text) });
 
-/** A lane whose broker answers when the test says so. */
+/** A lane whose broker answers when the test calls `answer`. */
 function open(options: { batchRecordsMax?: number; batchBytesMax?: number } = {}) {
   const batches: { texts: string[]; answer: (offset: number | Error) => void }[] = [];
   let bytes = 0;
@@ -28,7 +28,7 @@ function open(options: { batchRecordsMax?: number; batchBytesMax?: number } = {}
 const turn = async () => new Promise((resolve) => setImmediate(resolve));
 
 describe('the records of a partition', () => {
-  it('travel one batch at a time, so that a repetition is the same batch', async () => {
+  it('records travel one batch at a time, so that a repetition is the same batch', async () => {
     const { lane, batches, bytes } = open();
     const first = lane.send(record('a'), 'a');
     const second = lane.send(record('b'), 'b');
@@ -48,7 +48,7 @@ describe('the records of a partition', () => {
     assert.equal(bytes(), 0);
   });
 
-  it('a batch that fails fails its records only', async () => {
+  it('a batch that fails fails only its own records', async () => {
     const { lane, batches } = open({ batchRecordsMax: 1 });
     const first = assert.rejects(lane.send(record('a'), 'a'), /gone/);
     const second = lane.send(record('b'), 'b');
@@ -60,7 +60,7 @@ describe('the records of a partition', () => {
     assert.equal(await second, 0);
   });
 
-  it('a batch keeps to its bytes, and takes at least one record', async () => {
+  it('a batch respects its byte limit and takes at least one record', async () => {
     const { lane, batches } = open({ batchBytesMax: 4 });
     const sent = ['aaaaaa', 'bb', 'cc', 'dd'].map(async (text) => lane.send(record(text), text));
     for (let at = 0; at < 3; at++) {

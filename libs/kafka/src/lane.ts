@@ -1,11 +1,12 @@
 /**
- * The records of one partition on their way: one batch at a time, and the same batch again until the brokers have it. A batch that
- * was given up after it had perhaps been stored must not be followed by another one under the same sequence number: the broker would
- * take that for the repetition and acknowledge it unread.
+ * The outgoing records of one partition: one batch at a time, repeated unchanged until the brokers
+ * have it. After an abandoned batch that may have been stored, no other batch may use the same
+ * sequence number: the broker would take it for the repetition and acknowledge it without storing
+ * it.
  */
 import { checkRecordBytes } from '@thermomesh/contracts';
 
-/** A record to be appended. */
+/** A record to append. */
 export interface OutgoingRecord {
   key: Buffer | null;
   value: Buffer;
@@ -21,7 +22,7 @@ export interface LaneOptions {
   batchBytesMax: number;
   /** Appends the records; returns the offset of the first. */
   append: (records: OutgoingRecord[]) => Promise<number>;
-  /** Bytes came in (positive) or are done with (negative). */
+  /** Gets the number of bytes that came in (positive) or left the queue (negative). */
   onBytes: (bytes: number) => void;
 }
 
@@ -34,7 +35,11 @@ export class Lane {
     this.#options = options;
   }
 
-  /** @returns its offset, when every replica that is in sync has it. @throws RecordTooLargeError */
+  /**
+   * Queues a record.
+   * @returns its offset, once every in-sync replica has it
+   * @throws RecordTooLargeError
+   */
   async send(record: OutgoingRecord, what: string): Promise<number> {
     checkRecordBytes(record.key, record.value, what);
     this.#options.onBytes(bytesOf(record));
@@ -43,13 +48,13 @@ export class Lane {
     return sent;
   }
 
-  /** Settles when nothing waits any more. */
+  /** Resolves when the queue is empty. */
   async idle(): Promise<void> {
     await this.#running;
   }
 
   async #run(): Promise<void> {
-    // One turn later, so that records sent together travel together.
+    // Waits one turn, so that records sent together travel together.
     await Promise.resolve();
     while (this.#waiting.length > 0) await this.#sendBatch(this.#takeBatch());
     this.#running = undefined;

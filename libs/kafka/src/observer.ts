@@ -1,19 +1,19 @@
-/** What a client tells of itself: to metrics by callbacks, to the log by events with stable names. */
+/** What a client reports: to metrics by callbacks, to the log by events with stable names. */
 import type { Log } from '@thermomesh/runtime';
 
-/** Hooks for metrics; all may be left out. */
+/** Hooks for metrics; all of them are optional. */
 export interface KafkaObserver {
-  /** A batch is stored by every replica that is in sync. */
+  /** Every in-sync replica has stored a batch. */
   produced?(topic: string, records: number, bytes: number, durationMs: number): void;
-  /** A batch was not taken and is sent again. */
+  /** A batch was not accepted and will be sent again. */
   produceRetried?(topic: string, kind: string): void;
-  /** Records have arrived; `lag`: how many of the partition are still behind them. */
+  /** Records have arrived. `lag` is the number of records of the partition that follow them. */
   read?(topic: string, partition: number, records: number, lag: number): void;
-  /** A reader lost its connection and starts anew, where it was. */
+  /** A reader lost its connection and starts again at its position. */
   readerRestarted?(topic: string, kind: string): void;
 }
 
-/** The part of a log that is used. */
+/** The part of a log that this library uses. */
 export type KafkaLog = Pick<Log, 'debug' | 'info' | 'warn' | 'error'>;
 
 export interface Reporting {

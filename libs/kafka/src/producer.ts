@@ -1,33 +1,39 @@
-/** Appends records: acknowledged by every replica in sync, in the order of `send` within a partition. */
-import { kafkaJs, type Client, type Producer } from './client.ts';
-import { MeshError } from '@thermomesh/runtime';
+/**
+ * Appends records: acknowledged by every in-sync replica, in the order of `send` within a
+ * partition.
+ */
+import { disconnected, kafkaJs, type Client, type Producer } from './client.ts';
+import type { MeshError } from '@thermomesh/runtime';
 import {
   classifyKafkaError,
   isProducerLost,
   KafkaClosedError,
+  kafkaError,
   KafkaUnavailableError,
   kindOfKafkaError,
 } from './errors.ts';
 import { Lane, type OutgoingRecord } from './lane.ts';
 import { retryUntil } from './retry.ts';
 
-/** `failing`: the last try was a failure, and others follow. */
+/** `failing`: the latest attempt failed, and more will follow. */
 export type ProducerState = 'unused' | 'connected' | 'failing' | 'closed';
 
 export interface RecordProducer {
   /**
-   * Appends a record and returns its offset. Within a partition records keep the order of the calls. It goes on trying for
-   * `callDeadlineMs`, through elections and restarts of brokers. A record whose call failed may be stored all the same.
-   * @throws RecordTooLargeError at once; KafkaRefusedError; KafkaUnavailableError; MeshError `kafka.producer_full`
+   * Appends a record and returns its offset. Within a partition records keep the order of the
+   * calls. Repeats the attempt for `callDeadlineMs`, through elections and restarts of brokers. A
+   * record whose call failed may be stored nevertheless.
+   * @throws RecordTooLargeError at once; KafkaRefusedError; KafkaUnavailableError; MeshError
+   *   `kafka.producer_full`
    */
   send(topic: string, partition: number, record: OutgoingRecord): Promise<number>;
-  /** For readiness. */
+  /** The state, for readiness checks. */
   state(): ProducerState;
-  /** Sends what was handed over, by the deadline of its calls, and disconnects. Idempotent. */
+  /** Sends the queued records, within the deadlines of their calls, and disconnects. Idempotent. */
   close(): Promise<void>;
 }
 
-/** Opens a producer of `client`; it connects when it is first used. */
+/** Opens a producer of `client`, which connects on first use. */
 export function openProducer(client: Client): RecordProducer {
   return new LaneProducer(client);
 }
@@ -49,9 +55,7 @@ class LaneProducer implements RecordProducer {
     if (this.#closing !== undefined) throw new KafkaClosedError();
     const { producerQueueBytesMax } = this.#client.settings;
     if (this.#queuedBytes >= producerQueueBytesMax) {
-      throw new MeshError('kafka.producer_full', `${this.#queuedBytes} bytes wait to be sent`, {
-        retriable: true,
-      });
+      throw kafkaError('kafka.producer_full', `${this.#queuedBytes} bytes wait to be sent`);
     }
     return this.#lane(topic, partition).send(record, `the record for ${topic}/${partition}`);
   }
@@ -91,16 +95,18 @@ class LaneProducer implements RecordProducer {
     const { settings, reporting } = this.#client;
     const startedAt = Date.now();
     const onRetry = (error: MeshError) => {
-      const kind = kindOfKafkaError(error);
-      reporting.observer.produceRetried?.(topic, kind);
-      reporting.log.warn({ event: 'kafka.produce_retried', topic, partition, kind, records: records.length });
+      const code = kindOfKafkaError(error);
+      reporting.observer.produceRetried?.(topic, code);
+      reporting.log.warn({ event: 'kafka.produce_retried', topic, partition, code, records: records.length });
     };
     const retry = { settings, deadlineMs: settings.callDeadlineMs, signal: this.#abort.signal, onRetry };
     let offset: number;
     try {
       offset = await retryUntil(async () => this.#try(topic, partition, records), retry);
     } catch (error) {
-      // Given up: whatever comes next must not bear the sequence number of what may have been stored.
+      // An attempt that hangs has not said so itself.
+      this.#state = 'failing';
+      // The batch is abandoned but may be stored: the next batch must not use its sequence number.
       await this.#discard();
       throw error;
     }
@@ -115,9 +121,9 @@ class LaneProducer implements RecordProducer {
       const producer = await current;
       const messages = records.map(({ key, value }) => ({ key, value, partition }));
       const [answer] = await producer.send({ topic, acks: -1, messages });
-      // kafkajs passes over a partition that its metadata lack, and calls that sent.
+      // kafkajs skips a partition that is missing in its metadata, and reports success.
       if (answer === undefined)
-        throw new KafkaUnavailableError(undefined, `nobody leads ${topic}/${partition}`);
+        throw new KafkaUnavailableError(undefined, `${topic}/${partition} has no leader`);
       this.#state = 'connected';
       return Number(answer.baseOffset ?? answer.offset ?? -1);
     } catch (error) {
@@ -139,20 +145,22 @@ class LaneProducer implements RecordProducer {
     this.#current = opened;
     opened.catch(() => {
       if (this.#current === opened) this.#current = undefined;
-      // What half of it is connected is let go; that it failed is told to whoever awaits it.
+      // Disconnect what is half connected; the caller that awaits `opened` gets the error.
       producer.disconnect().catch(() => undefined);
     });
     return opened;
   }
 
-  /** Lets the producer go, so that the next record is sent by a new one; `only`: if it is still that one. */
+  /**
+   * Drops the producer, so that the next record is sent by a new one. With `only`, drops it only if
+   * it is still that one.
+   */
   async #discard(only: Promise<Producer> | undefined = this.#current): Promise<void> {
     if (only === undefined || this.#current !== only) return;
     this.#current = undefined;
-    try {
-      await (await only).disconnect();
-    } catch (error) {
-      this.#client.reporting.log.debug({ event: 'kafka.disconnect_failed', kind: kindOfKafkaError(error) });
-    }
+    await disconnected(
+      this.#client,
+      only.then(async (producer) => producer.disconnect()),
+    );
   }
 }

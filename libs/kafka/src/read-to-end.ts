@@ -1,4 +1,4 @@
-/** Reading what a topic holds now: how a successor learns what its predecessor had heard. */
+/** Reads what a topic holds now: a successor learns what its predecessor knew. */
 import { messageOf } from '@thermomesh/runtime';
 import type { Client } from './client.ts';
 import { KafkaUnavailableError } from './errors.ts';
@@ -8,16 +8,19 @@ import type { TopicAdmin } from './topics.ts';
 
 export interface ReadToEndOptions {
   topic: string;
-  /** Where to begin, by partition; from what the topic still holds where none is given. */
+  /**
+   * The offset to start from, by partition. Default: the first offset that the topic still holds.
+   */
   from?: ReadonlyMap<number, number>;
   handle: (record: IncomingRecord) => void | Promise<void>;
   deadlineMs: number;
 }
 
 /**
- * Hands over every record up to the end that each partition has at the call, in order within a partition.
- * @returns those ends, by partition: where to read on
- * @throws KafkaUnavailableError when the deadline is over; what `handle` throws
+ * Passes every record to `handle`, up to the end that each partition has at the call, in sequence
+ * within a partition.
+ * @returns those ends by partition, which is where to continue reading
+ * @throws KafkaUnavailableError when the deadline passes; what `handle` throws
  */
 export async function readToEnd(
   client: Client,
@@ -52,7 +55,7 @@ export async function readToEnd(
       if (finished) return;
       finished = true;
       clearTimeout(timer);
-      // Not awaited in `handle`: it waits for `handle` itself.
+      // Not awaited in `handle`, because `stop` waits for `handle`.
       reader.stop().then(settle, reject);
     }
     for (const [partition, { start }] of open) reader.lead(partition, start);

@@ -1,38 +1,48 @@
 /**
- * Reads the partitions of one topic that this process leads, each from an offset that its caller names. kafkajs has no `assign()`: a
- * group with one member and a name that nobody had before gets every partition; those not led are paused. No offset is taken from the
- * group and none is committed to it, and nobody waits for a member that died.
+ * Reads the partitions of one topic that this process leads, each from an offset that its caller
+ * names. kafkajs has no `assign()`, so each reader is the only member of a group with a new name:
+ * it gets every partition and pauses those that it does not lead. It takes no offset from the group
+ * and commits none, and never waits for a dead member.
  */
 import { randomUUID } from 'node:crypto';
-import type { Client, Consumer, EachBatchPayload } from './client.ts';
+import { sleep } from '@thermomesh/runtime';
+import { disconnected, type Client, type Consumer, type EachBatchPayload } from './client.ts';
 import { classifyKafkaError, KafkaClosedError, kindOfKafkaError } from './errors.ts';
-import { pause, pauseOf } from './retry.ts';
+import { retryPauseMs } from './retry.ts';
 import { Slot, type IncomingRecord } from './slot.ts';
 
 export interface ReaderOptions {
   topic: string;
-  /** Is awaited before the next record of the same partition; partitions go on beside each other. */
+  /**
+   * Awaited before the next record of the same partition; partitions are independent of each other.
+   */
   handle: (record: IncomingRecord) => Promise<void>;
   /** `handle` threw: the partition is not read any more. */
   onFailed: (partition: number, error: unknown) => void;
 }
 
 export interface PartitionReader {
-  /** Joins and reads. Returns at once; `isReading` says when. */
+  /** Joins the group and reads. Returns at once; `isReading` tells when it reads. */
   start(): void;
-  /** Reads the partition from that offset on, or from what the topic still holds. A partition that is read already starts anew. */
+  /**
+   * Reads the partition from that offset, or from the first one that the topic still holds. If the
+   * partition is already read, reading starts again at the offset.
+   */
   lead(partition: number, fromOffset: number): void;
-  /** Reads the partition no more; what waits is dropped. Settles when the record that is being handled is done with. */
+  /**
+   * Stops reading the partition and drops the records that wait. Resolves when the record that is
+   * being handled is done.
+   */
   release(partition: number): Promise<void>;
   /** The offset of the next record that `handle` gets; undefined if the partition is not led. */
   position(partition: number): number | undefined;
-  /** True while it has joined and its fetches are answered. */
+  /** True while the reader has joined and its fetches are answered. */
   isReading(): boolean;
-  /** Leaves. Settles when no record is being handled any more. Idempotent. */
+  /** Leaves the group. Resolves when no record is being handled any more. Idempotent. */
   stop(): Promise<void>;
 }
 
-/** A reader of `client`, not started. `onStopped` is called when it has been stopped. */
+/** Creates a reader of `client` that is not started. Calls `onStopped` when it has stopped. */
 export function openReader(
   client: Client,
   options: ReaderOptions,
@@ -41,17 +51,23 @@ export function openReader(
   return new GroupOfOneReader(client, options, onStopped);
 }
 
+/** How the reader stands to its group. */
+type Membership =
+  | { name: 'none' }
+  | { name: 'joining'; consumer: Consumer }
+  | { name: 'joined'; consumer: Consumer; assigned: readonly number[] };
+
 class GroupOfOneReader implements PartitionReader {
   readonly #client: Client;
   readonly #options: ReaderOptions;
   readonly #onStopped: () => void;
   readonly #slots = new Map<number, Slot>();
-  /** By partition: settles when what was being handled for slots that were dropped is done with. */
+  /**
+   * For each partition, resolves when the records that its dropped slots were handling are done.
+   */
   readonly #ending = new Map<number, Promise<void>>();
   readonly #abort = new AbortController();
-  #consumer: Consumer | undefined;
-  #joined = false;
-  #assigned: number[] = [];
+  #membership: Membership = { name: 'none' };
   #lastFetchAt = 0;
   #running: Promise<void> | undefined;
 
@@ -92,7 +108,10 @@ class GroupOfOneReader implements PartitionReader {
   }
 
   isReading(): boolean {
-    return this.#joined && Date.now() - this.#lastFetchAt < this.#client.settings.requestTimeoutMs;
+    return (
+      this.#membership.name === 'joined' &&
+      Date.now() - this.#lastFetchAt < this.#client.settings.requestTimeoutMs
+    );
   }
 
   async stop(): Promise<void> {
@@ -103,7 +122,7 @@ class GroupOfOneReader implements PartitionReader {
     this.#onStopped();
   }
 
-  /** Settles when the record that is being handled is done with. */
+  /** Resolves when the record that is being handled is done. */
   #drop(partition: number): Promise<void> {
     const slot = this.#slots.get(partition);
     const former = this.#ending.get(partition) ?? Promise.resolve();
@@ -117,9 +136,7 @@ class GroupOfOneReader implements PartitionReader {
     return ended;
   }
 
-  // ── The group of one ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** One consumer after the other, each in a group of its own, until stopped. */
+  /** Runs one consumer after another, each in its own group, until stopped. */
   async #run(): Promise<void> {
     const { settings, reporting } = this.#client;
     const { topic } = this.#options;
@@ -128,11 +145,11 @@ class GroupOfOneReader implements PartitionReader {
       const startedAt = Date.now();
       const error = await this.#consume();
       if (signal.aborted) return;
-      const kind = kindOfKafkaError(classifyKafkaError(error));
-      reporting.log.warn({ event: 'kafka.reader_lost', topic, kind });
-      reporting.observer.readerRestarted?.(topic, kind);
+      const code = kindOfKafkaError(classifyKafkaError(error));
+      reporting.log.warn({ event: 'kafka.reader_lost', topic, code });
+      reporting.observer.readerRestarted?.(topic, code);
       failures = Date.now() - startedAt > settings.readerStallTimeoutMs ? 0 : failures + 1;
-      await pause(pauseOf(settings, failures), signal);
+      await sleep(retryPauseMs(settings, failures), signal);
     }
   }
 
@@ -163,22 +180,26 @@ class GroupOfOneReader implements PartitionReader {
       if (Date.now() - this.#lastFetchAt > settings.readerStallTimeoutMs)
         onEnd(new Error('no fetch was answered'));
     }, settings.heartbeatIntervalMs);
-    this.#consumer = consumer;
+    this.#membership = { name: 'joining', consumer };
     const begun = this.#begin(consumer).catch(onEnd);
     const error = await ended;
     clearInterval(stall);
     signal.removeEventListener('abort', stopped);
-    this.#consumer = undefined;
-    this.#joined = false;
+    this.#membership = { name: 'none' };
     await this.#end(consumer, begun);
     return error;
   }
 
+  /** False for a consumer that another one has replaced. */
+  #isPresent(consumer: Consumer): boolean {
+    return this.#membership.name !== 'none' && this.#membership.consumer === consumer;
+  }
+
   async #begin(consumer: Consumer): Promise<void> {
     await consumer.connect();
-    if (consumer !== this.#consumer) return;
+    if (!this.#isPresent(consumer)) return;
     await consumer.subscribe({ topics: [this.#options.topic], fromBeginning: true });
-    if (consumer !== this.#consumer) return;
+    if (!this.#isPresent(consumer)) return;
     await consumer.run({
       autoCommit: false,
       eachBatchAutoResolve: false,
@@ -186,35 +207,36 @@ class GroupOfOneReader implements PartitionReader {
     });
   }
 
-  /** Leaves the group, once it has joined or failed to. A broker that hangs must not hold up the next reader. */
+  /**
+   * Leaves the group once the consumer has joined or failed to. A broker that hangs must not delay
+   * the next reader.
+   */
   async #end(consumer: Consumer, begun: Promise<void>): Promise<void> {
-    const { settings, reporting } = this.#client;
-    const left = begun
-      .then(async () => consumer.disconnect())
-      .catch((error: unknown) => {
-        reporting.log.debug({ event: 'kafka.disconnect_failed', kind: kindOfKafkaError(error) });
-      });
-    const patience = new AbortController();
-    await Promise.race([left, pause(settings.closeTimeoutMs, patience.signal)]);
-    patience.abort();
+    await disconnected(
+      this.#client,
+      begun.then(async () => consumer.disconnect()),
+    );
   }
 
-  /** Before the first fetch of a new assignment: it would begin where the group says. */
-  #onJoined(consumer: Consumer, partitions: number[]): void {
-    if (consumer !== this.#consumer) return;
-    this.#joined = true;
-    this.#assigned = partitions;
+  /**
+   * Runs before the first fetch of a new assignment, which would otherwise start at the group's
+   * offset.
+   */
+  #onJoined(consumer: Consumer, partitions: readonly number[]): void {
+    if (!this.#isPresent(consumer)) return;
+    this.#membership = { name: 'joined', consumer, assigned: partitions };
     for (const partition of partitions) this.#place(partition, this.#slots.has(partition) ? 'seek' : 'pause');
     const { topic } = this.#options;
     this.#client.reporting.log.info({ event: 'kafka.reader_joined', topic, partitions: this.#slots.size });
   }
 
-  /** Tells the consumer what the slot wants; if none has joined, `#onJoined` does it later. */
+  /** Passes the slot's wish to the consumer; if none has joined, `#onJoined` does it later. */
   #place(partition: number, what: 'seek' | 'pause' | 'resume'): void {
     const { topic } = this.#options;
-    const consumer = this.#joined ? this.#consumer : undefined;
+    const membership = this.#membership;
     const slot = this.#slots.get(partition);
-    if (consumer === undefined || !this.#assigned.includes(partition)) return;
+    if (membership.name !== 'joined' || !membership.assigned.includes(partition)) return;
+    const { consumer } = membership;
     const partitions = [{ topic, partitions: [partition] }];
     try {
       if (what === 'seek' && slot !== undefined)
@@ -222,18 +244,21 @@ class GroupOfOneReader implements PartitionReader {
       if (what === 'pause' || slot?.isFull === true) consumer.pause(partitions);
       else consumer.resume(partitions);
     } catch (error) {
-      // It has crashed and has not said so yet. Its successor is told everything when it joins.
-      const kind = kindOfKafkaError(error);
-      this.#client.reporting.log.debug({ event: 'kafka.reader_not_there', topic, partition, kind });
+      // The consumer has crashed and not reported it yet. Its successor sets all positions when it
+      // joins.
+      const code = kindOfKafkaError(error);
+      this.#client.reporting.log.debug({ event: 'kafka.placement_failed', topic, partition, code });
     }
   }
 
-  /** Puts the records into the slot and returns at once: fetches and heartbeats never wait for work. */
+  /**
+   * Puts the records into the slot and returns at once: fetches and heartbeats never wait for work.
+   */
   async #onBatch(consumer: Consumer, payload: EachBatchPayload): Promise<void> {
     const { batch } = payload;
     const { partition } = batch;
     const slot = this.#slots.get(partition);
-    if (consumer !== this.#consumer) return;
+    if (!this.#isPresent(consumer)) return;
     if (slot === undefined) return this.#place(partition, 'pause');
     const { reporting } = this.#client;
     const { topic } = this.#options;

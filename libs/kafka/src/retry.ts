@@ -1,11 +1,13 @@
-/** Our own retry policy: kafkajs gives up after a few tries, and calls errors final that pass when a broker is back. */
-import { setTimeout as delay } from 'node:timers/promises';
-import type { MeshError } from '@thermomesh/runtime';
+/**
+ * The retry policy of this library. kafkajs gives up after a few attempts and calls errors final
+ * that disappear when a broker is back.
+ */
+import { backoffMs, raceAbort, raceTimeout, sleep, type MeshError } from '@thermomesh/runtime';
 import { classifyKafkaError, KafkaClosedError, KafkaUnavailableError } from './errors.ts';
 import type { KafkaSettings } from './settings.ts';
 
 export interface RetryOptions {
-  settings: Pick<KafkaSettings, 'retryDelayMs' | 'retryDelayMaxMs'>;
+  settings: Pick<KafkaSettings, 'retryDelayMs' | 'retryDelayMaxMs' | 'requestTimeoutMs'>;
   deadlineMs: number;
   signal: AbortSignal;
   /** Called before each pause. */
@@ -13,21 +15,27 @@ export interface RetryOptions {
 }
 
 /**
- * Tries until it works.
- * @throws KafkaRefusedError at once; KafkaUnavailableError when the deadline is over; KafkaClosedError when the signal fires
+ * Repeats `work` until it succeeds. An attempt that is under way at the deadline may last one more
+ * request timeout. It is abandoned then, because promises of kafkajs may never settle.
+ * @throws KafkaRefusedError at once; KafkaUnavailableError when the deadline passes;
+ *   KafkaClosedError when the signal aborts
  */
 export async function retryUntil<T>(work: () => Promise<T>, options: RetryOptions): Promise<T> {
   const { settings, deadlineMs, signal, onRetry } = options;
   const deadline = Date.now() + deadlineMs;
+  const hangs = () =>
+    new KafkaUnavailableError(undefined, `no success in ${deadlineMs} ms: an attempt hangs`);
   for (let tries = 0; ; tries++) {
     if (signal.aborted) throw new KafkaClosedError();
     try {
-      return await work();
+      const attemptMs = Math.max(0, deadline - Date.now()) + settings.requestTimeoutMs;
+      // In this order an abort also ends the timer, which would keep the process alive.
+      return await raceTimeout(raceAbort(work(), signal), attemptMs, hangs);
     } catch (caught) {
       if (signal.aborted) throw new KafkaClosedError();
       const error = classifyKafkaError(caught);
       if (!error.retriable) throw error;
-      const pauseMs = pauseOf(settings, tries);
+      const pauseMs = retryPauseMs(settings, tries);
       if (Date.now() + pauseMs > deadline) {
         throw new KafkaUnavailableError(
           error.cause ?? error,
@@ -35,22 +43,18 @@ export async function retryUntil<T>(work: () => Promise<T>, options: RetryOption
         );
       }
       onRetry?.(error);
-      await pause(pauseMs, signal);
+      await sleep(pauseMs, signal);
     }
   }
 }
 
-/** The pause after the `tries`-th failure, counted from 0. */
-export function pauseOf(
+/**
+ * The pause in milliseconds after a failure: exponential, without jitter.
+ * @param failures attempts that failed before this one, from 0
+ */
+export function retryPauseMs(
   { retryDelayMs, retryDelayMaxMs }: Pick<KafkaSettings, 'retryDelayMs' | 'retryDelayMaxMs'>,
-  tries: number,
+  failures: number,
 ): number {
-  return Math.min(retryDelayMaxMs, retryDelayMs * 2 ** Math.min(tries, 30));
-}
-
-/** Waits, or less if the signal fires. */
-export async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  await delay(ms, undefined, { signal }).catch((error: unknown) => {
-    if (!signal.aborted) throw error;
-  });
+  return backoffMs(failures + 1, { minMs: retryDelayMs, maxMs: retryDelayMaxMs }, 1);
 }

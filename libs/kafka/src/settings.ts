@@ -3,35 +3,41 @@
 export interface KafkaSettings {
   /** `host:port`, … */
   brokers: readonly string[];
-  /** What the brokers' logs call this process. */
+  /** The name of this process in the brokers' logs. */
   clientId: string;
   connectTimeoutMs: number;
-  /** A request without an answer after this is taken for lost. */
+  /** A request without an answer counts as lost after this time. */
   requestTimeoutMs: number;
-  /** The first pause before a try is repeated; it doubles. */
+  /** The first pause before an attempt is repeated; it doubles each time. */
   retryDelayMs: number;
-  /** The longest that it doubles to. */
+  /** Upper bound of that pause. */
   retryDelayMaxMs: number;
-  /** How long one call goes on trying before it says that Kafka is unavailable. */
+  /** How long one call repeats its attempts before it reports that Kafka is unavailable. */
   callDeadlineMs: number;
-  /** Bytes that wait in one producer; then `send` is refused until there is room. */
+  /** Maximum number of bytes queued in one producer; `send` is refused beyond it. */
   producerQueueBytesMax: number;
-  /** Records of one request to a broker. */
+  /** Maximum number of records in one request to a broker. */
   batchRecordsMax: number;
-  /** Bytes of one request to a broker. */
+  /** Maximum number of bytes in one request to a broker. */
   batchBytesMax: number;
-  /** A fetch that finds nothing waits this long; also how soon a partition that was just taken over is read. */
+  /**
+   * How long a fetch waits for records. Also bounds how soon a partition is read after it was taken
+   * over.
+   */
   fetchWaitMs: number;
-  /** Bytes of one partition in one fetch. */
+  /** Maximum number of bytes of one partition in one fetch. */
   fetchPartitionBytesMax: number;
-  /** Records of one partition that wait for `handle`; then the partition is not fetched until half of them are gone. */
+  /**
+   * Maximum number of records of one partition that wait for `handle`. Beyond it, the partition is
+   * not fetched until half of them are handled.
+   */
   readBufferRecordsMax: number;
-  /** The brokers give a reader up that has said nothing for so long. No other reader waits for it. */
+  /** The brokers drop a reader that has been silent for this time. No other reader waits for it. */
   sessionTimeoutMs: number;
   heartbeatIntervalMs: number;
-  /** How long a reader that leaves is waited for; it goes on leaving meanwhile. */
+  /** Maximum time to wait for a reader that leaves; it continues to leave afterwards. */
   closeTimeoutMs: number;
-  /** A reader whose fetches have all been silent for so long is replaced. */
+  /** A reader without an answered fetch for this time is replaced. */
   readerStallTimeoutMs: number;
 }
 
@@ -53,21 +59,21 @@ export const defaultKafkaSettings: Omit<KafkaSettings, 'brokers' | 'clientId'> =
   readerStallTimeoutMs: 30_000,
 };
 
-/** Every setting that makes no sense and every relation among them that does not hold, one line each. */
-export function kafkaSettingFaults(settings: KafkaSettings): string[] {
+/** Every invalid setting and every contradiction between settings, one message each. */
+export function kafkaSettingIssues(settings: KafkaSettings): string[] {
   const { brokers, clientId, ...numbers } = settings;
-  const faults = Object.entries(numbers)
+  const issues = Object.entries(numbers)
     .filter(([, value]: [string, number]) => !Number.isSafeInteger(value) || value < 1)
     .map(([name]) => `${name} must be a positive integer`);
-  if (brokers.length === 0) faults.push('brokers must name at least one broker');
-  if (clientId === '') faults.push('clientId must not be empty');
+  if (brokers.length === 0) issues.push('brokers must name at least one broker');
+  if (clientId === '') issues.push('clientId must not be empty');
   if (settings.heartbeatIntervalMs * 3 > settings.sessionTimeoutMs)
-    faults.push('sessionTimeoutMs must be at least three times heartbeatIntervalMs');
+    issues.push('sessionTimeoutMs must be at least three times heartbeatIntervalMs');
   if (settings.fetchWaitMs >= settings.requestTimeoutMs)
-    faults.push('fetchWaitMs must be below requestTimeoutMs');
+    issues.push('fetchWaitMs must be below requestTimeoutMs');
   if (settings.readerStallTimeoutMs <= settings.requestTimeoutMs)
-    faults.push('readerStallTimeoutMs must be above requestTimeoutMs');
+    issues.push('readerStallTimeoutMs must be above requestTimeoutMs');
   if (settings.retryDelayMaxMs < settings.retryDelayMs)
-    faults.push('retryDelayMaxMs must not be below retryDelayMs');
-  return faults;
+    issues.push('retryDelayMaxMs must not be below retryDelayMs');
+  return issues;
 }

@@ -31,7 +31,7 @@ function open(options: Partial<SlotOptions> = {}) {
 }
 
 describe('a partition that is read', () => {
-  it('hands over one record after the other', async () => {
+  it('a slot hands over one record after another', async () => {
     const { slot, handled, finish } = open();
     slot.accept(records(5, 6));
     await turn();
@@ -43,7 +43,7 @@ describe('a partition that is read', () => {
     assert.equal(slot.nextOffset, 7);
   });
 
-  it('passes over what a reconnect brings again', async () => {
+  it('a slot skips the records that a reconnect brings again', async () => {
     const { slot, handled, finish } = open();
     slot.accept(records(5, 6));
     slot.accept(records(3, 4, 5, 6, 7));
@@ -51,7 +51,7 @@ describe('a partition that is read', () => {
     assert.deepEqual(handled, [5, 6, 7]);
   });
 
-  it('a gap is fetched again, and taken for a loss only when it stays', () => {
+  it('a gap is fetched again, and counts as a loss only when it stays', () => {
     const { slot } = open();
     assert.deepEqual(slot.accept(records(8)), { kind: 'gap' });
     assert.equal(slot.nextOffset, 5);
@@ -62,7 +62,7 @@ describe('a partition that is read', () => {
     assert.equal(slot.nextOffset, 13);
   });
 
-  it('is full until half of what waits is gone', async () => {
+  it('a slot is full until half of its records are handled', async () => {
     const { slot, finish, rooms } = open();
     slot.accept(records(5, 6, 7, 8));
     assert.equal(slot.isFull, true);
@@ -74,7 +74,7 @@ describe('a partition that is read', () => {
     assert.equal(rooms(), 1);
   });
 
-  it('a partition that is given up drops what waits, and settles when the work on it is done', async () => {
+  it('a released partition drops waiting records and waits for the one in hand', async () => {
     const { slot, handled, finish } = open();
     slot.accept(records(5, 6));
     await turn();
@@ -88,7 +88,7 @@ describe('a partition that is read', () => {
     assert.deepEqual(handled, [5]);
   });
 
-  it('a partition that is led again waits for the work of before', async () => {
+  it('a partition that is led again waits for the earlier work on it', async () => {
     const before = open();
     before.slot.accept(records(5));
     await turn();
@@ -100,7 +100,7 @@ describe('a partition that is read', () => {
     assert.deepEqual(handled, [5]);
   });
 
-  it('handles nothing after a record whose handling threw', async () => {
+  it('a slot handles nothing after a record whose handling threw', async () => {
     const failed: unknown[] = [];
     const handled: number[] = [];
     const { slot } = open({

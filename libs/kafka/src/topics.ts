@@ -1,20 +1,22 @@
-/** Topics and their ends. */
-import { MeshError } from '@thermomesh/runtime';
-import type { Admin, Client } from './client.ts';
-import { kindOfKafkaError, KafkaUnavailableError } from './errors.ts';
+/** Administration of topics. */
+import { disconnected, type Admin, type Client } from './client.ts';
+import { kafkaError, kindOfKafkaError, KafkaUnavailableError } from './errors.ts';
 import { retryUntil } from './retry.ts';
 
 export interface TopicSpec {
   topic: string;
   partitions: number;
-  /** Copies of each record. */
+  /** The number of copies of each record. */
   replicationFactor: number;
   retentionMs: number;
-  /** Copies that must have a record before it is acknowledged; the cluster's default if left out. */
+  /**
+   * The number of copies that must exist before a record is acknowledged. Default: the cluster's
+   * setting.
+   */
   minInSyncReplicas?: number;
 }
 
-/** What a partition holds: offsets from `start` to before `end`. */
+/** The offsets that a partition holds: from `start` up to, but without, `end`. */
 export interface PartitionRange {
   partition: number;
   start: number;
@@ -23,21 +25,24 @@ export interface PartitionRange {
 
 export interface TopicAdmin {
   /**
-   * Makes the topics that are missing and waits until each partition has a leader.
-   * @returns the names of those that were made
-   * @throws MeshError `kafka.topic_mismatch` if one has another number of partitions; those of every call
+   * Creates the missing topics and waits until each partition has a leader.
+   * @returns the names of the topics that it created
+   * @throws MeshError `kafka.topic_mismatch` if a topic has another number of partitions; the
+   *   errors of every call
    */
   ensure(topics: readonly TopicSpec[]): Promise<string[]>;
-  /** Deletes topics; one that does not exist is no error. */
+  /** Deletes topics; a missing one is not an error. */
   remove(topics: readonly string[]): Promise<void>;
-  /** Names of all topics but Kafka's own. */
+  /** The names of all topics except Kafka's own. */
   list(): Promise<string[]>;
-  /** What each partition of the topic holds now, by partition. */
+  /** The offsets that each partition of the topic holds now, by partition. */
   ranges(topic: string): Promise<PartitionRange[]>;
   close(): Promise<void>;
 }
 
-/** Administers topics; each call goes on trying for `callDeadlineMs`, and throws as `retryUntil` does. */
+/**
+ * Administers topics. Each call is repeated for `callDeadlineMs`, and throws as `retryUntil` does.
+ */
 export function openTopicAdmin(client: Client): TopicAdmin {
   const abort = new AbortController();
   const call = async <T>(work: (admin: Admin) => Promise<T>): Promise<T> =>
@@ -46,7 +51,7 @@ export function openTopicAdmin(client: Client): TopicAdmin {
       deadlineMs: client.settings.callDeadlineMs,
       signal: abort.signal,
       onRetry: (error) =>
-        client.reporting.log.warn({ event: 'kafka.admin_retried', kind: kindOfKafkaError(error) }),
+        client.reporting.log.warn({ event: 'kafka.admin_retried', code: kindOfKafkaError(error) }),
     });
   return {
     ensure: async (topics) => {
@@ -62,14 +67,14 @@ export function openTopicAdmin(client: Client): TopicAdmin {
   };
 }
 
-/** A connection of its own for each call: they are rare, and none can be stale. */
+/** Opens a connection for each call: calls are rare, and no connection can be stale. */
 async function withAdmin<T>(client: Client, work: (admin: Admin) => Promise<T>): Promise<T> {
   const admin = client.kafka.admin({ retry: client.retry });
   try {
     await admin.connect();
     return await work(admin);
   } finally {
-    await admin.disconnect();
+    await disconnected(client, admin.disconnect());
   }
 }
 
@@ -78,7 +83,7 @@ async function createMissing(admin: Admin, topics: readonly TopicSpec[]): Promis
   const missing = topics.filter(({ topic }) => !existing.has(topic));
   if (missing.length === 0) return [];
   await admin.createTopics({
-    // The leaders are waited for below, with our patience.
+    // `checkTopics` waits for the leaders, with our own retries.
     waitForLeaders: false,
     topics: missing.map((spec) => ({
       topic: spec.topic,
@@ -103,10 +108,7 @@ async function checkTopics(admin: Admin, topics: readonly TopicSpec[]): Promise<
       throw new KafkaUnavailableError(undefined, `${topic} has partitions without a leader`);
     }
     if (found.length !== partitions) {
-      throw new MeshError(
-        'kafka.topic_mismatch',
-        `${topic} has ${found.length} partitions, not ${partitions}`,
-      );
+      throw kafkaError('kafka.topic_mismatch', `${topic} has ${found.length} partitions, not ${partitions}`);
     }
   }
 }

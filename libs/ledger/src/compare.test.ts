@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { LoadDocument } from '@thermomesh/contracts';
 import fc from 'fast-check';
@@ -20,7 +21,7 @@ describe('comparing a ledger with the tables', () => {
   const judge = async (lines: string[], rows: StoredRow[], refused: RejectedRow[] = []) =>
     compare(ledgerOf(...lines), rows, refused);
 
-  it('finds nothing wrong when each acked reading is stored once', async () => {
+  it('a run whose acked readings are each stored once has no findings', async () => {
     const result = await judge(
       [sent(0, 0), sent(0, 1), acked(0, 0), acked(0, 1)],
       [stored(0, 1), stored(0, 0)],
@@ -37,7 +38,7 @@ describe('comparing a ledger with the tables', () => {
     }
   });
 
-  it('acked but in neither table is lost', async () => {
+  it('an acked reading in neither table is lost', async () => {
     const result = await judge([sent(0, 0), sent(0, 1), acked(0, 0), acked(0, 1)], [stored(0, 0)]);
     assert.deepEqual(pick(result), { ...none, stored: 1, lost: 1 });
     assert.equal(result.examples[0]?.kind, 'lost');
@@ -45,7 +46,7 @@ describe('comparing a ledger with the tables', () => {
     assert.equal(result.examples[0].number, 1);
   });
 
-  it('never acked may be stored or not: neither is lost', async () => {
+  it('an unacked reading is never lost, stored or not', async () => {
     const result = await judge([sent(0, 0), sent(0, 1)], [stored(0, 1)]);
     assert.deepEqual(pick(result), { ...none, stored: 1 });
     assert.equal(result.unackedStored, 1);
@@ -60,7 +61,7 @@ describe('comparing a ledger with the tables', () => {
     assert.equal(result.sent, 1);
   });
 
-  it('stored and rejected is duplicated', async () => {
+  it('a reading that is stored and rejected is duplicated', async () => {
     const result = await judge(
       [sent(0, 0), acked(0, 0)],
       [stored(0, 0)],
@@ -69,18 +70,59 @@ describe('comparing a ledger with the tables', () => {
     assert.deepEqual(pick(result), { ...none, stored: 1, rejected: 1, duplicated: 1 });
   });
 
-  it('rejected twice is duplicated', async () => {
+  it('a message that is rejected twice is duplicated', async () => {
     const rows = [rejected(1, poisonBytes('a')), rejected(1, poisonBytes('a'))];
     const result = await judge([poison(1, 0, 'a'), acked(1, 0)], [], rows);
     assert.deepEqual(pick(result), { ...none, rejected: 1, duplicated: 1 });
   });
 
-  it('stored twice is duplicated', async () => {
+  it('rejected poison that was sent again is a duplicate only beyond its sends', async () => {
+    const lines = [poison(1, 0, 'a'), resentLine(1, 0, 5), acked(1, 0)];
+    const row = rejected(1, poisonBytes('a'));
+    assert.deepEqual(pick(await judge(lines, [], [row, row])), { ...none, rejected: 1 });
+    const thrice = await judge(lines, [], [row, row, row]);
+    assert.deepEqual(pick(thrice), { ...none, rejected: 1, duplicated: 1 });
+  });
+
+  it('poison whose bytes were cut is recognised by the hash of the whole', async () => {
+    const whole = poisonBytes('a');
+    const sha256 = createHash('sha256').update(whole).digest('hex');
+    const cut = { ...rejected(1, whole.subarray(0, 3)), sha256 };
+    assert.deepEqual(pick(await judge([poison(1, 0, 'a'), acked(1, 0)], [], [cut])), {
+      ...none,
+      rejected: 1,
+    });
+  });
+
+  it('rejections of which only the count is kept explain as much poison', async () => {
+    const lines = ['a', 'b', 'c'].flatMap((text, number) => [poison(1, number, text), acked(1, number)]);
+    const count = { deviceId: 'load-r1-1', reason: 'not_json', count: 2 };
+    const counted = await compare(ledgerOf(...lines), [], [rejected(1, poisonBytes('c'))], {
+      rejectionCounts: [count, { ...count, reason: 'bad_seq', count: 9 }],
+    });
+    assert.deepEqual(pick(counted), { ...none, rejected: 2, lost: 1 });
+  });
+
+  it('rows of another life of the device are no matter of a part of a record', async () => {
+    const lines = [sent(0, 0), acked(0, 0)];
+    const other = stored(0, 0, { incarnation: 2, celsius: 3 });
+    const partial = { partial: true };
+    assert.deepEqual(pick(await compare(ledgerOf(...lines), [stored(0, 0), other], [], partial)), {
+      ...none,
+      stored: 1,
+    });
+    // An operator has opened incarnation 2, and the reading names none.
+    const opened = stored(0, 0, { incarnation: 2 });
+    assert.deepEqual(pick(await compare(ledgerOf(...lines), [opened], [], partial)), { ...none, stored: 1 });
+  });
+
+  it('a reading that is stored twice is duplicated', async () => {
     const result = await judge([sent(0, 0), acked(0, 0)], [stored(0, 0), stored(0, 0)]);
     assert.deepEqual(pick(result), { ...none, stored: 1, duplicated: 1 });
   });
 
   const changes: [string, Partial<StoredRow>][] = [
+    ['incarnation', { incarnation: 1 }],
     ['celsius', { celsius: 21.56 }],
     ['setpoint', { setpointCelsius: null }],
     ['humidity', { humidityPercent: 0 }],
@@ -99,13 +141,13 @@ describe('comparing a ledger with the tables', () => {
     assert.equal(result.corrupted, 0);
   });
 
-  it('poison that was rejected for the expected reason is where it belongs', async () => {
+  it('poison that is rejected for the expected reason is no finding', async () => {
     const result = await judge([poison(0, 0, 'a'), acked(0, 0)], [], [rejected(0, poisonBytes('a'))]);
     assert.deepEqual(pick(result), { ...none, rejected: 1 });
     assert.equal(result.otherReason, 0);
   });
 
-  it('poison that is acked and nowhere is lost, poison that is stored is corrupted', async () => {
+  it('acked poison in no table is lost, stored poison is corrupted', async () => {
     assert.equal((await judge([poison(0, 0, 'a'), acked(0, 0)], [])).lost, 1);
     assert.deepEqual(pick(await judge([poison(0, 0, 'a'), acked(0, 0)], [stored(0, 0)])), {
       ...none,
@@ -114,12 +156,12 @@ describe('comparing a ledger with the tables', () => {
     });
   });
 
-  it('poison rejected for another reason is told apart', async () => {
+  it('poison that is rejected for another reason is counted separately', async () => {
     const result = await judge([poison(0, 0, 'a')], [], [rejected(0, poisonBytes('a'), 'bad_seq')]);
     assert.deepEqual([result.otherReason, result.rejected, result.examples[0]?.kind], [1, 1, 'other_reason']);
   });
 
-  it('a good reading that was rejected is not lost, but told', async () => {
+  it('a good reading that was rejected is reported, but not lost', async () => {
     const result = await judge(
       [sent(0, 0), acked(0, 0)],
       [],
@@ -129,26 +171,26 @@ describe('comparing a ledger with the tables', () => {
     assert.equal(result.goodRejected, 1);
   });
 
-  it('rejected bytes with other values than sent do not excuse the reading', async () => {
+  it('rejected bytes with other values do not explain a missing reading', async () => {
     const other = Buffer.from(goodBytes(0, 0).toString().replace('21.57', '3'));
     const result = await judge([sent(0, 0), acked(0, 0)], [], [rejected(0, other, 'seq_conflict')]);
     assert.deepEqual([result.lost, result.neverSent], [1, 1]);
   });
 
-  it('a row that nobody sent is corrupted', async () => {
+  it('a stored row that was never sent is corrupted', async () => {
     const rows = [stored(0, 5), stored(9, 0), stored(0, 0, { deviceId: 'load-r1-00' })];
     const result = await judge([sent(0, 0)], rows, [rejected(0, poisonBytes('?'))]);
     assert.deepEqual(pick(result), { ...none, corrupted: 3 });
     assert.equal(result.neverSent, 4);
   });
 
-  it('lists the first findings of each kind only', async () => {
+  it('only the first findings of each kind are listed', async () => {
     const lines = Array.from({ length: 9 }, (_, number) => sent(0, number) + acked(0, number));
     const result = await compare(ledgerOf(...lines), [], [], { examplesMax: 2 });
     assert.deepEqual([result.lost, result.examples.length], [9, 2]);
   });
 
-  it('adds runs up, and its document fits the contract', async () => {
+  it('runs add up, and their document fits the contract', async () => {
     const one = await judge([sent(0, 0), acked(0, 0)], [stored(0, 0)]);
     const two = await judge([sent(0, 0), acked(0, 0, 9000)], []);
     const both = addComparisons([one, two]);
@@ -159,7 +201,7 @@ describe('comparing a ledger with the tables', () => {
     assert.deepEqual(addComparisons([]).ackMs, { p50: null, p99: null, max: null });
   });
 
-  it('whatever the order of the rows, each entry is counted where it is', async () => {
+  it('the order of the rows does not change the counts', async () => {
     const fates = fc.array(fc.constantFrom('stored', 'rejected', 'lost', 'both', 'corrupted'), {
       maxLength: 40,
     });

@@ -1,20 +1,34 @@
-/** Compares what was sent and acknowledged with what was stored and rejected (I1). */
+/**
+ * Compares the messages that were sent and acknowledged with the rows that were stored and rejected
+ * (I1).
+ */
 import { parseReading, type LoadDocument } from '@thermomesh/contracts';
 import { createLatencyHistogram, latencyOf, recordLatency } from './latency.ts';
-import { fingerprint } from './lines.ts';
+import { fingerprint, fingerprintDigits } from './lines.ts';
 import type { Ledger } from './parse.ts';
-import type { Comparison, Finding, RejectedRow, StoredRow } from './types.ts';
+import type { Comparison, Finding, RejectedRow, RejectionCountRow, StoredRow } from './types.ts';
 
 export interface CompareOptions {
-  /** Findings listed of each kind. */
+  /** Maximum number of examples of each kind. Default 20. */
   examplesMax?: number;
+  /**
+   * How many messages were rejected in all, by device and reason. Rejections of which only the
+   * count is kept explain acked poison without a row. Default: every rejection has its row.
+   */
+  rejectionCounts?: Rows<RejectionCountRow>;
+  /**
+   * True if the devices have sent more than the ledger tells: it is a part of a longer record, or
+   * its writer still adds to it. A row without an entry is then no finding. Default: as the header
+   * says.
+   */
+  partial?: boolean;
 }
 
 type Rows<T> = AsyncIterable<T> | Iterable<T>;
 
 /**
- * The verdict on one run. Rows may come in any order; they are those whose device id starts with the ledger's
- * `devicePrefix`, all of them and no others. Keeps two bytes an entry beside the ledger itself.
+ * Judges one run. Rows may come in any order; they must be exactly the rows whose device id starts
+ * with the ledger's `devicePrefix`. Uses two bytes an entry beside the ledger itself.
  */
 export async function compare(
   ledger: Ledger,
@@ -22,13 +36,15 @@ export async function compare(
   rejected: Rows<RejectedRow>,
   options: CompareOptions = {},
 ): Promise<Comparison> {
-  const judge = new Judge(ledger, options.examplesMax ?? 20);
+  const { examplesMax = 20, partial = ledger.header.partial === true } = options;
+  const judge = new Judge(ledger, examplesMax, partial);
   for await (const row of stored) judge.addStored(row);
   for await (const row of rejected) judge.addRejected(row);
+  for await (const row of options.rejectionCounts ?? []) judge.addCount(row);
   return judge.verdict();
 }
 
-/** The document of `mesh load --json`. */
+/** Makes the document of `mesh load --json`. */
 export function loadDocument(
   comparison: Comparison,
   { ratePerSecond }: { ratePerSecond: number },
@@ -37,7 +53,7 @@ export function loadDocument(
   return { sent, acked, stored, rejected, lost, duplicated, corrupted, ackMs, endToEndMs, ratePerSecond };
 }
 
-/** Several runs as one; percentiles come from the merged histograms. */
+/** Adds several runs up. Percentiles come from the merged histograms. */
 export function addComparisons(list: readonly Comparison[]): Comparison {
   const total = emptyComparison();
   for (const one of list) {
@@ -81,15 +97,20 @@ function withLatencies(comparison: Comparison): Comparison {
 class Judge {
   readonly #ledger: Ledger;
   readonly #examplesMax: number;
+  readonly #partial: boolean;
   readonly #result = emptyComparison();
   /** How often each entry was found, up to 255. */
   readonly #stored: Uint8Array;
   readonly #rejected: Uint8Array;
+  /** Rows seen of each device and reason, then the rejections that have a count and no row. */
+  readonly #rowsOfKind = new Map<string, number>();
+  readonly #withoutRow = new Map<string, number>();
   readonly #listed = new Map<Finding['kind'], number>();
 
-  constructor(ledger: Ledger, examplesMax: number) {
+  constructor(ledger: Ledger, examplesMax: number, partial: boolean) {
     this.#ledger = ledger;
     this.#examplesMax = examplesMax;
+    this.#partial = partial;
     this.#stored = new Uint8Array(ledger.entries.count);
     this.#rejected = new Uint8Array(ledger.entries.count);
   }
@@ -98,24 +119,32 @@ class Judge {
     const { entries, header } = this.#ledger;
     const at = entries.find(this.#deviceOf(row.deviceId), row.seq);
     if (at < 0) {
+      if (this.#partial) return;
       this.#result.neverSent++;
       this.#result.corrupted++;
-      this.#list('never_sent', -1, 'stored, but nobody sent it', row);
+      this.#list('never_sent', -1, 'stored, but never sent', row);
       return;
     }
+    if (this.#isOfAnotherLife(at, row)) return;
     count(this.#stored, at);
     const sentAtMs = header.startedAtMs + (entries.sentUs[at] ?? 0) / 1000;
     recordLatency(this.#result.histograms.endToEnd, (row.committedAtMs - sentAtMs) * 1000);
-    const fault = this.#faultOf(at, row);
-    if (fault === undefined) return;
+    const difference = this.#differenceOf(at, row);
+    if (difference === undefined) return;
     this.#result.corrupted++;
-    this.#list('corrupted', at, fault, row);
+    this.#list('corrupted', at, difference, row);
   }
 
-  /** A poison message is known by its bytes; whatever else was rejected must be a good reading, known by what it carries. */
+  /**
+   * A poison message is recognised by its bytes. Any other rejected message must be a good reading,
+   * recognised by its content.
+   */
   addRejected(row: RejectedRow): void {
     const device = row.deviceId === null ? -1 : this.#deviceOf(row.deviceId);
-    const at = this.#ledger.entries.findPoison(device, fingerprint(row.raw));
+    const kind = kindOf(device, row.reason);
+    this.#rowsOfKind.set(kind, (this.#rowsOfKind.get(kind) ?? 0) + 1);
+    const sha = row.sha256?.slice(0, fingerprintDigits) ?? fingerprint(row.raw);
+    const at = this.#ledger.entries.findPoison(device, sha);
     if (at >= 0) {
       count(this.#rejected, at);
       const expected = this.#ledger.entries.expectedReason(at);
@@ -126,13 +155,20 @@ class Judge {
     }
     const good = this.#goodReadingIn(device, row);
     if (good < 0) {
+      if (this.#partial) return;
       this.#result.neverSent++;
-      this.#list('never_sent', -1, `rejected as ${row.reason}, but nobody sent it`, printable(row));
+      this.#list('never_sent', -1, `rejected as ${row.reason}, but never sent`, printable(row));
       return;
     }
     count(this.#rejected, good);
     this.#result.goodRejected++;
     this.#list('good_rejected', good, `a good reading was rejected as ${row.reason}`, printable(row));
+  }
+
+  /** Takes a count; called after all rejected rows. */
+  addCount({ deviceId, reason, count: total }: RejectionCountRow): void {
+    const kind = kindOf(this.#deviceOf(deviceId), reason);
+    this.#withoutRow.set(kind, Math.max(0, total - (this.#rowsOfKind.get(kind) ?? 0)));
   }
 
   verdict(): Comparison {
@@ -143,8 +179,9 @@ class Judge {
     result.histograms.ack.add(ack);
     for (let at = 0; at < entries.count; at++) {
       const stored = this.#stored[at] ?? 0;
-      const rejected = this.#rejected[at] ?? 0;
       const isAcked = !Number.isNaN(entries.ackedUs[at]);
+      const rejected =
+        (this.#rejected[at] ?? 0) || (isAcked && stored === 0 && this.#takeCounted(at) ? 1 : 0);
       if (stored > 0) result.stored++;
       if (rejected > 0) result.rejected++;
       if (stored + rejected === 0) {
@@ -153,12 +190,14 @@ class Judge {
         this.#list('lost', at, 'acked, but in neither table', null);
       } else {
         if (!isAcked) result.unackedStored++;
-        if (stored + rejected === 1) continue;
+        // A rejected message that its device sends again is rejected again.
+        const sentTimes = 1 + (entries.resent[at] ?? 0);
+        if (stored === 0 ? rejected <= sentTimes : stored + rejected === 1) continue;
         result.duplicated++;
         this.#list(
           'duplicated',
           at,
-          `${stored} times in readings, ${rejected} times in rejected_readings`,
+          `${stored} times in readings, ${rejected} times in rejected_readings, sent ${sentTimes} times`,
           null,
         );
       }
@@ -166,10 +205,36 @@ class Judge {
     return withLatencies(result);
   }
 
-  /** Which value differs from what was sent; undefined if none does. */
-  #faultOf(at: number, row: StoredRow): string | undefined {
+  get #incarnation(): number {
+    return this.#ledger.header.incarnation ?? 0;
+  }
+
+  /**
+   * True for a row with the seq of an entry that belongs to another part of a longer record: the
+   * device has counted from 0 again since. An operator may have opened a life for a device that
+   * names none; its rows have the values of the entry.
+   */
+  #isOfAnotherLife(at: number, row: StoredRow): boolean {
+    if (!this.#partial || row.incarnation === this.#incarnation) return false;
+    return this.#incarnation > 0 || this.#differenceOf(at, row) !== undefined;
+  }
+
+  /** True if a rejection without a row is left that can be this poison message's. */
+  #takeCounted(at: number): boolean {
+    const { entries } = this.#ledger;
+    const reason = entries.expectedReason(at);
+    if (reason === undefined) return false;
+    const kind = kindOf(entries.device[at] ?? -1, reason);
+    const left = this.#withoutRow.get(kind) ?? 0;
+    if (left > 0) this.#withoutRow.set(kind, left - 1);
+    return left > 0;
+  }
+
+  /** Returns which value differs from the sent one; undefined if none does. */
+  #differenceOf(at: number, row: StoredRow): string | undefined {
     const { entries } = this.#ledger;
     if (entries.isPoison(at)) return `stored, though it had to be rejected as ${entries.expectedReason(at)}`;
+    if (!this.#partial && row.incarnation !== this.#incarnation) return 'incarnation differs';
     if (row.measuredAtMs !== entries.measuredAtMs[at]) return 'measured_at differs';
     if (!sameReal(row.celsius, entries.celsius[at])) return 'celsius differs';
     if (!sameReal(row.setpointCelsius, entries.setpointCelsius[at])) return 'setpoint_celsius differs';
@@ -178,19 +243,19 @@ class Judge {
     return undefined;
   }
 
-  /** The entry of the good reading in these bytes, if it is one that was sent with these values; else -1. */
+  /** The entry of the good reading in these bytes, if it was sent with these values; else -1. */
   #goodReadingIn(device: number, row: RejectedRow): number {
     if (device < 0 || row.deviceId === null) return -1;
     const parsed = parseReading(row.raw, row.deviceId);
     if (!('reading' in parsed)) return -1;
     const at = this.#ledger.entries.find(device, parsed.reading.seq);
     if (at < 0) return -1;
-    return this.#faultOf(at, { ...parsed.reading, receivedAtMs: 0, committedAtMs: 0 }) === undefined
+    return this.#differenceOf(at, { ...parsed.reading, receivedAtMs: 0, committedAtMs: 0 }) === undefined
       ? at
       : -1;
   }
 
-  /** The number of a device of this run; -1 for any other id, one with leading zeros included. */
+  /** The number of a device of this run; -1 for any other id, also for one with leading zeros. */
   #deviceOf(deviceId: string): number {
     const { devicePrefix, devices } = this.#ledger.header;
     if (!deviceId.startsWith(devicePrefix)) return -1;
@@ -224,6 +289,10 @@ class Judge {
 
 function count(column: Uint8Array, at: number): void {
   column[at] = Math.min((column[at] ?? 0) + 1, 255);
+}
+
+function kindOf(device: number, reason: string): string {
+  return `${device}/${reason}`;
 }
 
 /** Equal as PostgreSQL's `real`; null is NaN in the columns. */

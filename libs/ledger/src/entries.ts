@@ -1,6 +1,7 @@
 /**
- * The messages of a run, by columns: ten million entries take about half a gigabyte instead of several. An entry is found by
- * (device, number); numbers of a device are dense from 0, so that the index is an array.
+ * The messages of a run, stored by columns: ten million entries take about half a gigabyte instead
+ * of several. An entry is found by (device, number). The numbers of a device are dense from its
+ * first one, so the index is an array.
  */
 
 const entriesAtStart = 1024;
@@ -19,7 +20,10 @@ export interface EntryValues {
   heating: boolean | null;
 }
 
-/** Append-only columns. Times are microseconds since the run's start; `ackedUs` is NaN until the ack is seen. */
+/**
+ * Append-only columns. Times are microseconds since the run's start; `ackedUs` is NaN until the ack
+ * is seen.
+ */
 export class Entries {
   count = 0;
   device = new Int32Array(entriesAtStart);
@@ -30,8 +34,10 @@ export class Entries {
   celsius = new Float32Array(entriesAtStart);
   setpointCelsius = new Float32Array(entriesAtStart);
   humidityPercent = new Float32Array(entriesAtStart);
+  /** How often the device sent the message again, up to 255. */
+  resent = new Uint8Array(entriesAtStart);
   #flags = new Uint8Array(entriesAtStart);
-  #index: (Int32Array | undefined)[] = [];
+  #index: (DenseIndex | undefined)[] = [];
   #reasons = new Map<number, string>();
   #poison = new Map<string, number>();
 
@@ -47,7 +53,10 @@ export class Entries {
     return at;
   }
 
-  /** Adds a poison message; returns its position, or -1 if (device, number) or (device, sha) is taken. */
+  /**
+   * Adds a poison message; returns its position, or -1 if (device, number) or (device, sha) is
+   * taken.
+   */
   addPoison(device: number, number: number, sentUs: number, reason: string, sha: string): number {
     const key = `${device}/${sha}`;
     const at = this.#poison.has(key) ? -1 : this.#append(device, number, sentUs);
@@ -60,7 +69,8 @@ export class Entries {
 
   /** The position of a message; -1 if there is none. */
   find(device: number, number: number): number {
-    return (this.#index[device]?.[number] ?? 0) - 1;
+    const index = this.#index[device];
+    return index === undefined ? -1 : (index.positions[number - index.first] ?? 0) - 1;
   }
 
   /** The position of the poison message with this fingerprint; -1 if there is none. */
@@ -90,15 +100,9 @@ export class Entries {
     this.number[at] = number;
     this.sentUs[at] = sentUs;
     this.ackedUs[at] = NaN;
-    this.#indexOf(device, number)[number] = at + 1;
+    this.#index[device] = indexWith(this.#index[device], number);
+    this.#index[device].positions[number - this.#index[device].first] = at + 1;
     return at;
-  }
-
-  #indexOf(device: number, number: number): Int32Array {
-    let index = this.#index[device] ?? new Int32Array(16);
-    if (number >= index.length) index = grown(index, Math.max(number + 1, index.length * 2));
-    this.#index[device] = index;
-    return index;
   }
 
   #grow(): void {
@@ -111,8 +115,29 @@ export class Entries {
     this.celsius = grown(this.celsius, size);
     this.setpointCelsius = grown(this.setpointCelsius, size);
     this.humidityPercent = grown(this.humidityPercent, size);
+    this.resent = grown(this.resent, size);
     this.#flags = grown(this.#flags, size);
   }
+}
+
+/** Positions plus one by number, from `first` on; 0 where there is no entry. */
+interface DenseIndex {
+  first: number;
+  positions: Int32Array;
+}
+
+/** The index with room for `number`, which may come before all others. */
+function indexWith(index: DenseIndex | undefined, number: number): DenseIndex {
+  if (index === undefined) return { first: number, positions: new Int32Array(16) };
+  const { first, positions } = index;
+  if (number >= first) {
+    const size = number - first + 1;
+    if (size <= positions.length) return index;
+    return { first, positions: grown(positions, Math.max(size, positions.length * 2)) };
+  }
+  const earlier = new Int32Array(positions.length + first - number);
+  earlier.set(positions, first - number);
+  return { first: number, positions: earlier };
 }
 
 interface Column<T> extends ArrayLike<number> {

@@ -1,15 +1,29 @@
-/** What can be wrong with a ledger. The domain layer knows no platform, hence an error class of its own. */
+/**
+ * What can go wrong with a ledger. The domain layer does not know the platform, so it has an error
+ * class of its own.
+ */
 
-export type LedgerFault = 'ledger.damaged' | 'ledger.exists' | 'ledger.unwritable';
+/** Every code. None is retriable: evidence is not repaired by a second attempt. */
+export const errorCodes = {
+  /** A line cannot be read, or contradicts the lines before it. */
+  'ledger.damaged': { retriable: false },
+  /** The file exists already: an earlier run wrote it. */
+  'ledger.exists': { retriable: false },
+  /** The file cannot be created or appended to. */
+  'ledger.unwritable': { retriable: false },
+} as const satisfies Record<string, { retriable: boolean }>;
 
-/** An error with a stable `code`; never retriable: evidence is not repaired by trying again. */
+export type LedgerErrorCode = keyof typeof errorCodes;
+
+/** An error with a stable `code`. */
 export class LedgerError extends Error {
-  readonly code: LedgerFault;
-  readonly retriable = false;
+  readonly code: LedgerErrorCode;
+  readonly retriable: boolean;
 
-  constructor(code: LedgerFault, message: string, cause?: unknown) {
+  constructor(code: LedgerErrorCode, message: string, cause?: unknown) {
     super(message, cause === undefined ? undefined : { cause });
     this.name = 'LedgerError';
     this.code = code;
+    this.retriable = errorCodes[code].retriable;
   }
 }

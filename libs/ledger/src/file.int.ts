@@ -25,7 +25,7 @@ describe('a ledger on disk', () => {
   });
   after(async () => rm(folder, { recursive: true }));
 
-  it('reads back what was written, and ends in order', async () => {
+  it('a ledger on disk reads back as written, with its end line', async () => {
     const file = path.join(folder, 'deep', 'a.ledger');
     const writer = openLedger(file, header);
     for (let number = 0; number < 5000; number++) writer.sent({ ...line, number });
@@ -39,7 +39,7 @@ describe('a ledger on disk', () => {
     assert.deepEqual(await listLedgers(path.join(folder, 'deep')), [file]);
   });
 
-  it('has every sent line on disk when flush returns, and a torn line is left out', async () => {
+  it('after flush every sent line is on disk, and a torn line is ignored', async () => {
     const file = path.join(folder, 'b.ledger');
     const writer = openLedger(file, header);
     writer.sent(line);
@@ -50,7 +50,7 @@ describe('a ledger on disk', () => {
     assert.deepEqual([ledger.sent, ledger.acked, ledger.torn, ledger.end], [1, 0, true, null]);
   });
 
-  it('refuses to write over an earlier run', () => {
+  it('a ledger of an earlier run is never overwritten', () => {
     const file = path.join(folder, 'c.ledger');
     openLedger(file, header).close(false);
     assert.throws(
@@ -59,7 +59,7 @@ describe('a ledger on disk', () => {
     );
   });
 
-  it('finds no ledgers where there is no folder', async () => {
+  it('a missing folder has no ledgers', async () => {
     assert.deepEqual(await listLedgers(path.join(folder, 'none')), []);
   });
 });

@@ -1,4 +1,4 @@
-/** The one place of this package that touches the disk. */
+/** Writes and reads ledger files. */
 import { closeSync, createReadStream, mkdirSync, openSync, writeSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
@@ -7,18 +7,21 @@ import { ackedLine, endLine, headerLine, poisonLine, resentLine, sentLine } from
 import { createLedgerParser, type Ledger } from './parse.ts';
 import type { LedgerEnd, LedgerHeader, PoisonLine, SentLine } from './types.ts';
 
-/** A write is made at the latest when this much waits. */
+/** Buffered characters at which the writer writes. */
 const bufferCharsMax = 64 * 1024;
 const readBytes = 1024 * 1024;
 export const ledgerExtension = '.ledger';
 
 /**
- * Writes a ledger. Nothing is asynchronous: `flush` returns when the operating system has the lines, and only then may the
- * publishes that they announce leave (I1's evidence: never a publish without a sent line).
+ * Writes a ledger. Everything is synchronous: `flush` returns when the operating system has the
+ * lines. Only then may the announced publishes leave, so that there is never a publish without a
+ * sent line (I1's evidence).
  */
 export interface LedgerWriter {
   readonly file: string;
   readonly counts: Readonly<Omit<LedgerEnd, 'interrupted'>>;
+  /** Size of the file so far, with the lines that are not yet flushed. */
+  readonly bytes: number;
   sent(line: SentLine): void;
   poisoned(line: PoisonLine): void;
   /** @param atUs microseconds since the run's start */
@@ -28,22 +31,27 @@ export interface LedgerWriter {
   flush(): void;
   /** Writes the end line, flushes and closes. */
   close(interrupted: boolean): void;
+  /** Closes the file as it is, after a write has failed. */
+  abandon(): void;
 }
 
 /**
  * Creates the ledger and its folder.
- * @throws LedgerError `ledger.exists` if the file is there already: a run has one ledger, `ledger.unwritable`
+ * @throws LedgerError `ledger.exists` if the file exists already, since a run has one ledger;
+ *   `ledger.unwritable`
  */
 export function openLedger(file: string, header: LedgerHeader): LedgerWriter {
   const fd = create(file);
   const counts = { sent: 0, acked: 0, poisoned: 0, resent: 0 };
   let waiting = headerLine(header);
+  let written = 0;
   function flush(): void {
     if (waiting === '') return;
     const bytes = Buffer.from(waiting, 'utf8');
     waiting = '';
     try {
       for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done);
+      written += bytes.length;
     } catch (error) {
       throw new LedgerError('ledger.unwritable', `cannot write ${file}`, error);
     }
@@ -56,6 +64,9 @@ export function openLedger(file: string, header: LedgerHeader): LedgerWriter {
   return {
     file,
     counts,
+    get bytes() {
+      return written + waiting.length;
+    },
     flush,
     sent(line) {
       counts.sent++;
@@ -79,12 +90,21 @@ export function openLedger(file: string, header: LedgerHeader): LedgerWriter {
       flush();
       closeSync(fd);
     },
+    abandon() {
+      waiting = '';
+      closeSync(fd);
+    },
   };
 }
 
 function create(file: string): number {
+  const folder = path.dirname(file);
   try {
-    mkdirSync(path.dirname(file), { recursive: true });
+    mkdirSync(folder, { recursive: true });
+  } catch (error) {
+    throw new LedgerError('ledger.unwritable', `cannot create the folder ${folder}`, error);
+  }
+  try {
     return openSync(file, 'ax', 0o644);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') {
@@ -94,7 +114,10 @@ function create(file: string): number {
   }
 }
 
-/** Reads one ledger. @throws LedgerError `ledger.damaged` that names the line; errors of the file system as they are */
+/**
+ * Reads one ledger.
+ * @throws LedgerError `ledger.damaged`, which names the line; errors of the file system unchanged
+ */
 export async function readLedger(file: string): Promise<Ledger> {
   const parser = createLedgerParser(file);
   for await (const chunk of createReadStream(file, { highWaterMark: readBytes }))
@@ -102,7 +125,7 @@ export async function readLedger(file: string): Promise<Ledger> {
   return parser.finish();
 }
 
-/** Paths of the ledgers in a folder, sorted by name; none if there is no such folder. */
+/** Paths of the ledgers in a folder, sorted by name; empty if the folder does not exist. */
 export async function listLedgers(folder: string): Promise<string[]> {
   let names: string[];
   try {

@@ -37,6 +37,7 @@ export const acked = (device: number, number: number, atUs = 3000) => ackedLine(
 /** The row that PostgreSQL makes of {@link sent}. */
 export const stored = (device: number, number: number, other: Partial<StoredRow> = {}): StoredRow => ({
   deviceId: `load-r1-${device}`,
+  incarnation: 0,
   seq: number,
   measuredAtMs: header.startedAtMs + number * 10,
   receivedAtMs: header.startedAtMs + 2,

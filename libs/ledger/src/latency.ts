@@ -1,15 +1,21 @@
-/** Latencies in an HDR histogram of microseconds: three significant digits, constant memory, can be merged. */
+/**
+ * Latencies in an HDR histogram of microseconds: three significant digits, constant memory,
+ * mergeable.
+ */
 import type { Latency } from '@thermomesh/contracts';
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 
-/** Longer ones count as one hour: no wait of a run is longer. */
+/** Longer latencies count as one hour. */
 const latencyUsMax = 3_600_000_000;
 
 export function createLatencyHistogram(): RecordableHistogram {
   return createHistogram({ lowest: 1, highest: latencyUsMax, figures: 3 });
 }
 
-/** Records a latency in microseconds; one that a stepped clock made negative counts as the smallest step. */
+/**
+ * Records a latency in microseconds. A negative one, caused by a stepped clock, counts as the
+ * smallest step.
+ */
 export function recordLatency(histogram: RecordableHistogram, us: number): void {
   histogram.record(Math.min(Math.max(Math.round(us), 1), latencyUsMax));
 }

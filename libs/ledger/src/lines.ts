@@ -1,8 +1,8 @@
-/** The lines of a ledger as text (README: "The file"). */
+/** Formats the lines of a ledger (README: "The file"). */
 import { createHash } from 'node:crypto';
 import type { LedgerEnd, LedgerHeader, PoisonLine, SentLine } from './types.ts';
 
-/** Format that the header names; a reader refuses any other. */
+/** The format in the header; a reader refuses any other. */
 export const ledgerFormat = 'thermomesh.ledger.v1';
 
 export function headerLine(header: LedgerHeader): string {
@@ -32,7 +32,13 @@ export function endLine(end: LedgerEnd): string {
   return `E ${JSON.stringify(end)}\n`;
 }
 
-/** How a poison message is recognised: the first 16 hex digits of the SHA-256 of its bytes. */
+/** Length of a fingerprint. */
+export const fingerprintDigits = 16;
+
+/**
+ * The fingerprint that identifies a poison message: the first 16 hex digits of the SHA-256 of its
+ * bytes.
+ */
 export function fingerprint(raw: Uint8Array): string {
-  return createHash('sha256').update(raw).digest('hex').slice(0, 16);
+  return createHash('sha256').update(raw).digest('hex').slice(0, fingerprintDigits);
 }

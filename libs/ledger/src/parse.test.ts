@@ -20,7 +20,7 @@ describe('a ledger', () => {
     resentLine(0, 1, 9) +
     acked(0, 1);
 
-  it('reads alike however the bytes are cut into chunks', () => {
+  it('a ledger reads the same however its bytes are cut into chunks', () => {
     for (const chunkBytes of [1, 2, 7, 64, 1 << 20]) {
       const ledger = parseText(whole, chunkBytes);
       assert.deepEqual(
@@ -31,7 +31,7 @@ describe('a ledger', () => {
     }
   });
 
-  it('of a writer killed at any byte holds the whole lines before it and nothing else', () => {
+  it('a ledger of a killed writer holds the whole lines and nothing else', () => {
     const bytes = Buffer.from(whole);
     for (let length = headerLine(header).length; length < bytes.length; length++) {
       const text = bytes.toString('latin1', 0, length);
@@ -43,7 +43,7 @@ describe('a ledger', () => {
     }
   });
 
-  it('keeps every value that was written', () => {
+  it('a ledger keeps every value that was written', () => {
     const decimal = fc.double({ min: -270, max: 999, noNaN: true }).map((value) => value.toFixed(2));
     const optional = fc.oneof(fc.constant(''), decimal);
     const heating = fc.constantFrom('' as const, '0' as const, '1' as const);
@@ -81,7 +81,7 @@ describe('a ledger', () => {
     );
   });
 
-  it('finds its entries also beyond the first growth of its columns', () => {
+  it('entries are found also after the columns have grown', () => {
     const { entries } = ledgerOf(
       ...Array.from({ length: 5000 }, (_, number) => sent(number % 3, Math.floor(number / 3))),
     );
@@ -92,7 +92,7 @@ describe('a ledger', () => {
     );
   });
 
-  const faults: [name: string, lines: string[]][] = [
+  const damages: [name: string, lines: string[]][] = [
     ['a line cut in the middle', [sent(0, 0).slice(0, 12) + '\n']],
     ['a line of another kind', ['X,1,2\n']],
     ['an empty line', ['\n']],
@@ -106,24 +106,24 @@ describe('a ledger', () => {
       [endLine({ sent: 0, acked: 0, poisoned: 0, resent: 0, interrupted: false }), sent(0, 0)],
     ],
   ];
-  for (const [name, lines] of faults) {
-    it(`is damaged by ${name}, and says where`, () => {
+  for (const [name, lines] of damages) {
+    it(`a ledger is damaged by ${name}, and the error names the line`, () => {
       assert.throws(() => ledgerOf(...lines), damaged(1 + lines.length));
     });
   }
 
-  it('is damaged if a message is sent or acked for the second time', () => {
+  it('a second send or ack of a message damages the ledger', () => {
     assert.throws(() => ledgerOf(sent(0, 0), sent(0, 0)), damaged(3));
     assert.throws(() => ledgerOf(poison(0, 0, 'a'), poison(0, 1, 'a')), damaged(3));
     assert.throws(() => ledgerOf(sent(0, 0), acked(0, 0), acked(0, 0)), damaged(4));
   });
 
-  it('is damaged if lines are missing before an end that counted them', () => {
+  it('lines missing before the end line damage the ledger', () => {
     const end = endLine({ sent: 2, acked: 0, poisoned: 0, resent: 0, interrupted: false });
     assert.throws(() => ledgerOf(sent(0, 0), end), /counted 2 sent, the lines say 1/);
   });
 
-  it('of another format or without header is refused', () => {
+  it('a ledger of another format or without header is refused', () => {
     assert.throws(() => parseText('H {"format":"other.v9"}\n'), damaged(1));
     assert.throws(() => parseText(sent(0, 0)), damaged(1));
     assert.throws(() => parseText(''), LedgerError);

@@ -1,4 +1,4 @@
-/** Reads the lines of a ledger from chunks of bytes. Pure: the chunks come from wherever. */
+/** Parses a ledger from chunks of bytes. It does no I/O. */
 import { Entries } from './entries.ts';
 import { LedgerError } from './errors.ts';
 import { createLatencyHistogram, recordLatency } from './latency.ts';
@@ -9,24 +9,27 @@ import type { RecordableHistogram } from 'node:perf_hooks';
 /** A ledger in memory. */
 export interface Ledger {
   header: LedgerHeader;
-  /** Null if the writer was killed. */
+  /** The writer's end line; null if the writer was killed. */
   end: LedgerEnd | null;
-  /** A half-written last line was left out. */
+  /** Whether a half-written last line was ignored. */
   torn: boolean;
   sent: number;
   acked: number;
   resent: number;
   poisoned: number;
   entries: Entries;
-  /** First send → ack, in microseconds. */
+  /** Time from the first send to the ack, in microseconds. */
   ack: RecordableHistogram;
 }
 
-/** Takes chunks in order; `finish` returns the ledger. */
+/** Takes the chunks in order; `finish` returns the ledger. */
 export interface LedgerParser {
   /** @throws LedgerError `ledger.damaged` that names the line */
   feed(chunk: Buffer): void;
-  /** @throws LedgerError `ledger.damaged` if there is no header or the end's counts are not those of the lines */
+  /**
+   * @throws LedgerError `ledger.damaged` if there is no header or the end's counts are not those of
+   *   the lines
+   */
   finish(): Ledger;
 }
 
@@ -166,6 +169,7 @@ class ParserState {
     this.#integer();
     this.#endOfLine();
     if (at < 0) throw this.#damaged('sent again, but never before');
+    this.#entries.resent[at] = Math.min((this.#entries.resent[at] ?? 0) + 1, 255);
     this.#counts.resent++;
   }
 

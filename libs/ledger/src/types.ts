@@ -1,8 +1,8 @@
-/** The records that the ledger is made of, and the rows that it is compared with. */
+/** The lines of a ledger, the rows that it is compared with, and the result. */
 import type { Latency } from '@thermomesh/contracts';
 import type { RecordableHistogram } from 'node:perf_hooks';
 
-/** First line of a ledger: the run. */
+/** First line of a ledger: describes the run. */
 export interface LedgerHeader {
   runId: string;
   /** Name of the mesh, '' if unknown. */
@@ -13,21 +13,31 @@ export interface LedgerHeader {
   /** Device n is `${devicePrefix}${n}`. */
   devicePrefix: string;
   devices: number;
-  /** What the load generator was asked for. */
+  /** Options of the load generator. */
   options: Record<string, unknown>;
+  /**
+   * True for a part of a longer record, such as a segment of the fleet's ledger: its devices have
+   * sent other readings too, so a row without an entry is no finding. Absent means false.
+   */
+  partial?: boolean;
+  /** The incarnation that the readings of the run name; 0 if absent: they name none. */
+  incarnation?: number;
 }
 
-/** Last line of a ledger whose writer ended in order: what it counted itself. */
+/** Last line of a ledger whose writer ended gracefully: the writer's own counts. */
 export interface LedgerEnd {
   sent: number;
   acked: number;
   poisoned: number;
   resent: number;
-  /** Sending was ended by a signal. */
+  /** Whether a signal ended the sending. */
   interrupted: boolean;
 }
 
-/** A good reading that is about to be published. Numbers are texts as they stand in the payload; '' means absent. */
+/**
+ * A good reading that is about to be published. Numbers are strings, as in the payload; '' means
+ * absent.
+ */
 export interface SentLine {
   device: number;
   /** The reading's `seq`. */
@@ -42,13 +52,13 @@ export interface SentLine {
   heating: '' | '0' | '1';
 }
 
-/** A message that has to be rejected. */
+/** A message that the mesh must reject. */
 export interface PoisonLine {
   device: number;
-  /** The `seq` that it used up, whatever it carries. */
+  /** The `seq` that it uses up, whatever its content. */
   number: number;
   atUs: number;
-  /** Why it has to be rejected, a reason of `thermostat.reading.v1`. */
+  /** The expected rejection reason of `thermostat.reading.v1`. */
   reason: string;
   /** First 16 hex digits of the SHA-256 of its bytes: {@link fingerprint}. */
   sha: string;
@@ -58,6 +68,8 @@ export interface PoisonLine {
 /** A row of `readings`; times in Unix ms, fractions allowed. */
 export interface StoredRow {
   deviceId: string;
+  /** Which life of the device the row belongs to. */
+  incarnation: number;
   seq: number;
   measuredAtMs: number;
   receivedAtMs: number;
@@ -73,10 +85,20 @@ export interface RejectedRow {
   deviceId: string | null;
   seq: number | null;
   reason: string;
+  /** The bytes of the message, or as many as are kept. */
   raw: Uint8Array;
+  /** SHA-256 of all its bytes, in hex; without it `raw` is whole. */
+  sha256?: string;
 }
 
-/** Something that a person should look at. */
+/** A row of `rejection_counts`: how many messages of a device were rejected for one reason. */
+export interface RejectionCountRow {
+  deviceId: string;
+  reason: string;
+  count: number;
+}
+
+/** A finding for a person to look at. */
 export interface Finding {
   kind: 'lost' | 'duplicated' | 'corrupted' | 'never_sent' | 'good_rejected' | 'other_reason';
   deviceId: string | null;
@@ -87,7 +109,7 @@ export interface Finding {
   found: object | null;
 }
 
-/** The verdict on one run, or on several added up. */
+/** The result of comparing one run, or of several added up. */
 export interface Comparison {
   sent: number;
   acked: number;
@@ -95,9 +117,15 @@ export interface Comparison {
   rejected: number;
   /** Acked, but in neither table. */
   lost: number;
-  /** In both tables, or more than once in one of them. */
+  /**
+   * In both tables, more than once in `readings`, or rejected more often than the device has sent
+   * it.
+   */
   duplicated: number;
-  /** Stored with other values than sent, stored though to be rejected, stored though never sent. */
+  /**
+   * Stored with other values than sent, stored although it had to be rejected, or stored although
+   * never sent.
+   */
   corrupted: number;
   ackMs: Latency;
   endToEndMs: Latency;
@@ -107,10 +135,10 @@ export interface Comparison {
   goodRejected: number;
   /** Rejected for another reason than the one expected. */
   otherReason: number;
-  /** In a table though no ack was seen: allowed. */
+  /** In a table although no ack was seen: allowed. */
   unackedStored: number;
-  /** The first ones of each kind. */
+  /** The first findings of each kind. */
   examples: Finding[];
-  /** What the percentiles come from, in microseconds. */
+  /** The sources of the percentiles, in microseconds. */
   histograms: { ack: RecordableHistogram; endToEnd: RecordableHistogram };
 }

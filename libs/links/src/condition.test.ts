@@ -4,14 +4,14 @@ import { Check } from 'typebox/value';
 import { blocks, describeCondition, LinkConditions, passing } from './condition.ts';
 
 describe('the condition of a link', () => {
-  it('only a stall holds bytes, and one way only those of that way', () => {
+  it('only a stall holds back bytes, and only in its direction', () => {
     assert.ok(!blocks(passing, 'forward') && !blocks({ ...passing, state: 'cut' }, 'forward'));
     assert.ok(blocks({ ...passing, state: 'stall' }, 'backward'));
     const oneWay = { ...passing, state: 'stall', direction: 'forward' } as const;
     assert.ok(blocks(oneWay, 'forward') && !blocks(oneWay, 'backward'));
   });
 
-  it('is told in words', () => {
+  it('the condition of a link is described in words', () => {
     assert.equal(describeCondition(passing), 'passes');
     assert.equal(
       describeCondition({ ...passing, delayMs: 5, bytesPerSecond: 100 }),
@@ -23,7 +23,7 @@ describe('the condition of a link', () => {
     );
   });
 
-  it('what is no condition is refused', () => {
+  it('an invalid condition is refused', () => {
     assert.ok(Check(LinkConditions, { 'a:b': passing }));
     for (const wrong of [
       { state: 'gone' },

@@ -1,11 +1,14 @@
-/** The limits of a link. */
+/** Limits of a link. */
 
 export interface LinkLimits {
-  /** Bytes of one direction of one connection that may wait for their time; then the sender is no longer read. */
+  /**
+   * Maximum number of bytes that wait in one direction of one connection; then the link stops
+   * reading from the sender.
+   */
   queueBytesMax: number;
-  /** Connections of one link; further ones are reset. */
+  /** Maximum number of connections of one link; further ones are reset. */
   connectionsMax: number;
-  /** How long a connection to the target may take. */
+  /** Time limit for a connection to the target. */
   dialTimeoutMs: number;
 }
 

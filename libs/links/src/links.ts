@@ -1,6 +1,6 @@
-/** A set of links by name. */
-import { MeshError } from '@thermomesh/runtime';
+/** A set of links with names. */
 import { passing, type LinkCondition, type LinkConditions } from './condition.ts';
+import { linksError } from './errors.ts';
 import type { LinkLimits } from './limits.ts';
 import { openLink, type Link, type LinkSpec } from './link.ts';
 
@@ -14,16 +14,16 @@ export interface LinkReport {
 export interface Links {
   report(): LinkReport[];
   /**
-   * Sets the conditions of the links that are named, all or none; the others stay as they are.
+   * Sets the conditions of the named links, all or none; the other links keep theirs.
    * @throws MeshError `links.unknown`
    */
   set(conditions: LinkConditions): Promise<void>;
-  /** Everything passes again. */
+  /** Makes all links pass again. */
   heal(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Opens all links, or none. @throws MeshError `links.port_taken`, `links.duplicate` */
+/** Opens all links, or none of them. @throws MeshError `links.port_taken`, `links.duplicate` */
 export async function openLinks(specs: LinkSpec[], limits?: LinkLimits): Promise<Links> {
   const links = new Map<string, Link>();
   const close = async () => {
@@ -31,7 +31,7 @@ export async function openLinks(specs: LinkSpec[], limits?: LinkLimits): Promise
   };
   try {
     for (const spec of specs) {
-      if (links.has(spec.name)) throw new MeshError('links.duplicate', `two links are called ${spec.name}`);
+      if (links.has(spec.name)) throw linksError('links.duplicate', `two links have the name ${spec.name}`);
       links.set(spec.name, await openLink(spec, limits));
     }
   } catch (error) {
@@ -49,7 +49,7 @@ export async function openLinks(specs: LinkSpec[], limits?: LinkLimits): Promise
     async set(conditions) {
       const named = Object.entries(conditions).map(([name, condition]) => {
         const link = links.get(name);
-        if (link === undefined) throw new MeshError('links.unknown', `there is no link ${name}`);
+        if (link === undefined) throw linksError('links.unknown', `there is no link ${name}`);
         return { link, condition };
       });
       await Promise.all(named.map(async ({ link, condition }) => link.set(condition)));

@@ -1,18 +1,27 @@
-/** A TCP proxy in front of an HTTP server that loses whole requests on their way in, or whole replies on their way out. */
+/**
+ * A TCP proxy in front of an HTTP server. It loses whole requests on their way in, or whole replies
+ * on their way out.
+ */
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 
-/** What becomes of one request; `none`: it and its reply pass. */
+/** What the proxy loses of one exchange; with `none`, request and reply pass. */
 export type Loss = 'request' | 'reply' | 'none';
 
 export interface LossyProxy {
   url: string;
-  /** One for each, in order, of the requests that come next, on whatever connection; later ones pass. Replaces what was said before. */
+  /**
+   * Sets the losses of the next requests, one for each, on any connection; later requests pass.
+   * Replaces the losses of the previous call.
+   */
   lose(...losses: readonly Loss[]): void;
   close(): Promise<void>;
 }
 
-/** Passes everything on to `targetPort` of 127.0.0.1. Requests of one connection must not be pipelined. */
+/**
+ * Starts a proxy that passes everything to `targetPort` of 127.0.0.1. Requests on one connection
+ * must not be pipelined.
+ */
 export async function startLossyProxy(targetPort: number): Promise<LossyProxy> {
   const sockets = new Set<Socket>();
   let losses: Loss[] = [];
@@ -32,7 +41,7 @@ export async function startLossyProxy(targetPort: number): Promise<LossyProxy> {
     }
     near.on('data', (bytes: Buffer) => {
       if (/^(GET|POST) /.test(bytes.toString('latin1', 0, 5))) losing = losses.shift();
-      // Without a word: what came in is read and thrown away with the connection.
+      // The request is discarded, and the connection with it: the server receives nothing.
       if (losing === 'request') near.destroy();
       else far.write(bytes);
     });

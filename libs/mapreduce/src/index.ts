@@ -1,3 +1,4 @@
+/** MapReduce over the chunks of images as pure functions. README.md is the way in. */
 export * from './jobs.ts';
 export * from './leader.ts';
 export * from './plan.ts';

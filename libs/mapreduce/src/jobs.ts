@@ -1,26 +1,26 @@
-/** Questions that the coordinator asks of its state. */
+/** Functions that read and update the coordinator's state. */
 import type { JobMetadata, TaskOutput, TaskPhase, TaskRecord } from '@thermomesh/contracts';
 import { chunkCount, rectangleOf } from './plan.ts';
 import type { Contribution, CoordinatorState, Issue, Job, JobPhase, MapReduceLimits } from './types.ts';
 
-/** A coordinator without jobs. */
+/** The state of a coordinator without jobs. */
 export function initialState(epoch: number, limits: MapReduceLimits): CoordinatorState {
   return { epoch, limits, jobs: {}, partitionEpochs: {}, deposed: false };
 }
 
-/** A job at the beginning of its phase. */
+/** Returns the job at the beginning of its phase. */
 export function jobAtStart(metadata: JobMetadata): Job {
   const none = Array.from({ length: chunksIn(metadata) }, () => null);
   return { metadata, issues: none, contributions: none, inFlight: 0, done: 0 };
 }
 
-/** The job with that attempt at the chunk as the present one. */
+/** Returns the job with `issue` as the chunk's present attempt. */
 export function withIssue(job: Job, chunk: number, issue: Issue): Job {
   const inFlight = job.inFlight + (job.issues[chunk] === null ? 1 : 0);
   return { ...job, issues: job.issues.with(chunk, issue), inFlight };
 }
 
-/** The job with the chunk in, and no longer awaited. */
+/** Returns the job with the chunk's contribution; the chunk is no longer awaited. */
 export function withContribution(job: Job, chunk: number, contribution: Contribution): Job {
   const inFlight = job.inFlight - (job.issues[chunk] === null ? 0 : 1);
   const issues = job.issues.with(chunk, null);
@@ -28,17 +28,17 @@ export function withContribution(job: Job, chunk: number, contribution: Contribu
   return { ...job, issues, contributions, inFlight, done: job.done + 1 };
 }
 
-/** Chunks that are awaited, with their attempts. */
+/** The awaited chunks and their attempts. */
 export function issuesOf(job: Job): [number, Issue][] {
   return job.issues.flatMap((issue, chunk): [number, Issue][] => (issue === null ? [] : [[chunk, issue]]));
 }
 
-/** False if another job would be one too many. */
+/** Returns whether the limits allow one more job. */
 export function mayAccept(state: CoordinatorState): boolean {
   return jobsOf(state).filter((job) => !isOver(job)).length < state.limits.openJobsMax;
 }
 
-/** Where the job stands, the phases that are only in the records included. */
+/** The phase of the job, including those that are not stored. */
 export function phaseOf(job: Job): JobPhase {
   const { phase } = job.metadata;
   if (phase === 'mapping') return allIn(job) ? 'reducing' : phase;
@@ -46,43 +46,54 @@ export function phaseOf(job: Job): JobPhase {
   return phase;
 }
 
-/** Chunks that are in and all chunks, of the present phase; zeros outside of the two phases that have chunks. */
+/**
+ * Number of chunks that are in, and of all chunks, in the present phase; zeros in a phase without
+ * chunks.
+ */
 export function progressOf(job: Job): { done: number; of: number } {
   return { done: job.done, of: job.contributions.length };
 }
 
+/** Returns whether the job has finished, failed or been cancelled. */
 export function isOver(job: Job): boolean {
   const { phase } = job.metadata;
   return phase === 'finished' || phase === 'failed' || phase === 'cancelled';
 }
 
-/** True if it takes one of the places of running jobs. */
+/** Returns whether the job occupies one of the places for running jobs. */
 export function isRunning(job: Job): boolean {
   return !isOver(job) && job.metadata.phase !== 'queued';
 }
 
-/** All jobs in the order in which they came. */
+/** All jobs in the order in which they were submitted. */
 export function jobsOf(state: CoordinatorState): Job[] {
   return Object.values(state.jobs).sort((a, b) => a.metadata.number - b.metadata.number);
 }
 
+/** The job's phase if it has tasks; undefined in every other phase. */
 export function taskPhaseOf(job: Job): TaskPhase | undefined {
   const { phase } = job.metadata;
   return phase === 'mapping' || phase === 'applying' ? phase : undefined;
 }
 
-/** The lowest chunk of the present phase that was never issued and is not in; undefined if there is none. */
+/**
+ * The lowest chunk of the present phase that was never issued and is not in; undefined if there is
+ * none.
+ */
 export function firstUnissued(job: Job): number | undefined {
   if (job.inFlight + job.done === job.issues.length) return undefined;
   return job.issues.findIndex((issue, chunk) => issue === null && job.contributions[chunk] === null);
 }
 
-/** What the chunks have contributed, in the order of their ids. */
+/** The chunks' outputs, ordered by chunk id. */
 export function outputsOf(job: Job): TaskOutput[] {
   return job.contributions.flatMap((contribution) => (contribution === null ? [] : [contribution.output]));
 }
 
-/** The task of one attempt at one chunk. */
+/**
+ * Makes the task of one attempt at one chunk.
+ * @throws Error if the job is in a phase without tasks
+ */
 export function taskOf(
   metadata: JobMetadata,
   chunk: number,

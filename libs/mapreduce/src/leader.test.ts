@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import {
   defaultLeaderLimits,
   initialLeader,
-  leaderLimitFaults,
+  leaderLimitIssues,
   leaderStep,
   taskKey,
   type LeaderEffect,
@@ -18,8 +18,18 @@ import type { JobMetadata, PartitionProgress, ResultRecord, TaskRecord } from '@
 const limits = { ...defaultLeaderLimits, progressEveryTasks: 3, startsPerTaskMax: 1_000 };
 
 const job = {
-  ...{ id: 'a', number: 0, caller: 'ann', input: 'a/upload', parameters: {}, phase: 'mapping' as const },
-  ...{ phaseEpoch: 1, restarts: 0, turn: 1, table: null, result: null, reason: null },
+  id: 'a',
+  number: 0,
+  caller: 'ann',
+  input: 'a/upload',
+  parameters: {},
+  phase: 'mapping' as const,
+  phaseEpoch: 1,
+  restarts: 0,
+  turn: 1,
+  table: null,
+  result: null,
+  reason: null,
   image: { key: 'a/spool', widthPixels: 10, heightPixels: 50, channels: 1, bitDepth: 8 },
   grid: { widthPixels: 10, heightPixels: 50, chunkWidthPixels: 10, chunkHeightPixels: 1 },
 } satisfies JobMetadata;
@@ -27,7 +37,10 @@ const job = {
 const taskAt = (chunk: number, attempt: number): TaskRecord =>
   taskOf(job, chunk, { attempt, coordinatorEpoch: 1, failures: 0 });
 
-/** Two nodes, one partition; effects are carried out one by one, so that a node dies between any two. */
+/**
+ * Two nodes and one partition. Effects are carried out one by one, so that a node can die between
+ * any two.
+ */
 class Partition {
   readonly log: (TaskRecord | null)[] = [];
   readonly answers: ResultRecord[] = [];
@@ -58,7 +71,7 @@ class Partition {
     node.todo.push(...effects);
   }
 
-  /** The next effect, or the next record; false if there is neither. */
+  /** Carries out the next effect, or feeds the next record; returns false if there is neither. */
   act(who: number): boolean {
     const node = this.#nodes[who];
     if (node === undefined) return false;
@@ -85,7 +98,7 @@ class Partition {
     assert.ok(progress.offset >= (this.progress?.offset ?? 0), 'progress fell back');
     assert.ok(progress.handled.length <= limits.handledMax);
     for (const task of this.log.slice(0, progress.offset))
-      assert.ok(task === null || this.isAnswered(task), 'a task that nobody has answered was left behind');
+      assert.ok(task === null || this.isAnswered(task), 'an unanswered task was left behind');
     this.progress = progress;
   }
 
@@ -105,7 +118,7 @@ const deed = fc.record({
 });
 
 describe('leaders of a partition, killed and replaced anywhere', () => {
-  it('answer every task, and never call one answered that is not', () => {
+  it('killed and replaced anywhere, leaders answer every task', () => {
     fc.assert(
       fc.property(fc.array(deed, { maxLength: 200, size: 'max' }), (deeds) => {
         const partition = new Partition();
@@ -124,7 +137,7 @@ describe('leaders of a partition, killed and replaced anywhere', () => {
     );
   });
 
-  it('in an undisturbed partition each task is worked on once, and its progress is durable once due', () => {
+  it('an undisturbed leader works on each task once and saves when due', () => {
     const partition = new Partition();
     partition.lead(0);
     for (let chunk = 0; chunk < 50; chunk++) partition.log.push(taskAt(chunk, 1));
@@ -136,8 +149,8 @@ describe('leaders of a partition, killed and replaced anywhere', () => {
   });
 });
 
-it('limits of a leader that contradict each other are all named', () => {
-  assert.deepEqual(leaderLimitFaults(defaultLeaderLimits), []);
-  assert.equal(leaderLimitFaults({ ...defaultLeaderLimits, handledMax: 1, progressDelayMs: 0 }).length, 2);
-  assert.equal(leaderLimitFaults({ ...defaultLeaderLimits, handledMax: 9_999 }).length, 1);
+it('contradictory limits of a leader are all reported', () => {
+  assert.deepEqual(leaderLimitIssues(defaultLeaderLimits), []);
+  assert.equal(leaderLimitIssues({ ...defaultLeaderLimits, handledMax: 1, progressDelayMs: 0 }).length, 2);
+  assert.equal(leaderLimitIssues({ ...defaultLeaderLimits, handledMax: 9_999 }).length, 1);
 });

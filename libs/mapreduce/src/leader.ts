@@ -1,18 +1,23 @@
 /**
- * The leader of one partition of the task topic, as a function: which task is worked on, which is passed over, what of the progress
- * is made durable when. No clock, no sockets. Records come in the order of their offsets, one at a time.
+ * The leader of one partition of the task topic, as a function. It decides which task is worked on,
+ * which is skipped, and when the progress becomes durable. No clock, no sockets. Records come one
+ * at a time, in the order of their offsets.
  */
 import { boundedReason } from '@thermomesh/contracts';
 import type { PartitionProgress, ResultRecord, TaskRecord } from '@thermomesh/contracts';
 
+/** The limits of a partition's leader. */
 export interface LeaderLimits {
-  /** Answered tasks that are remembered by name, to pass over the same task appended twice. */
+  /** Answered tasks whose keys are remembered, to skip a task that was appended twice. */
   readonly handledMax: number;
-  /** Answered tasks after which the progress is made durable. */
+  /** Answered tasks after which the progress is saved. */
   readonly progressEveryTasks: number;
-  /** … and at the latest this long after the first of them. */
+  /** Time after the first unsaved task at which the progress is saved at the latest. */
   readonly progressDelayMs: number;
-  /** How often a task may be begun and not answered, by one leader after another, before it is answered with a failure. */
+  /**
+   * Number of leaders that may begin a task without answering it; the next one answers it with a
+   * failure.
+   */
   readonly startsPerTaskMax: number;
 }
 
@@ -23,96 +28,108 @@ export const defaultLeaderLimits: LeaderLimits = {
   startsPerTaskMax: 2,
 };
 
-/** Every limit that makes no sense and every relation among them that does not hold, one line each. */
-export function leaderLimitFaults(limits: LeaderLimits): string[] {
-  const faults = Object.entries(limits)
+/**
+ * Returns every invalid limit and every relation between limits that does not hold, one line each;
+ * empty if there is none.
+ */
+export function leaderLimitIssues(limits: LeaderLimits): string[] {
+  const issues = Object.entries(limits)
     .filter(([, value]: [string, number]) => !Number.isSafeInteger(value) || value < 1)
     .map(([name]) => `${name} must be a positive integer`);
-  if (limits.handledMax > handledLimit) faults.push(`handledMax must not be above ${handledLimit}`);
+  if (limits.handledMax > handledLimit) issues.push(`handledMax must not be above ${handledLimit}`);
   if (limits.progressEveryTasks > limits.handledMax)
-    faults.push('progressEveryTasks must not be above handledMax');
-  return faults;
+    issues.push('progressEveryTasks must not be above handledMax');
+  return issues;
 }
 
-/** Names that a stored progress may hold. */
+/** Largest number of keys in a stored progress. */
 const handledLimit = 1_024;
 
-/** What a node knows of one partition. Never changed in place. */
+/** A node's state for one partition. Immutable: `leaderStep` returns a new state. */
 export interface LeaderState {
   readonly partition: number;
   readonly limits: LeaderLimits;
   /** Null while another node leads. */
   readonly epoch: number | null;
   readonly progress: PartitionProgress;
-  /** The end of the partition when this node became its leader: what lies before it may have ended the former one. */
+  /**
+   * The end of the partition when this node became its leader. A task before it may have ended the
+   * former leader.
+   */
   readonly backlogEnd: number;
   readonly working: { readonly offset: number; readonly task: TaskRecord } | null;
-  /** Tasks answered since the progress was made durable. */
+  /** Answered and skipped tasks since the progress was last saved. */
   readonly unsaved: number;
 }
 
+/** How the work on a task ended. */
 export type Outcome = ResultRecord['outcome'];
 
+/** What can happen to a partition's leader. */
 export type LeaderEvent =
-  /** This node leads from now on. `progress` is what its predecessor left (null: nothing), read after the epoch was won. */
+  /**
+   * This node leads from now on. `progress` is what its predecessor left, read after the epoch was
+   * won; null if there is none.
+   */
   | {
       readonly type: 'led';
       readonly epoch: number;
       readonly progress: PartitionProgress | null;
       readonly endOffset: number;
     }
-  /** It leads no longer in that epoch, or its progress of that epoch was refused by the fence. */
+  /** This node no longer leads in that epoch, or the fence refused its progress of that epoch. */
   | { readonly type: 'lost'; readonly epoch: number }
   | { readonly type: 'task'; readonly offset: number; readonly task: TaskRecord }
-  /** A record that is no task. */
+  /** A record that is not a valid task. */
   | { readonly type: 'unreadable'; readonly offset: number }
-  /** The work on the task at `offset` has ended. */
+  /** The work on the task at `offset` has ended with this outcome. */
   | { readonly type: 'worked'; readonly offset: number; readonly outcome: Outcome }
-  /** The job of the task at `offset` is over: it was not worked on, or in vain, and nobody waits for an answer. */
-  | { readonly type: 'moot'; readonly offset: number }
-  /** A coordinator of that epoch was heard of. */
+  /** The task at `offset` is obsolete because its job is over: no answer is expected. */
+  | { readonly type: 'obsolete'; readonly offset: number }
+  /** A coordinator of that epoch exists. */
   | { readonly type: 'coordinatorSeen'; readonly epoch: number }
-  /** `progressDelayMs` are over. */
+  /** The time that `armProgress` asked for is over. */
   | { readonly type: 'progressDue' };
 
 /**
- * A record comes when the one before it is done with. Effects are carried out in order, each finished before the next: a result is
- * appended before the progress that counts it.
+ * What the leader wants done. The host carries effects out in order, and finishes each before the
+ * next: a result is appended before the progress that counts it. It feeds a record only when the
+ * one before is done.
  */
 export type LeaderEffect =
-  /** Read on from there, or from the beginning of what the topic still holds. */
+  /** Read on from this offset, or from the first offset that the topic still holds. */
   | { readonly type: 'readFrom'; readonly offset: number }
   | { readonly type: 'pause' }
   | { readonly type: 'work'; readonly offset: number; readonly task: TaskRecord }
-  /** Stop that work; its outcome is not wanted. */
+  /** Stop that work. Its outcome is no longer needed. */
   | { readonly type: 'abandon'; readonly offset: number }
   | { readonly type: 'answer'; readonly result: ResultRecord }
-  /** Make the progress durable, unless a newer leader exists: then `lost` is the answer. */
+  /** Make the progress durable, unless a newer leader exists. In that case answer with `lost`. */
   | { readonly type: 'save'; readonly epoch: number; readonly progress: PartitionProgress }
   | { readonly type: 'armProgress'; readonly afterMs: number }
-  /** Passed over: count it. */
+  /** A record was skipped. Count it. */
   | { readonly type: 'skip'; readonly offset: number; readonly why: SkipReason };
 
-/** Why a record of the partition was not worked on. A closed list. */
+/** Why a record of the partition was skipped. Metrics count by this closed list. */
 export const skipReasons = [
   'before_start',
   'unreadable',
   'older_coordinator_epoch',
   'handled',
-  /** The host says so: its files may be gone, and that is no failure. */
+  /** Reported by the host: the job's files may be gone, which is not a failure. */
   'job_over',
 ] as const;
 export type SkipReason = (typeof skipReasons)[number];
 
 type Turn = { -readonly [K in keyof LeaderState]: LeaderState[K] } & { effects: LeaderEffect[] };
 
-/** A node that does not lead the partition. */
+/** The state of a node that does not lead the partition. */
 export function initialLeader(partition: number, limits: LeaderLimits): LeaderState {
   const progress = { offset: 0, coordinatorEpoch: 0, handled: [], begun: null };
   return { partition, limits, epoch: null, progress, backlogEnd: 0, working: null, unsaved: 0 };
 }
 
-/** What happened to the node → what it knows of the partition now, and what is to be done, in order. */
+/** Takes a state and an event; returns the next state and the effects to carry out, in order. */
 export function leaderStep(before: LeaderState, event: LeaderEvent): [LeaderState, LeaderEffect[]] {
   const turn: Turn = { ...before, effects: [] };
   react(turn, event);
@@ -136,8 +153,8 @@ function react(turn: Turn, event: LeaderEvent): void {
         : undefined;
     case 'worked':
       return worked(turn, event.offset, event.outcome);
-    case 'moot':
-      return passOver(turn, event.offset);
+    case 'obsolete':
+      return skipObsolete(turn, event.offset);
     case 'progressDue':
       return turn.unsaved > 0 ? save(turn) : undefined;
   }
@@ -149,7 +166,8 @@ function lead(turn: Turn, event: LeaderEvent & { type: 'led' }): void {
   const seen = turn.progress.coordinatorEpoch;
   const progress = event.progress ?? { offset: 0, coordinatorEpoch: 0, handled: [], begun: null };
   turn.epoch = event.epoch;
-  // Progress beyond the end is that of a topic that was made anew; what it would pass over is issued again by the coordinator.
+  // Progress beyond the end belongs to a topic that was deleted and created again. The coordinator
+  // issues again whatever this leader would skip.
   const offset = Math.min(progress.offset, event.endOffset);
   turn.progress = { ...progress, offset, coordinatorEpoch: Math.max(seen, progress.coordinatorEpoch) };
   turn.backlogEnd = event.endOffset;
@@ -157,7 +175,7 @@ function lead(turn: Turn, event: LeaderEvent & { type: 'led' }): void {
   turn.effects.push({ type: 'readFrom', offset });
 }
 
-/** Whatever was under way belongs to the successor now: nothing is answered and nothing is saved. */
+/** Stops leading. The successor continues the work: this node answers and saves nothing more. */
 function lose(turn: Turn): void {
   if (turn.epoch === null) return;
   turn.effects.push({ type: 'pause' });
@@ -176,7 +194,8 @@ function take(turn: Turn, offset: number, task: TaskRecord): void {
   if (progress.handled.includes(taskKey(task))) return skip(turn, offset, 'handled');
   turn.working = { offset, task };
   if (offset < backlogEnd) {
-    // A task that was there before may be the one that ended the former leader: it is marked before it is touched.
+    // A task of the backlog may have ended the former leader, so its start is saved before the work
+    // begins.
     const times = progress.begun?.offset === offset ? progress.begun.times : 0;
     if (times >= limits.startsPerTaskMax) {
       const reason = `its leader ended ${times} times while working on it`;
@@ -194,7 +213,12 @@ function worked(turn: Turn, offset: number, outcome: Outcome): void {
   const { jobId, phase, chunk, attempt, coordinatorEpoch } = working.task;
   const result: ResultRecord = {
     type: 'equalizer.result.v1',
-    ...{ jobId, phase, chunk, attempt, coordinatorEpoch, partition },
+    jobId,
+    phase,
+    chunk,
+    attempt,
+    coordinatorEpoch,
+    partition,
     partitionEpoch: epoch,
     outcome: outcome.kind === 'failed' ? { ...outcome, reason: boundedReason(outcome.reason) } : outcome,
   };
@@ -205,7 +229,7 @@ function worked(turn: Turn, offset: number, outcome: Outcome): void {
   advance(turn, offset);
 }
 
-function passOver(turn: Turn, offset: number): void {
+function skipObsolete(turn: Turn, offset: number): void {
   if (turn.epoch === null || turn.working?.offset !== offset) return;
   turn.working = null;
   skip(turn, offset, 'job_over');
@@ -229,12 +253,12 @@ function save(turn: Turn): void {
   turn.effects.push({ type: 'save', epoch: turn.epoch, progress: turn.progress });
 }
 
-/** A coordinator that was deposed is not worked for, whoever tells of its successor first. */
+/** Remembers the highest coordinator epoch: tasks of a deposed coordinator are skipped. */
 function seeCoordinator(turn: Turn, epoch: number): void {
   if (epoch > turn.progress.coordinatorEpoch) turn.progress = { ...turn.progress, coordinatorEpoch: epoch };
 }
 
-/** Names one try at one chunk. */
+/** Key of one attempt at one chunk. */
 export function taskKey(task: TaskRecord): string {
   return `${task.jobId}/${task.phase}/${task.chunk}/${task.attempt}/${task.coordinatorEpoch}`;
 }

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { chunkCount, planChunks, rectangleOf } from './plan.ts';
 
 describe('chunks of an image', () => {
-  it('cover every pixel once, within the limits', () => {
+  it('chunks cover every pixel once, within the limits', () => {
     const small = fc.integer({ min: 1, max: 40 });
     fc.assert(
       fc.property(small, small, small, small, (width, height, chunkPixelsMax, chunksPerJobMax) => {
@@ -26,20 +26,20 @@ describe('chunks of an image', () => {
     );
   });
 
-  it('are strips of full rows as long as a row fits', () => {
+  it('chunks are strips of full rows as long as a row fits', () => {
     const grid = planChunks(100, 1_000, { chunkPixelsMax: 2_550, chunksPerJobMax: 4_096 });
     assert.equal(chunkCount(grid), 40);
     assert.deepEqual(rectangleOf(grid, 39), { left: 0, top: 975, width: 100, height: 25 });
     assert.throws(() => rectangleOf(grid, 40), RangeError);
   });
 
-  it('an image of one row that is longer than a chunk is cut into pieces', () => {
+  it('a row that is longer than a chunk is cut into pieces', () => {
     const grid = planChunks(1_000, 1, { chunkPixelsMax: 300, chunksPerJobMax: 4_096 });
     assert.equal(chunkCount(grid), 4);
     assert.deepEqual(rectangleOf(grid, 3), { left: 750, top: 0, width: 250, height: 1 });
   });
 
-  it('nothing is planned for sides and limits that make no sense', () => {
+  it('invalid sides and limits are refused', () => {
     for (const bad of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY]) {
       assert.throws(() => planChunks(bad, 1, { chunkPixelsMax: 1, chunksPerJobMax: 1 }), RangeError);
       assert.throws(() => planChunks(1, 1, { chunkPixelsMax: bad, chunksPerJobMax: 1 }), RangeError);

@@ -1,21 +1,28 @@
-/** Cutting an image into chunks by pixels, never by the number of nodes: the same image and limits give the same chunks. */
+/**
+ * Cuts an image into chunks by pixels, never by the number of nodes: the same image and limits
+ * always give the same chunks.
+ */
 import type { ChunkGrid, Rectangle } from '@thermomesh/contracts';
 
+/** The limits of a plan. */
 export interface PlanLimits {
-  /** Pixels of one chunk. A chunk is whole rows; a row that is longer than this is cut into pieces. */
+  /**
+   * Pixels of one chunk. A chunk consists of whole rows; a row that is longer than this is cut into
+   * pieces.
+   */
   chunkPixelsMax: number;
-  /** Chunks of one image. An image that would need more gets larger ones. */
+  /** Chunks of one image. An image that would need more chunks gets larger ones. */
   chunksPerJobMax: number;
 }
 
 /**
- * Plans the chunks of an image: strips of full rows as long as one row fits into a chunk.
- * @throws RangeError if a side or a limit is no positive integer
+ * Plans the chunks of an image: strips of full rows, as long as one row fits into a chunk.
+ * @throws RangeError if a side or a limit is not a positive integer
  */
 export function planChunks(widthPixels: number, heightPixels: number, limits: PlanLimits): ChunkGrid {
   const { chunkPixelsMax, chunksPerJobMax } = limits;
   for (const value of [widthPixels, heightPixels, chunkPixelsMax, chunksPerJobMax]) {
-    if (!Number.isSafeInteger(value) || value < 1) throw new RangeError(`${value} is no positive integer`);
+    if (!Number.isSafeInteger(value) || value < 1) throw new RangeError(`${value} is not a positive integer`);
   }
   const columns = Math.min(Math.ceil(widthPixels / chunkPixelsMax), chunksPerJobMax);
   const chunkWidthPixels = Math.ceil(widthPixels / columns);
@@ -26,12 +33,15 @@ export function planChunks(widthPixels: number, heightPixels: number, limits: Pl
   return { widthPixels, heightPixels, chunkWidthPixels, chunkHeightPixels };
 }
 
-/** How many chunks the grid has. */
+/** The number of chunks of the grid. */
 export function chunkCount(grid: ChunkGrid): number {
   return columnsOf(grid) * Math.ceil(grid.heightPixels / grid.chunkHeightPixels);
 }
 
-/** Where chunk `chunk` lies. @throws RangeError if there is no such chunk */
+/**
+ * The rectangle of a chunk, in pixels.
+ * @throws RangeError if there is no such chunk
+ */
 export function rectangleOf(grid: ChunkGrid, chunk: number): Rectangle {
   if (!Number.isSafeInteger(chunk) || chunk < 0 || chunk >= chunkCount(grid)) {
     throw new RangeError(`there is no chunk ${chunk}`);

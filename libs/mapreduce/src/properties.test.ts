@@ -19,7 +19,10 @@ const limits: MapReduceLimits = {
 };
 const callers = ['ann', 'bob', 'cyd'];
 
-/** What chance does, and how often: often enough what brings the jobs on, or nothing deep would ever be reached. */
+/**
+ * What happens by chance, and how often. Events that advance the jobs are frequent, or no deep
+ * state would ever be reached.
+ */
 const calm = {
   submit: 2,
   act: 12,
@@ -48,7 +51,7 @@ function deeds(weights: Partial<Record<Kind, number>>): fc.Arbitrary<Deed[]> {
   return fc.array(deed, { maxLength: 250, size: 'max' });
 }
 
-/** A world that chance plays with. */
+/** A world in which events happen by chance. */
 class Play {
   readonly world: World;
   readonly #leaders = [1, 1, 1];
@@ -102,16 +105,19 @@ class Play {
       case 'ghost':
         return this.#haunt(pick);
       case 'expire':
-        // The topics' retention: what is lost is done again.
+        // The topics' retention removes records: the work is done again.
         world.tasks.splice(0, pick % 4);
         return void world.results.splice(0, pick % 4);
     }
   }
 
-  /** Any task that was ever produced is worked on, now, or again, in any order; those that chance never picks are lost. */
+  /**
+   * Works on any task that was ever produced: now, or again, in any order. Tasks that chance never
+   * picks are lost.
+   */
   #work(pick: number, behind: number, fails = false): void {
     const { tasks } = this.world;
-    // Most often one of the latest: those that nobody has worked on yet.
+    // Most often one of the latest tasks, which no leader has worked on yet.
     const found = pick % 3 === 0 ? chosen(tasks, pick) : chosen(tasks.slice(-6), pick);
     if (found !== undefined) this.#workOn(found, behind, fails);
   }
@@ -122,7 +128,7 @@ class Play {
     this.world.deliver(resultOf(found.task, found.partition, epoch, outcome), ...this.#ghosts);
   }
 
-  /** A coordinator that was paused goes on with what it had in mind. */
+  /** A paused coordinator wakes and continues. */
   #haunt(pick: number): void {
     const ghost = chosen(this.#ghosts, pick);
     if (ghost === undefined) return;
@@ -130,18 +136,19 @@ class Play {
     const ask = chosen(ghost.asks, pick);
     if (pick % 3 === 0 && timer !== undefined) this.world.fire(timer, ghost);
     else if (pick % 3 === 1 && ask !== undefined) this.world.answer(ask, ghost);
-    // Its writes to Kafka are not fenced: what does not follow a store gets there, and of an unknown plan too.
+    // Its writes to Kafka are not fenced: tasks that do not follow a store reach the topic, even
+    // tasks of a plan that was never stored.
     const [first] = ghost.todo;
     if (first?.type === 'store' && pick % 2 === 0) ghost.todo.shift();
     this.world.act(ghost);
   }
 
-  /** The faults end: what is asked is answered, what is produced is worked on, what waits runs out. */
+  /** Ends the faults: all work is finished, all tasks are worked on, all timers run out. */
   settle(): void {
     const { world } = this;
     let worked = world.tasks.length;
     for (let turns = 0; this.open().length > 0; turns++) {
-      assert.ok(turns < 5_000, 'it does not end');
+      assert.ok(turns < 5_000, 'the jobs do not end');
       assert.ok(
         world.isPending(),
         `stuck: ${JSON.stringify(this.open().map(({ metadata }) => metadata.phase))}`,
@@ -172,7 +179,7 @@ function chosen<T>(list: readonly T[], pick: number): T | undefined {
 }
 
 describe('whatever happens to records and coordinators', () => {
-  it('every accepted job finishes once, and like the work of a single process', () => {
+  it('whatever fails, an accepted job finishes once, as one process would do it', () => {
     fc.assert(
       fc.property(deeds({ ...calm, ...deadly }), (happenings) => {
         const play = new Play(false);
@@ -190,7 +197,7 @@ describe('whatever happens to records and coordinators', () => {
     );
   });
 
-  it('with failures, cancels and retention too, every job ends, once', () => {
+  it('with failures, cancellations and retention, every job ends exactly once', () => {
     fc.assert(
       fc.property(deeds({ ...calm, ...spiteful, ...deadly }), (happenings) => {
         const play = new Play(true);
@@ -207,7 +214,7 @@ describe('whatever happens to records and coordinators', () => {
     );
   });
 
-  it('a successor knows at every moment what its predecessor knew', () => {
+  it('at every moment, a successor would recover the predecessor’s state', () => {
     fc.assert(
       fc.property(deeds({ ...calm, ...spiteful }), (happenings) => {
         const play = new Play(true);
@@ -222,7 +229,7 @@ describe('whatever happens to records and coordinators', () => {
     );
   });
 
-  it('never more jobs run and never more tasks are in flight than the limits say', () => {
+  it('running jobs and tasks in flight never exceed the limits', () => {
     fc.assert(
       fc.property(deeds({ ...calm, ...spiteful }), (happenings) => {
         const play = new Play(true);

@@ -1,19 +1,23 @@
-/** What a successor knows of the jobs of its predecessor. */
+/** Rebuilds a coordinator's state from what its predecessor has left. */
 import type { JobMetadata, ResultRecord, TaskRecord } from '@thermomesh/contracts';
 import { initialState, jobAtStart, withIssue } from './jobs.ts';
 import { absorb } from './step.ts';
 import type { CoordinatorState, Issue, Job, MapReduceLimits } from './types.ts';
 
-/** What Kafka holds, each list in the order in which it was read; records of one partition are in its order. */
+/**
+ * The records of the two topics, in the order in which they were read. The order within each
+ * partition is that of the topic.
+ */
 export interface JobRecords {
   readonly tasks: Iterable<TaskRecord>;
   readonly results: Iterable<ResultRecord>;
 }
 
 /**
- * The state of a coordinator of `epoch`, from what is durable. Read the metadata after the epoch was won, and the topics up to the
- * end that they have then. What the predecessor had made durable is there again; `step(state, {type: 'resumed'})` takes it up. If a
- * record names a newer coordinator, the state is `deposed`: step down.
+ * Returns the state of a coordinator of `epoch`, from what is durable. Read the metadata after the
+ * epoch was won, and the topics up to the end that they have then. Everything that the predecessor
+ * had made durable is in the state; `step(state, {type: 'resumed'})` continues from it. If a record
+ * names a newer coordinator, the state is `deposed`: step down.
  */
 export function recover(
   jobs: Iterable<JobMetadata>,
@@ -32,7 +36,7 @@ export function recover(
   return state;
 }
 
-/** Tasks of an earlier phase, and of a coordinator with another plan, say nothing about this one. */
+/** Ignores tasks of an earlier phase, and tasks of a coordinator that had another plan. */
 function isOfPhase(job: Job, task: TaskRecord): boolean {
   const { phase, phaseEpoch } = job.metadata;
   return task.phase === phase && task.coordinatorEpoch >= phaseEpoch && task.chunk < job.issues.length;

@@ -1,11 +1,13 @@
-/** Which results change nothing, and why (I4). */
+/** Decides which results change nothing, and why (I4). */
 import type { ResultRecord } from '@thermomesh/contracts';
 import { isOver } from './jobs.ts';
 import type { CoordinatorState, Job, Refusal } from './types.ts';
 
 /**
- * Undefined if the result counts. It does if it is the first of its chunk in the present phase, whichever attempt made it: every
- * attempt computes the same. A failure counts if it is of the present attempt.
+ * Returns why a result changes nothing; undefined if it counts.
+ * - A finished chunk counts if it is the first result of its chunk in the present phase. It does
+ *   not matter which attempt made it, because every attempt computes the same.
+ * - A failure counts if it belongs to the present attempt.
  */
 export function refusalOf(state: CoordinatorState, record: ResultRecord): Refusal | undefined {
   if (record.coordinatorEpoch > state.epoch) return 'newer_coordinator_epoch';
@@ -15,7 +17,8 @@ export function refusalOf(state: CoordinatorState, record: ResultRecord): Refusa
   if (job === undefined) return 'unknown_job';
   if (isOver(job)) return 'job_over';
   if (record.phase !== job.metadata.phase) return 'other_phase';
-  // The phase's plan was made durable in that epoch; whoever was deposed before it may have planned other chunks.
+  // The phase's plan became durable in that epoch. A coordinator that was deposed earlier may have
+  // planned other chunks.
   if (record.coordinatorEpoch < job.metadata.phaseEpoch) return 'older_coordinator_epoch';
   if (record.chunk >= job.contributions.length) return 'unknown_chunk';
   return refusalInPhase(job, record);

@@ -1,11 +1,14 @@
 /**
- * Who is next: by turns among callers, whatever number of jobs each has. Both answers follow from the jobs alone, so a successor
- * gives the same ones.
+ * Decides which job and which chunk comes next. Callers take turns, however many jobs each of them
+ * has. The decision depends only on the jobs, so a successor decides alike.
  */
 import { firstUnissued, isRunning, jobsOf } from './jobs.ts';
 import type { CoordinatorState, Job } from './types.ts';
 
-/** The queued job that starts next: of the caller with the fewest running, then of the one who has waited longest for a turn. */
+/**
+ * The queued job that starts next. It belongs to the caller with the fewest running jobs; among
+ * those, to the caller that has waited longest for a turn.
+ */
 export function nextJob(state: CoordinatorState): Job | undefined {
   const jobs = jobsOf(state);
   const running = jobs.filter(isRunning);
@@ -20,7 +23,10 @@ export function nextJob(state: CoordinatorState): Job | undefined {
   );
 }
 
-/** The chunk that is issued next: of the caller with the fewest tasks in flight, then of the job with the fewest. */
+/**
+ * The chunk that is issued next. It belongs to the caller with the fewest tasks in flight; among
+ * those, to the job with the fewest.
+ */
 export function nextChunk(state: CoordinatorState): { job: Job; chunk: number } | undefined {
   const running = jobsOf(state).filter(isRunning);
   const inFlight = (caller?: string) =>
@@ -34,7 +40,7 @@ export function nextChunk(state: CoordinatorState): { job: Job; chunk: number } 
   return job === undefined || chunk === undefined ? undefined : { job, chunk };
 }
 
-/** The first of those with the lowest rank. */
+/** The first job with the lowest rank. */
 function lowest(jobs: Job[], rank: (job: Job) => number[]): Job | undefined {
   let best: { job: Job; rank: number[] } | undefined;
   for (const job of jobs) {

@@ -1,7 +1,7 @@
 /**
- * The coordinator's side of all jobs as a function (J. Dean, S. Ghemawat, "MapReduce: Simplified Data Processing on Large
- * Clusters", OSDI 2004, with the coordinator itself replaceable). No clock, no randomness, no sockets. `testdata/*.txt` tells it in
- * stories.
+ * The coordinator of all jobs as a function (J. Dean, S. Ghemawat, "MapReduce: Simplified Data
+ * Processing on Large Clusters", OSDI 2004; here the coordinator itself can be replaced). No clock,
+ * no randomness, no sockets. `testdata/*.txt` tells it in stories.
  */
 import { boundedReason, type JobMetadata, type ResultRecord } from '@thermomesh/contracts';
 import {
@@ -21,12 +21,12 @@ import { refusalOf } from './refusals.ts';
 import { nextChunk, nextJob } from './schedule.ts';
 import type { CoordinatorEffect, CoordinatorEvent, CoordinatorState, Issue, Job, Timer } from './types.ts';
 
-/** A copy of the state that this step may change, and what it wants done. */
+/** The state that this step may change, and the effects it wants. */
 type Turn = { -readonly [K in keyof CoordinatorState]: CoordinatorState[K] } & {
   effects: CoordinatorEffect[];
 };
 
-/** What happened to the coordinator → what it knows now, and what is to be done, in order. */
+/** Takes a state and an event; returns the next state and the effects to carry out, in order. */
 export function step(
   before: CoordinatorState,
   event: CoordinatorEvent,
@@ -39,10 +39,13 @@ export function step(
   return [after, effects];
 }
 
-/** The state after a result that was read back: as {@link step}, but nothing new is begun and nothing is done. */
+/**
+ * Applies a result that is read back during recovery: like {@link step}, but without effects and
+ * without new work.
+ */
 export function absorb(before: CoordinatorState, record: ResultRecord): CoordinatorState {
   const turn: Turn = { ...before, effects: [] };
-  hear(turn, record);
+  handleResult(turn, record);
   const { effects: _, ...after } = turn;
   return after;
 }
@@ -64,7 +67,7 @@ function react(turn: Turn, event: CoordinatorEvent): void {
     case 'workFailed':
       return inPhase(turn, event.jobId, event.phase, (job) => fail(turn, job, event.reason));
     case 'result':
-      return hear(turn, event.record);
+      return handleResult(turn, event.record);
     case 'timeout':
       return event.timer.kind === 'retention'
         ? forget(turn, event.timer.jobId)
@@ -78,7 +81,7 @@ function react(turn: Turn, event: CoordinatorEvent): void {
   }
 }
 
-// ── The way of a job ────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Job lifecycle
 
 function submit(turn: Turn, event: CoordinatorEvent & { type: 'submitted' }): void {
   if (turn.jobs[event.id] !== undefined) return;
@@ -106,14 +109,14 @@ function plan(turn: Turn, event: CoordinatorEvent & { type: 'decoded' }): void {
   });
 }
 
-/** A phase begins, under this epoch. It is durable before anything of it is produced. */
+/** Begins a phase under this epoch. The phase is durable before any of its tasks is produced. */
 function open(turn: Turn, metadata: JobMetadata): void {
   const stored = { ...metadata, phaseEpoch: turn.epoch, restarts: 0 };
   put(turn, jobAtStart(stored));
   turn.effects.push({ type: 'store', job: stored });
 }
 
-/** The barrier: it opens when the last chunk is in, because a record says so. */
+/** Opens the barrier when the record of the last chunk is in. */
 function passBarrier(turn: Turn, job: Job): void {
   const phase = phaseOf(job);
   if (phase !== 'reducing' && phase !== 'stitching') return;
@@ -140,7 +143,7 @@ function end(turn: Turn, job: Job, metadata: JobMetadata): void {
   armRetention(turn, metadata.id);
 }
 
-/** Its retention is over. */
+/** The job's retention is over. */
 function forget(turn: Turn, jobId: string): void {
   const { [jobId]: job, ...others } = turn.jobs;
   if (job === undefined || !isOver(job)) return;
@@ -148,10 +151,13 @@ function forget(turn: Turn, jobId: string): void {
   turn.effects.push({ type: 'forget', jobId });
 }
 
-// ── Chunks ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Chunks
 
-/** A result arrives, perhaps again, perhaps late. `refusals.ts` says which change nothing. */
-function hear(turn: Turn, record: ResultRecord): void {
+/**
+ * Handles a result, which may be late or repeated. `refusals.ts` decides which results change
+ * nothing.
+ */
+function handleResult(turn: Turn, record: ResultRecord): void {
   const { partition, partitionEpoch, outcome, chunk } = record;
   const why = refusalOf(turn, record);
   const replaced = why === 'newer_coordinator_epoch' || why === 'older_partition_epoch';
@@ -172,7 +178,7 @@ function hear(turn: Turn, record: ResultRecord): void {
   passBarrier(turn, after);
 }
 
-/** A poison chunk is not tried for ever. */
+/** Repeats a failed chunk. A poison chunk fails its job after `failuresPerChunkMax` failures. */
 function failedOnce(turn: Turn, job: Job, chunk: number, issue: Issue, reason: string): void {
   const failures = issue.failures + 1;
   if (failures >= turn.limits.failuresPerChunkMax) {
@@ -181,7 +187,10 @@ function failedOnce(turn: Turn, job: Job, chunk: number, issue: Issue, reason: s
   reissue(turn, job, chunk, { ...issue, failures });
 }
 
-/** No answer in time: its leader may be slow, gone or frozen. Another attempt goes to the next partition. */
+/**
+ * Handles an attempt that was not answered in time: its leader may be slow, dead or frozen. The
+ * next attempt goes to the next partition.
+ */
 function straggled(turn: Turn, timer: Timer & { kind: 'straggler' }): void {
   const { jobId, chunk, attempt } = timer;
   const job = turn.jobs[jobId];
@@ -213,9 +222,9 @@ function issueChunk(turn: Turn, job: Job, chunk: number, attempt: number, failur
   turn.effects.push({ type: 'arm', timer: stragglerOf(job, chunk, attempt), afterMs });
 }
 
-// ── All jobs ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── All jobs
 
-/** Gives free places to jobs and tasks, in turn. */
+/** Assigns free places to jobs and tasks, caller by caller. */
 function schedule(turn: Turn): void {
   for (let job = nextJob(turn); job !== undefined; job = nextJob(turn)) {
     const last = Math.max(0, ...Object.values(turn.jobs).map(({ metadata }) => metadata.turn ?? 0));
@@ -228,8 +237,8 @@ function schedule(turn: Turn): void {
 }
 
 /**
- * A successor takes up every job where the records leave it. Tasks of the former coordinator that nobody has answered are issued
- * anew: leaders refuse the old ones as soon as they have seen one of ours.
+ * Continues every job where the records leave it. Unanswered tasks of the former coordinator are
+ * issued again: leaders skip the old ones as soon as they have seen one of this epoch.
  */
 function resume(turn: Turn): void {
   for (const job of jobsOf(turn)) {
@@ -245,7 +254,10 @@ function resume(turn: Turn): void {
   }
 }
 
-/** The former coordinator may have died of it: how often that happened is durable before it is touched again. */
+/**
+ * Repeats work that the former coordinator may have died of. The number of restarts is durable
+ * before the work begins again.
+ */
 function resumeOwnWork(turn: Turn, job: Job, phase: 'decoding' | 'reducing' | 'stitching'): void {
   const restarts = job.metadata.restarts + 1;
   if (restarts > turn.limits.restartsPerPhaseMax) {

@@ -1,4 +1,4 @@
-import { peerTransportConformance } from '@thermomesh/election/conformance';
+import { peerTransportConformance } from '@thermomesh/election/conformance/peer-transport';
 import { startTestMesh } from './testing/mesh.ts';
 
 peerTransportConformance('links over WebSockets', async () => {

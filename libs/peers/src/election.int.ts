@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { createBullyElection, type ClaimResult, type Election, type NodeId } from '@thermomesh/election';
-import { until } from '@thermomesh/election/conformance';
+import { until } from '@thermomesh/testing';
 import { startTestMesh } from './testing/mesh.ts';
 
-/** The database in one object: who holds which epoch, and whether that node's lease is fresh. */
+/** Stands in for the database: the present epoch, and the node that holds it. */
 function createFence() {
   let epoch = 0;
   let holder: NodeId | null = null;
@@ -24,7 +24,7 @@ function createFence() {
   };
 }
 
-it('a hung coordinator is replaced over real sockets, and takes over in order when it is back', async (t) => {
+it('a hanging coordinator is replaced over real sockets, and returns later', async (t) => {
   const ids = [1, 2, 3];
   const mesh = await startTestMesh(ids);
   const fence = createFence();
@@ -59,16 +59,16 @@ it('a hung coordinator is replaced over real sockets, and takes over in order wh
       return coordinator?.node === node && coordinator.epoch === epoch;
     });
 
-  await until(() => allFollow(3, 1), 'the first coordinator');
+  await until('the first coordinator', () => allFollow(3, 1));
   mesh.proxy(1, 3).freeze();
   mesh.proxy(2, 3).freeze();
-  // The lease is fresh: nobody takes over what it cannot see.
-  await until(() => elections.get(2)?.snapshot().peers[1]?.connected === false, 'the silence of 3');
+  // The lease is fresh: no node takes over before it expires.
+  await until('the silence of 3', () => elections.get(2)?.snapshot().peers[1]?.connected === false);
   fence.expire();
-  await until(() => allFollow(2, 2, [1, 2]), 'the successor');
+  await until('the successor', () => allFollow(2, 2, [1, 2]));
   mesh.proxy(1, 3).thaw();
   mesh.proxy(2, 3).thaw();
-  await until(() => allFollow(3, 3), 'the return of 3');
+  await until('the return of 3', () => allFollow(3, 3));
   assert.deepEqual(steps, [
     '3 leads 1 (first)',
     '2 leads 2 (failover)',
@@ -77,6 +77,6 @@ it('a hung coordinator is replaced over real sockets, and takes over in order wh
   ]);
 
   await elections.get(3)?.stop();
-  await until(() => allFollow(2, 4, [1, 2]), 'the successor by order');
+  await until('the successor after a graceful stop', () => allFollow(2, 4, [1, 2]));
   assert.equal(steps.at(-1), '2 leads 4 (yield)');
 });

@@ -1,28 +1,28 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parsePeerMessage } from './messages.ts';
-import { defaultPeerLimits, peerLimitFaults, reconnectDelayMs } from './limits.ts';
+import { defaultPeerLimits, peerLimitIssues, reconnectDelayMs } from './limits.ts';
 import { createPeerLinks } from './peer-links.ts';
 
 describe('limits', () => {
-  it('the defaults fit together, and all faults are told at once', () => {
-    assert.deepEqual(peerLimitFaults(defaultPeerLimits), []);
-    const faults = peerLimitFaults({
+  it('the default limits fit together, and all issues are reported at once', () => {
+    assert.deepEqual(peerLimitIssues(defaultPeerLimits), []);
+    const issues = peerLimitIssues({
       ...defaultPeerLimits,
       pingIntervalMs: 600,
       reconnectMinMs: 2000,
       closeTimeoutMs: 0.5,
     });
-    assert.equal(faults.length, 3);
+    assert.equal(issues.length, 3);
   });
 
-  it('backs off from 50 ms to 1 s, and never in step with others', () => {
+  it('pauses between dials grow from 50 ms to 1 s, with jitter', () => {
     const full = [0, 1, 2, 3, 4, 5, 1000].map((failures) => reconnectDelayMs(defaultPeerLimits, failures, 1));
     assert.deepEqual(full, [50, 100, 200, 400, 800, 1000, 1000]);
     assert.equal(reconnectDelayMs(defaultPeerLimits, 0, 0), 25);
   });
 
-  it('refuses options that cannot work', () => {
+  it('options that do not fit together are refused', () => {
     const peers = [
       { nodeId: 1, url: 'http://127.0.0.1:1' },
       { nodeId: 2, url: 'nowhere' },
@@ -33,7 +33,7 @@ describe('limits', () => {
 });
 
 describe('messages', () => {
-  it('that are none of the election’s are not passed on', () => {
+  it('only messages of the election are passed on', () => {
     const bad = [
       '',
       'x',

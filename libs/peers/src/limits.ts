@@ -1,23 +1,24 @@
-/** The limits of the links between nodes. */
+/** Limits of the links between nodes. */
 
-/** Times in milliseconds, sizes in bytes. */
+/** Limits of all links of a node. Times are in milliseconds, sizes in bytes. */
 export interface PeerLimits {
-  /** Each end sends a ping this often. */
+  /** Interval of the pings that each end sends. */
   pingIntervalMs: number;
-  /** A link on which nothing was heard for this long is dead, although its socket is open. */
+  /** A link that receives nothing for this time counts as dead, even if its socket is open. */
   peerTimeoutMs: number;
-  /** Connecting and proving who one is, together. */
+  /** Time limit for connecting and for the handshake together. */
   handshakeTimeoutMs: number;
-  /** The first pause before dialling again; doubled after each failure. */
+  /** First pause before a redial; it doubles after each failure. */
   reconnectMinMs: number;
+  /** Upper bound of the pause. */
   reconnectMaxMs: number;
-  /** Largest frame that is read; a larger one ends the link before it is buffered. */
+  /** Maximum size of a frame; a larger one ends the link before it is buffered. */
   payloadBytesMax: number;
-  /** Bytes that may wait for a peer that does not read; more ends the link. */
+  /** Maximum number of bytes that wait for a peer that does not read; more end the link. */
   sendBufferBytesMax: number;
-  /** Connections that have not proved yet who they are; more are turned away. */
+  /** Maximum number of connections in the handshake; more are refused. */
   pendingHandshakesMax: number;
-  /** How long a link may take to close in order before its socket is destroyed. */
+  /** Time limit for closing a link gracefully; then its socket is destroyed. */
   closeTimeoutMs: number;
 }
 
@@ -34,23 +35,28 @@ export const defaultPeerLimits: PeerLimits = {
   closeTimeoutMs: 250,
 };
 
-/** Every reason why these limits do not fit together; empty if they do. For the check at start. */
-export function peerLimitFaults(limits: PeerLimits): string[] {
-  const faults = Object.entries(limits)
+/** The issues between these limits, for the check at start; an empty list means that they fit. */
+export function peerLimitIssues(limits: PeerLimits): string[] {
+  const issues = Object.entries(limits)
     .filter(([, value]: [string, number]) => !Number.isInteger(value) || value <= 0)
     .map(([name]) => `${name} must be a whole number above 0`);
   if (limits.peerTimeoutMs < 3 * limits.pingIntervalMs) {
-    faults.push('peerTimeoutMs must be at least 3 × pingIntervalMs: one late ping is no death');
+    issues.push('peerTimeoutMs must be at least 3 × pingIntervalMs: one late ping must not end a link');
   }
   if (limits.reconnectMinMs > limits.reconnectMaxMs)
-    faults.push('reconnectMinMs must not exceed reconnectMaxMs');
+    issues.push('reconnectMinMs must not exceed reconnectMaxMs');
   if (limits.sendBufferBytesMax < limits.payloadBytesMax) {
-    faults.push('sendBufferBytesMax must hold at least one payload of payloadBytesMax');
+    issues.push('sendBufferBytesMax must hold at least one payload of payloadBytesMax');
   }
-  return faults;
+  return issues;
 }
 
-/** The pause before the next dial, after `failures` in a row; the jitter (0..1) keeps nodes from dialling in step. */
+/**
+ * The pause before the next dial. This is not `backoffMs` of runtime: the jitter covers the upper
+ * half of the pause only.
+ * @param failures failed dials in a row, from 0
+ * @param jitter in [0, 1]; it keeps nodes from dialling in step
+ */
 export function reconnectDelayMs(limits: PeerLimits, failures: number, jitter: number): number {
   const fullMs = Math.min(limits.reconnectMaxMs, limits.reconnectMinMs * 2 ** Math.min(failures, 20));
   return Math.round(fullMs * (0.5 + 0.5 * jitter));

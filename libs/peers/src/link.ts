@@ -1,4 +1,4 @@
-/** One WebSocket between two nodes: first the handshake, then messages, with a watch on silence. */
+/** One WebSocket between two nodes: first the handshake, then messages; detects a silent peer. */
 import type { NodeId, PeerDownReason, PeerMessage } from '@thermomesh/election';
 import { codeOf } from '@thermomesh/runtime';
 import { WebSocket, type RawData } from 'ws';
@@ -9,24 +9,29 @@ import { parsePeerMessage } from './messages.ts';
 /** Codes of the closing frame, from the range for private use. */
 const closeCodes = { refused: 4401, malformed: 4400, leaving: 1001 };
 
-/** What a link reports, in this order: at most one `onProved`, then messages, and at last one `onEnd`. */
+/**
+ * Receives the events of a link: at most one `onProved`, then messages, and finally one `onEnd`.
+ */
 export interface LinkHandlers {
   onProved(link: Link, peer: NodeId): void;
   onMessage(from: NodeId, message: PeerMessage): void;
-  /** `detail` is for the log: the code of an error or of a refusal, if there was one. */
-  onEnd(link: Link, reason: PeerDownReason, detail: LinkEnd): void;
+  onEnd(link: Link, reason: PeerDownReason, end: LinkEnd): void;
 }
 
 /** How a link ended, for logs and counts. */
 export interface LinkEnd {
-  /** A {@link RefusalReason}, `malformed_message`, `handshake_timeout`, `overflow`, or the code of a socket's error. */
-  fault?: string;
+  /**
+   * A {@link RefusalReason}, `malformed_message`, `handshake_timeout`, `overflow`, or the code of
+   * the socket's error.
+   */
+  code?: string;
+  /** Code of the closing frame. */
   closeCode?: number;
-  /** What the socket's error said. */
-  message?: string;
+  /** The first error of the socket. */
+  err?: Error;
 }
 
-/** A link, from its socket's first moment to its last. Times are of the monotonic clock. */
+/** A link over the whole life of its socket. Times are those of the monotonic clock. */
 export class Link {
   /** The peer that has proved itself; undefined during the handshake. */
   peer: NodeId | undefined;
@@ -38,7 +43,7 @@ export class Link {
   readonly #handshakeTimer: NodeJS.Timeout;
   readonly #end: LinkEnd = {};
   #closeTimer: NodeJS.Timeout | undefined;
-  #lastHeardAtMs = performance.now();
+  #lastReceivedAtMs = performance.now();
   #ended = false;
 
   constructor(socket: WebSocket, handshake: Handshake, limits: PeerLimits, handlers: LinkHandlers) {
@@ -53,13 +58,13 @@ export class Link {
       this.#open();
     });
     socket.on('message', (data, isBinary) => {
-      this.#hear(data, isBinary);
+      this.#receive(data, isBinary);
     });
     socket.on('ping', () => {
-      this.#heard();
+      this.#noteActivity();
     });
     socket.on('pong', () => {
-      this.#heard();
+      this.#noteActivity();
     });
     socket.on('error', (error) => {
       this.#broke(error);
@@ -71,11 +76,14 @@ export class Link {
     if (socket.readyState === WebSocket.OPEN) this.#open();
   }
 
-  /** Sends if the link is up. A peer that does not read cannot make this end hoard: then the link is given up. */
+  /**
+   * Sends the message and returns true if the link is up. If the peer does not read and too many
+   * bytes wait, the link ends.
+   */
   send(message: PeerMessage): boolean {
     if (this.peer === undefined || this.#ended || this.#socket.readyState !== WebSocket.OPEN) return false;
     if (this.#socket.bufferedAmount > this.#limits.sendBufferBytesMax) {
-      // The socket's close event reports the end, later: a caller of send is never called back from within.
+      // The close event of the socket reports the end later: `send` never calls its caller back.
       this.#fail('overflow');
       return false;
     }
@@ -83,16 +91,19 @@ export class Link {
     return true;
   }
 
-  /** Pings, and gives the link up if nothing was heard for `peerTimeoutMs`. */
+  /** Sends a ping, or ends the link if nothing was received for `peerTimeoutMs`. */
   tick(nowMs: number): void {
     if (this.peer === undefined || this.#ended) return;
-    if (nowMs - this.#lastHeardAtMs > this.#limits.peerTimeoutMs) this.abandon('silent');
+    if (nowMs - this.#lastReceivedAtMs > this.#limits.peerTimeoutMs) this.abandon('silent');
     else if (this.#socket.readyState === WebSocket.OPEN) this.#socket.ping();
   }
 
-  /** This process itself has slept: what its peers sent meanwhile is still unread, so their silence proves nothing. */
+  /**
+   * Restarts the silence timeout. Used when this process itself was paused: the messages of its
+   * peers are still unread, so their silence proves nothing.
+   */
   forgiveSilence(nowMs: number): void {
-    this.#lastHeardAtMs = nowMs;
+    this.#lastReceivedAtMs = nowMs;
   }
 
   /** Ends the link without waiting for the other end. */
@@ -101,7 +112,7 @@ export class Link {
     this.#socket.terminate();
   }
 
-  /** Ends the link in order: what was sent before still arrives, if the peer reads. */
+  /** Closes the link gracefully: messages that were sent before still arrive if the peer reads. */
   close(): void {
     this.#closeBy(closeCodes.leaving);
   }
@@ -110,12 +121,12 @@ export class Link {
     this.#act(this.#handshake.open());
   }
 
-  #hear(data: RawData, isBinary: boolean): void {
-    this.#heard();
+  #receive(data: RawData, isBinary: boolean): void {
+    this.#noteActivity();
     if (this.#ended || this.#socket.readyState !== WebSocket.OPEN) return;
     const text = isBinary || !Buffer.isBuffer(data) ? '' : data.toString('utf8');
     if (this.peer === undefined) {
-      this.#act(this.#handshake.hear(text));
+      this.#act(this.#handshake.receive(text));
       return;
     }
     const message = parsePeerMessage(text);
@@ -123,14 +134,14 @@ export class Link {
       this.#handlers.onMessage(this.peer, message);
       return;
     }
-    this.#end.fault = 'malformed_message';
+    this.#end.code = 'malformed_message';
     this.#closeBy(closeCodes.malformed);
   }
 
-  #act(turn: ReturnType<Handshake['hear']>): void {
+  #act(turn: ReturnType<Handshake['receive']>): void {
     if (turn.send !== undefined) this.#write(turn.send);
     if (turn.refuse !== undefined) {
-      this.#end.fault = turn.refuse;
+      this.#end.code = turn.refuse;
       this.#closeBy(closeCodes.refused);
     }
     if (turn.peer === undefined) return;
@@ -146,18 +157,18 @@ export class Link {
     });
   }
 
-  /** The socket's close event follows, and reports the end. */
+  /** Records the error; the close event of the socket follows and reports the end. */
   #broke(error: Error): void {
-    this.#end.fault ??= codeOf(error) ?? 'socket_error';
-    this.#end.message ??= error.message;
+    this.#end.code ??= codeOf(error) ?? 'socket_error';
+    this.#end.err ??= error;
   }
 
-  #heard(): void {
-    this.#lastHeardAtMs = performance.now();
+  #noteActivity(): void {
+    this.#lastReceivedAtMs = performance.now();
   }
 
-  #fail(fault: string): void {
-    this.#end.fault ??= fault;
+  #fail(code: string): void {
+    this.#end.code ??= code;
     this.#socket.terminate();
   }
 

@@ -1,4 +1,4 @@
-/** What may stand in a frame: everything else ends the link. */
+/** Schemas of the frames; any other frame ends the link. */
 import type { PeerMessage } from '@thermomesh/election';
 import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
@@ -31,19 +31,19 @@ const HandshakeFrame = Type.Union([
   message('proof', { proof: Base64 }),
   message('welcome', {}),
 ]);
-/** The four frames by which two nodes prove to each other who they are. */
+/** The four frames of the handshake. */
 export type HandshakeFrame = Static<typeof HandshakeFrame>;
 
 const electionMessage = Compile(ElectionMessage);
 const handshakeFrame = Compile(HandshakeFrame);
 
-/** The message in a frame of an established link; undefined if it is none. */
+/** Parses a frame of an established link; undefined if it contains no message of the election. */
 export function parsePeerMessage(text: string): PeerMessage | undefined {
   const value = parseJson(text);
   return electionMessage.Check(value) ? value : undefined;
 }
 
-/** The frame of a handshake; undefined if it is none. */
+/** Parses a frame of the handshake; undefined if it is not one. */
 export function parseHandshakeFrame(text: string): HandshakeFrame | undefined {
   const value = parseJson(text);
   return handshakeFrame.Check(value) ? value : undefined;
@@ -53,7 +53,7 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    // No message is undefined in JSON, so this fails every schema: the caller counts it as malformed.
+    // JSON has no undefined, so this fails every schema: the caller counts it as malformed.
     return undefined;
   }
 }

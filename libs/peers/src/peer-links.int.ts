@@ -3,7 +3,7 @@ import { createServer, connect, type AddressInfo, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import type { NodeId, PeerHandlers, PeerMessage } from '@thermomesh/election';
-import { until } from '@thermomesh/election/conformance';
+import { until } from '@thermomesh/testing';
 import { createLog, deriveToken, subjects } from '@thermomesh/runtime';
 import { WebSocket } from 'ws';
 import { acceptHandshake, dialHandshake, type Handshake } from './handshake.ts';
@@ -32,11 +32,11 @@ describe('links between nodes', () => {
 
   async function pair(): Promise<[Node, Node]> {
     const [one, two] = [await start(1), await start(2)];
-    await until(() => one.links.connected().includes(2) && two.links.connected().includes(1), 'the link');
+    await until('the link', () => one.links.connected().includes(2) && two.links.connected().includes(1));
     return [one, two];
   }
 
-  /** A socket that speaks for node 1, up to and including the handshake. */
+  /** Opens a socket that completes the handshake as node 1. */
   async function impostor(
     port: number,
     handshake: Handshake = dialHandshake(1, 2, tokenOf),
@@ -46,7 +46,7 @@ describe('links between nodes', () => {
     await once(socket, 'open');
     const proved = new Promise<void>((resolve) => {
       socket.on('message', (data: Buffer) => {
-        const turn = handshake.hear(data.toString());
+        const turn = handshake.receive(data.toString());
         if (turn.send !== undefined) socket.send(turn.send);
         if (turn.peer !== undefined) resolve();
       });
@@ -56,35 +56,35 @@ describe('links between nodes', () => {
     return socket;
   }
 
-  it('a broken connection is noticed at once, at both ends, and comes back', async () => {
+  it('both ends notice a broken connection at once, and link again', async () => {
     const [one, two] = await pair();
     mesh.proxy(1, 2).sever();
-    await until(() => one.said.length >= 2 && two.said.length >= 2, 'both downs');
-    assert.deepEqual([one.said[1], two.said[1]], ['down 2 closed', 'down 1 closed']);
+    await until('both downs', () => one.events.length >= 2 && two.events.length >= 2);
+    assert.deepEqual([one.events[1], two.events[1]], ['down 2 closed', 'down 1 closed']);
     await until(
-      () => one.links.connected().length === 1 && two.links.connected().length === 1,
       'the link again',
+      () => one.links.connected().length === 1 && two.links.connected().length === 1,
     );
   });
 
-  it('a peer that hangs is noticed although its socket stays open', async () => {
+  it('a hanging peer is noticed although its socket stays open', async () => {
     const [one, two] = await pair();
     mesh.proxy(1, 2).freeze();
-    await until(() => one.said.length >= 2 && two.said.length >= 2, 'both downs');
-    assert.deepEqual([one.said[1], two.said[1]], ['down 2 silent', 'down 1 silent']);
+    await until('both downs', () => one.events.length >= 2 && two.events.length >= 2);
+    assert.deepEqual([one.events[1], two.events[1]], ['down 2 silent', 'down 1 silent']);
   });
 
   it('a peer that proves itself and then stops reading is noticed', async () => {
     const two = await start(2);
     const socket = await impostor(mesh.port(2));
-    await until(() => two.links.connected().includes(1), 'the impostor’s link');
+    await until('the impostor’s link', () => two.links.connected().includes(1));
     socket.pause();
-    await until(() => two.said.length === 2, 'the silence');
-    assert.equal(two.said[1], 'down 1 silent');
+    await until('the silence', () => two.events.length === 2);
+    assert.equal(two.events[1], 'down 1 silent');
     socket.terminate();
   });
 
-  it('a server that accepts and never answers holds nobody up for longer than the handshake may take', async () => {
+  it('a server that accepts and never answers is given up after the handshake timeout', async () => {
     const held: Socket[] = [];
     const server = createServer((socket) => held.push(socket));
     server.listen(0, '127.0.0.1');
@@ -95,29 +95,29 @@ describe('links between nodes', () => {
     const links = createPeerLinks({ nodeId: 1, peers: [{ nodeId: 2, url }], token: tokenOf, log, limits });
     running.push(links);
     const one = await run(links);
-    await until(() => held.length >= 2, 'a second dial');
-    assert.deepEqual(one.said, []);
+    await until('a second dial', () => held.length >= 2);
+    assert.deepEqual(one.events, []);
     for (const socket of held) socket.destroy();
     server.close();
   });
 
-  it('a wrong secret is refused both ways', async () => {
+  it('a node with another secret is refused in both directions', async () => {
     const stranger = await start(2, { secret: 'another secret that is long enough too' });
     const [one, three] = [await start(1), await start(3)];
-    await until(() => one.links.connected().includes(3), 'the link of those who belong together');
-    await until(() => mesh.counts.includes('1 refused bad_proof'), '1 refuses what it dialled');
-    await until(() => mesh.counts.includes('2 refused bad_proof'), '2, dialling 3, refuses it');
-    assert.deepEqual(stranger.said, []);
-    assert.deepEqual(three.said, ['up 1']);
-    // One that does not care what the acceptor proves, and dials all the same, is refused by the acceptor.
+    await until('the link of the nodes of one mesh', () => one.links.connected().includes(3));
+    await until('1 refuses what it dialled', () => mesh.counts.includes('1 refused bad_proof'));
+    await until('2 refuses 3, which it dialled', () => mesh.counts.includes('2 refused bad_proof'));
+    assert.deepEqual(stranger.events, []);
+    assert.deepEqual(three.events, ['up 1']);
+    // A dialler that ignores the proof of the acceptor is refused by the acceptor.
     const wrong = (node: NodeId) => (node === 1 ? 'x'.repeat(43) : tokenOf(node));
     const socket = await impostor(mesh.port(3), dialHandshake(1, 3, wrong));
-    await until(() => mesh.counts.includes('3 refused bad_proof'), '3 refuses who dialled it');
+    await until('3 refuses its dialler', () => mesh.counts.includes('3 refused bad_proof'));
     assert.notEqual(socket.readyState, WebSocket.OPEN);
-    assert.deepEqual(three.said, ['up 1']);
+    assert.deepEqual(three.events, ['up 1']);
   });
 
-  it('an acceptor that cannot prove itself learns nothing that it could use', async () => {
+  it('an acceptor that cannot prove itself receives neither a proof nor a token', async () => {
     const one = await start(1);
     const seen: string[] = [];
     const thief = acceptHandshake(
@@ -131,7 +131,7 @@ describe('links between nodes', () => {
     trap.on('connection', (socket) => {
       socket.on('message', (data: Buffer) => {
         seen.push(data.toString());
-        socket.send(thief.hear(data.toString()).send ?? '');
+        socket.send(thief.receive(data.toString()).send ?? '');
       });
     });
     const url = `http://127.0.0.1:${(trap.address() as AddressInfo).port}`;
@@ -139,62 +139,62 @@ describe('links between nodes', () => {
     const links = createPeerLinks({ nodeId: 1, peers: [{ nodeId: 2, url }], token: tokenOf, log });
     running.push(links);
     await run(links);
-    await until(() => seen.length >= 2, 'two dials');
+    await until('two dials', () => seen.length >= 2);
     assert.ok(seen.every((frame) => frame.includes('"hello"') && !frame.includes(tokenOf(1))));
-    assert.deepEqual(one.said, []);
+    assert.deepEqual(one.events, []);
     trap.close();
     for (const client of trap.clients) client.terminate();
   });
 
-  it('a restarted peer is linked again, whichever of the two it is', async () => {
+  it('a restarted peer is linked again, both as dialler and as acceptor', async () => {
     const [one, two] = await pair();
     await two.links.stop();
     const again = await start(2);
     await until(
-      () => one.links.connected().includes(2) && again.said.length === 1,
       'the dialled end is back',
+      () => one.links.connected().includes(2) && again.events.length === 1,
     );
     await one.links.stop();
     const dialler = await start(1);
     await until(
-      () => again.said.length === 3 && dialler.links.connected().includes(2),
       'the dialling end is back',
+      () => again.events.length === 3 && dialler.links.connected().includes(2),
     );
-    assert.deepEqual(again.said, ['up 1', 'down 1 closed', 'up 1']);
+    assert.deepEqual(again.events, ['up 1', 'down 1 closed', 'up 1']);
   });
 
-  it('a newer link of the same peer takes the place of the older one', async () => {
+  it('a newer link of the same peer replaces the older one', async () => {
     const two = await start(2);
     const first = await impostor(mesh.port(2));
     const second = await impostor(mesh.port(2));
-    await until(() => two.said.length === 3, 'the replacement');
-    assert.deepEqual(two.said, ['up 1', 'down 1 replaced', 'up 1']);
+    await until('the replacement', () => two.events.length === 3);
+    assert.deepEqual(two.events, ['up 1', 'down 1 replaced', 'up 1']);
     second.send('{"type":"coordinator","epoch":4}');
-    await until(() => two.heard.length === 1, 'a message on the newer link');
-    await until(() => first.readyState === WebSocket.CLOSED, 'the end of the older one');
+    await until('a message on the newer link', () => two.messages.length === 1);
+    await until('the end of the older one', () => first.readyState === WebSocket.CLOSED);
     second.terminate();
   });
 
-  const frames: [name: string, frame: string | Buffer, fault: string][] = [
+  const frames: [name: string, frame: string | Buffer, code: string][] = [
     ['text that is not JSON', 'hello?', 'malformed_message'],
-    ['JSON that is no message', '{"type":"coordinator","epoch":"many"}', 'malformed_message'],
+    ['JSON that is not a message', '{"type":"coordinator","epoch":"many"}', 'malformed_message'],
     ['a binary frame', Buffer.from('{"type":"coordinator","epoch":1}'), 'malformed_message'],
     ['a frame over the limit', `"${'x'.repeat(5000)}"`, 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH'],
   ];
-  for (const [name, frame, fault] of frames) {
+  for (const [name, frame, code] of frames) {
     it(`${name} ends the link, not the process`, async () => {
       const two = await start(2);
       const socket = await impostor(mesh.port(2));
-      await until(() => two.said.length === 1, 'the link');
+      await until('the link', () => two.events.length === 1);
       socket.send(frame);
-      await until(() => two.said.length === 2, 'its end');
-      assert.deepEqual(two.said, ['up 1', 'down 1 closed']);
-      assert.deepEqual(two.heard, []);
-      assert.ok(mesh.counts.includes(`2 lost ${fault}`), mesh.counts.join(', '));
+      await until('its end', () => two.events.length === 2);
+      assert.deepEqual(two.events, ['up 1', 'down 1 closed']);
+      assert.deepEqual(two.messages, []);
+      assert.ok(mesh.counts.includes(`2 lost ${code}`), mesh.counts.join(', '));
     });
   }
 
-  it('bytes that are no WebSocket frame, and strangers who say nothing, do no harm', async () => {
+  it('invalid WebSocket frames and silent connections do no harm', async () => {
     const two = await start(2);
     const raw = connect(mesh.port(2), '127.0.0.1');
     const upgrade = ['Host: x', 'Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13'];
@@ -204,19 +204,19 @@ describe('links between nodes', () => {
     await once(raw, 'data');
     raw.write(Buffer.alloc(64, 0xff));
     await once(raw, 'close');
-    await impostor(mesh.port(2), { open: () => ({ send: '{"type":"welcome"}' }), hear: () => ({}) });
-    await until(() => mesh.counts.includes('2 refused out_of_turn'), 'the refusal');
+    await impostor(mesh.port(2), { open: () => ({ send: '{"type":"welcome"}' }), receive: () => ({}) });
+    await until('the refusal', () => mesh.counts.includes('2 refused out_of_turn'));
     const hasty = await start(3, { limits: { handshakeTimeoutMs: 100 } });
     const quiet = new WebSocket(`ws://127.0.0.1:${mesh.port(3)}${peersPath}`);
     await once(quiet, 'close');
-    await until(() => mesh.counts.includes('3 refused handshake_timeout'), 'the timeout');
+    await until('the timeout', () => mesh.counts.includes('3 refused handshake_timeout'));
     assert.deepEqual(
-      two.said.concat(hasty.said).filter((line) => line.split(' ')[1] === '1'),
+      two.events.concat(hasty.events).filter((line) => line.split(' ')[1] === '1'),
       [],
     );
   });
 
-  it('too many strangers at once are turned away, and a node is still let in afterwards', async () => {
+  it('too many handshakes at once are refused, and a node can still link afterwards', async () => {
     await start(2, { limits: { pendingHandshakesMax: 3 } });
     const strangers = Array.from(
       { length: 6 },
@@ -224,17 +224,17 @@ describe('links between nodes', () => {
     );
     strangers.forEach((socket) => socket.on('error', () => undefined));
     await until(
-      () => mesh.counts.filter((line) => line === '2 refused busy').length === 3,
       'three turned away',
+      () => mesh.counts.filter((line) => line === '2 refused busy').length === 3,
     );
     strangers.forEach((socket) => {
       socket.terminate();
     });
     const one = await start(1);
-    await until(() => one.links.connected().includes(2), 'the node');
+    await until('the node', () => one.links.connected().includes(2));
   });
 
-  it('other paths and other pages of the same port are left alone', async () => {
+  it('upgrades and requests for other paths on the same port are left alone', async () => {
     await start(2);
     const elsewhere = new WebSocket(`ws://127.0.0.1:${mesh.port(2)}/v1/other`);
     const [error] = (await once(elsewhere, 'error')) as [Error];
@@ -243,36 +243,36 @@ describe('links between nodes', () => {
     assert.equal(await page.text(), 'a page');
   });
 
-  it('a node that has slept does not take its peers for dead', async () => {
+  it('a node that was paused does not count its peers as dead', async () => {
     const [one, two] = await pair();
-    // Nothing is read or sent by this process for longer than the time after which silence is death.
+    // This process reads and sends nothing for longer than the silence timeout.
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1200);
     one.links.send(2, { type: 'coordinator', epoch: 5 });
-    await until(() => two.heard.length === 1, 'a message on the old link');
-    assert.deepEqual([one.said, two.said], [['up 2'], ['up 1']]);
+    await until('a message on the old link', () => two.messages.length === 1);
+    assert.deepEqual([one.events, two.events], [['up 2'], ['up 1']]);
   });
 
-  it('what was sent just before stop still arrives', async () => {
+  it('a message that was sent just before stop still arrives', async () => {
     const [one, two] = await pair();
     one.links.send(2, { type: 'released', epoch: 1, cause: 'yield' });
     await one.links.stop();
-    await until(() => two.said.length === 2, 'the end');
-    assert.deepEqual(two.heard, [{ type: 'released', epoch: 1, cause: 'yield' }]);
+    await until('the end', () => two.events.length === 2);
+    assert.deepEqual(two.messages, [{ type: 'released', epoch: 1, cause: 'yield' }]);
   });
 });
 
 interface Node {
   links: PeerLinks;
-  said: string[];
-  heard: PeerMessage[];
+  events: string[];
+  messages: PeerMessage[];
 }
 
 async function run(links: PeerLinks): Promise<Node> {
-  const node: Node = { links, said: [], heard: [] };
+  const node: Node = { links, events: [], messages: [] };
   const handlers: PeerHandlers = {
-    onPeerUp: (peer) => node.said.push(`up ${peer}`),
-    onPeerDown: (peer, reason) => node.said.push(`down ${peer} ${reason}`),
-    onMessage: (_, message) => node.heard.push(message),
+    onPeerUp: (peer) => node.events.push(`up ${peer}`),
+    onPeerDown: (peer, reason) => node.events.push(`down ${peer} ${reason}`),
+    onMessage: (_, message) => node.messages.push(message),
   };
   await links.start(handlers);
   return node;

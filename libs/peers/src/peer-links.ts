@@ -1,22 +1,31 @@
-/** Authenticated links between the nodes of a group: one per pair, dialled by the lower id, over each node's one HTTP port. */
+/**
+ * Authenticated links between the nodes of a group: one per pair, dialled by the lower id, over
+ * each node's one HTTP port.
+ */
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { NodeId, PeerDownReason, PeerHandlers, PeerTransport } from '@thermomesh/election';
-import { MeshError, type Log } from '@thermomesh/runtime';
+import type { Log } from '@thermomesh/runtime';
 import { WebSocket, WebSocketServer } from 'ws';
+import { peersError } from './errors.ts';
 import { acceptHandshake, dialHandshake, type Handshake, type TokenOf } from './handshake.ts';
-import { defaultPeerLimits, peerLimitFaults, reconnectDelayMs, type PeerLimits } from './limits.ts';
+import { defaultPeerLimits, peerLimitIssues, reconnectDelayMs, type PeerLimits } from './limits.ts';
 import { Link, type LinkEnd } from './link.ts';
 
 /** The path of the upgrade request on each node's HTTP port. */
 export const peersPath = '/v1/peers';
 
-/** What is counted: links that came and went, connections that were turned away, dials that led to nothing. */
+/**
+ * The events that are counted: a link came up, a link was lost, a connection was refused, a dial
+ * failed.
+ */
 export type PeerLinkEvent = 'linked' | 'lost' | 'refused' | 'unreachable';
 
 export interface PeerLinksOptions {
   nodeId: NodeId;
-  /** All other nodes. `url` is where this node reaches them (`http:` or `ws:`); a proxy may stand there. */
+  /**
+   * All other nodes. `url` is the address for this node (`http:` or `ws:`), possibly of a proxy.
+   */
   peers: readonly { nodeId: NodeId; url: string }[];
   /** Tokens of this node and of its peers, from the mesh's secret. They never leave the process. */
   token: TokenOf;
@@ -28,25 +37,28 @@ export interface PeerLinksOptions {
 
 /** The links of one node. */
 export interface PeerLinks extends PeerTransport {
-  /** Serves `/v1/peers` on this HTTP server until `stop`. Before `start`, and before the server listens. */
+  /**
+   * Serves `/v1/peers` on this HTTP server until `stop`. Called before `start` and before the
+   * server listens.
+   */
   attach(server: Server): void;
-  /** The peers whose links are up, ascending. */
+  /** The ids of the peers whose links are up, in ascending order. */
   connected(): NodeId[];
 }
 
 /**
- * Links to all peers, kept up for ever once started.
+ * Makes links to all peers. Once started they are redialled without limit.
  * @throws MeshError `peers.bad_options` if limits, ids or addresses do not fit together
  */
 export function createPeerLinks(options: PeerLinksOptions): PeerLinks {
   const limits = { ...defaultPeerLimits, ...options.limits };
-  const faults = peerLimitFaults(limits);
+  const issues = peerLimitIssues(limits);
   const ids = [options.nodeId, ...options.peers.map((peer) => peer.nodeId)];
-  if (new Set(ids).size !== ids.length) faults.push('node ids must be distinct');
+  if (new Set(ids).size !== ids.length) issues.push('node ids must be distinct');
   for (const { nodeId, url } of options.peers) {
-    if (!URL.canParse(url)) faults.push(`the address of node ${nodeId} is no URL`);
+    if (!URL.canParse(url)) issues.push(`the address of node ${nodeId} is no URL`);
   }
-  if (faults.length > 0) throw new MeshError('peers.bad_options', faults.join('; '));
+  if (issues.length > 0) throw peersError('peers.bad_options', issues.join('; '));
   const links = new Links(options, limits);
   return {
     attach: (server) => {
@@ -70,7 +82,7 @@ class Links {
     clientTracking: false,
   });
   readonly #redials = new Set<NodeJS.Timeout>();
-  /** Peers of which the log already says that they cannot be reached. */
+  /** Peers whose unreachability is already logged. */
   readonly #missed = new Set<NodeId>();
   readonly #upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     this.#accept(request, socket, head);
@@ -98,9 +110,9 @@ class Links {
     const { nodeId, peers } = this.#options;
     const isDialled = peers.some((peer) => peer.nodeId < nodeId);
     if (isDialled && this.#server === undefined) {
-      throw new MeshError(
+      throw peersError(
         'peers.not_attached',
-        `node ${nodeId} is dialled by lower nodes, but serves no HTTP port`,
+        `node ${nodeId} is dialled by lower nodes, but has no HTTP server attached`,
       );
     }
     this.#handlers = handlers;
@@ -130,7 +142,7 @@ class Links {
     if (this.#all.size > 0) await ended;
   }
 
-  // ── Dialling ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // Dialling
 
   #redial(peer: { nodeId: NodeId; url: string }, failures: number, delayMs: number): void {
     const timer = setTimeout(() => {
@@ -149,16 +161,17 @@ class Links {
     this.#watch(socket, dialHandshake(nodeId, peer.nodeId, token), (link, end) => {
       if (this.#handlers === undefined) return;
       const livedMs = link.peer === undefined ? 0 : performance.now() - link.provedAtMs;
-      // A link that breaks soon after it came up counts as a failure: two processes with one id must not chase each other.
+      // A link that breaks soon after it came up counts as a failure: two processes with the same
+      // id must not replace each other in a tight loop.
       const failed = livedMs < this.#limits.reconnectMaxMs ? failures + 1 : 0;
       if (link.peer === undefined) this.#unreachable(peer.nodeId, end);
       this.#redial(peer, failed, reconnectDelayMs(this.#limits, failed, Math.random()));
     });
   }
 
-  /** Logged once until the peer is back: a node that is down for an hour is one line, not 3,600. */
+  /** Logs once until the peer is back: a node that is down for an hour is one line, not 3,600. */
   #unreachable(peer: NodeId, end: LinkEnd): void {
-    const refusal = end.fault === 'bad_proof' || end.closeCode === 4401;
+    const refusal = end.code === 'bad_proof' || end.closeCode === 4401;
     this.#count(refusal ? 'refused' : 'unreachable', end);
     if (this.#missed.has(peer)) return;
     this.#missed.add(peer);
@@ -170,18 +183,18 @@ class Links {
     });
   }
 
-  // ── Being dialled ─────────────────────────────────────────────────────────────────────────────────────────────────────
+  // Being dialled
 
   #accept(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const path = (request.url ?? '').split('?')[0];
     if (path !== peersPath) {
-      // Somebody else's upgrade; if nobody else listens, it would hang.
+      // The upgrade belongs to another listener; without one the request would hang.
       if (this.#server?.listenerCount('upgrade') === 1) turnAway(socket, '404 Not Found');
       return;
     }
     const pending = [...this.#all].filter((link) => link.peer === undefined).length;
     if (this.#handlers === undefined || pending >= this.#limits.pendingHandshakesMax) {
-      this.#count('refused', { fault: 'busy' });
+      this.#count('refused', { code: 'busy' });
       turnAway(socket, '503 Service Unavailable');
       return;
     }
@@ -194,7 +207,7 @@ class Links {
     });
   }
 
-  /** Strangers may come as often as they like: each is counted, one a second is logged. */
+  /** Refusals are all counted, but at most one a second is logged. */
   #refused(end: LinkEnd): void {
     this.#count('refused', end);
     const nowMs = performance.now();
@@ -203,9 +216,9 @@ class Links {
     this.#options.log.warn({ event: 'peer.refused', dialled: false, ...end });
   }
 
-  // ── Links ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // Links
 
-  #watch(socket: WebSocket, handshake: Handshake, ended: (link: Link, end: LinkEnd) => void): void {
+  #watch(socket: WebSocket, handshake: Handshake, onEnded: (link: Link, end: LinkEnd) => void): void {
     const link = new Link(socket, handshake, this.#limits, {
       onProved: (proved, peer) => {
         this.#proved(proved, peer);
@@ -216,14 +229,17 @@ class Links {
       onEnd: (over, reason, end) => {
         this.#all.delete(over);
         this.#lost(over, reason, end);
-        ended(over, end);
+        onEnded(over, end);
         if (this.#all.size === 0) this.#allEnded?.();
       },
     });
     this.#all.add(link);
   }
 
-  /** A newer link takes the place of an older one: the peer was restarted, or gave the old one up before this end did. */
+  /**
+   * A newer link replaces an older one: the peer was restarted, or it ended the old link before
+   * this end did.
+   */
   #proved(link: Link, peer: NodeId): void {
     if (this.#handlers === undefined) {
       link.close();
@@ -241,7 +257,7 @@ class Links {
     const { peer } = link;
     if (peer === undefined || this.up.get(peer) !== link) return;
     this.up.delete(peer);
-    this.#options.onCount?.('lost', { reason: end.fault ?? reason });
+    this.#options.onCount?.('lost', { reason: end.code ?? reason });
     this.#options.log.warn({ event: 'peer.lost', peer, reason, ...end });
     this.#handlers?.onPeerDown(peer, reason);
   }
@@ -251,14 +267,15 @@ class Links {
     const sleptMs = nowMs - this.#lastTickAtMs - this.#limits.pingIntervalMs;
     this.#lastTickAtMs = nowMs;
     for (const link of this.#all) {
-      // Paused or starved ourselves (SIGSTOP, a busy machine): read first what has come in, then judge.
+      // This process was paused or starved (SIGSTOP, a busy machine): it must read what has arrived
+      // before it judges its peers.
       if (sleptMs > this.#limits.peerTimeoutMs / 2) link.forgiveSilence(nowMs);
       link.tick(nowMs);
     }
   }
 
   #count(event: PeerLinkEvent, end: LinkEnd): void {
-    this.#options.onCount?.(event, end.fault === undefined ? {} : { reason: end.fault });
+    this.#options.onCount?.(event, end.code === undefined ? {} : { reason: end.code });
   }
 }
 

@@ -9,6 +9,7 @@ import {
   createCallerGatekeeper,
   createGatekeeper,
   deriveToken,
+  readApiKeys,
   revokeApiKey,
   subjects,
   verifyToken,
@@ -17,7 +18,7 @@ import {
 const secret = 'a secret of at least thirty-two characters';
 
 describe('tokens', () => {
-  it('fit their subject and secret only', () => {
+  it('a token is valid only for its own subject and secret', () => {
     const token = deriveToken(secret, subjects.device('d1'));
     assert.ok(verifyToken(secret, subjects.device('d1'), token));
     for (const [otherSecret, subject, other] of [
@@ -33,7 +34,7 @@ describe('tokens', () => {
 });
 
 describe('API keys', () => {
-  it('work from the moment they are made until they are revoked; the file holds no key', async () => {
+  it('an API key is valid until it is revoked, and the file does not contain it', async () => {
     const folder = mkdtempSync(path.join(os.tmpdir(), 'keys-'));
     try {
       const file = path.join(folder, 'keys.ndjson');
@@ -55,7 +56,7 @@ describe('API keys', () => {
     }
   });
 
-  it('a damaged line of the key file ends no other key and is told; a deleted file ends them all', async () => {
+  it('a damaged line of the key file is reported and leaves the other keys valid', async () => {
     const folder = mkdtempSync(path.join(os.tmpdir(), 'keys-'));
     try {
       const file = path.join(folder, 'keys.ndjson');
@@ -63,12 +64,16 @@ describe('API keys', () => {
       const gatekeeper = createGatekeeper(secret, file, (lines) => damaged.push(lines));
       const first = await createApiKey(file, ['read']);
       appendFileSync(file, '{"id":"torn');
+      for (const line of ['null', '5', '[]', '{"id":"aaaaaaaaaaaa"}']) appendFileSync(file, `\n${line}`);
       const second = await createApiKey(file, ['read']);
       assert.deepEqual(
         [gatekeeper.scopesOf(first.key), gatekeeper.scopesOf(second.key)],
         [['read'], ['read']],
       );
-      assert.deepEqual(damaged, [1]);
+      assert.equal(gatekeeper.scopesOf('tmk_aaaaaaaaaaaa_x'), undefined);
+      assert.deepEqual(damaged, [5]);
+      const listed = readApiKeys(file);
+      assert.deepEqual([listed.keys.length, listed.damaged], [2, 5]);
       rmSync(file);
       assert.equal(gatekeeper.scopesOf(first.key), undefined);
     } finally {
@@ -76,7 +81,7 @@ describe('API keys', () => {
     }
   });
 
-  it('the operator token may do everything; an empty bearer nothing', () => {
+  it('the operator token has all scopes, an empty bearer has none', () => {
     const gatekeeper = createGatekeeper(secret, undefined);
     assert.deepEqual(gatekeeper.scopesOf(deriveToken(secret, subjects.operator)), apiScopes);
     assert.equal(gatekeeper.callerOf(deriveToken(secret, subjects.operator)), 'operator');
@@ -84,7 +89,7 @@ describe('API keys', () => {
   });
 });
 
-it('a service is known by its own name only, with its own scopes', () => {
+it('a service is known under its own name only, with its own scopes', () => {
   const gatekeeper = createCallerGatekeeper(secret, { gateway: ['read', 'checkout'], shop: ['read'] });
   const token = (name: string) => deriveToken(secret, subjects.service(name));
   assert.equal(gatekeeper.callerOf(token('gateway')), 'gateway');

@@ -1,30 +1,30 @@
 /**
- * Who may speak: tokens of devices, nodes and the mesh's own tools, derived from one secret by HMAC-SHA-256, and API keys of
- * people, kept as hashes in a file.
+ * Access control. The tokens of devices, nodes, services and the mesh's own tools are derived from
+ * one secret by HMAC-SHA-256; the API keys of people are kept as hashes in a file.
  */
 import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { appendFile } from 'node:fs/promises';
 
-/** Shortest secret of a mesh, in characters. */
+/** Minimum length of the secret of a mesh, in characters. */
 export const secretCharsMin = 32;
 
-/** Subjects of tokens. */
+/** The subjects for which tokens are derived. */
 export const subjects = {
   device: (deviceId: string) => `device:${deviceId}`,
   node: (nodeId: number) => `node:${nodeId}`,
-  /** A process that calls another one in its own name, such as the gateway at billing. */
+  /** A process that calls another one in its own name, as the gateway calls billing. */
   service: (name: string) => `service:${name}`,
-  /** The mesh's own tools and processes on HTTP. */
+  /** The tools and processes of the mesh that call its HTTP APIs. */
   operator: 'operator',
 } as const;
 
-/** The token of `subject`: 43 characters of base64url. */
+/** Derives the token of `subject`: 43 characters of base64url. */
 export function deriveToken(secret: string, subject: string): string {
   return createHmac('sha256', secret).update(subject).digest('base64url');
 }
 
-/** True if `token` is the one of `subject`; takes the same time wherever they differ. */
+/** True if `token` belongs to `subject`. The comparison takes the same time for every token. */
 export function verifyToken(secret: string, subject: string, token: string): boolean {
   return equal(deriveToken(secret, subject), token);
 }
@@ -34,26 +34,26 @@ function equal(a: string, b: string): boolean {
   return timingSafeEqual(digest(a), digest(b));
 }
 
-/** What an API key allows. */
+/** The permissions that an API key can have. */
 export const apiScopes = ['read', 'checkout', 'images', 'admin'] as const;
 export type ApiScope = (typeof apiScopes)[number];
 
-/** A line of the key file: the hash, never the key. */
+/** A line of the key file. It contains the hash of a key, never the key. */
 export interface ApiKeyRecord {
   id: string;
   sha256: string;
   scopes: ApiScope[];
   createdAt: string;
-  /** Set on a later line for the same id to end a key. */
+  /** True on a later line with the same id, which revokes the key. */
   revoked?: boolean;
 }
 
-/** A line of its own, also behind one that a full disk has torn. */
+/** The leading line break keeps the record apart from a line that a full disk has cut short. */
 async function appendRecord(file: string, record: ApiKeyRecord): Promise<void> {
   await appendFile(file, `\n${JSON.stringify(record)}\n`, { mode: 0o600 });
 }
 
-/** Makes a key, appends its hash to `file` and returns the key, which is shown once. */
+/** Makes a key, appends its hash to `file` and returns the key. Only the hash is stored. */
 export async function createApiKey(file: string, scopes: ApiScope[]): Promise<{ id: string; key: string }> {
   const id = randomBytes(6).toString('hex');
   const key = `tmk_${id}_${randomBytes(24).toString('base64url')}`;
@@ -62,7 +62,7 @@ export async function createApiKey(file: string, scopes: ApiScope[]): Promise<{ 
   return { id, key };
 }
 
-/** Ends a key; processes notice at their next look at the file. */
+/** Revokes a key; processes notice when they next read the file. */
 export async function revokeApiKey(file: string, id: string): Promise<void> {
   const record: ApiKeyRecord = {
     id,
@@ -74,15 +74,25 @@ export async function revokeApiKey(file: string, id: string): Promise<void> {
   await appendRecord(file, record);
 }
 
-/** Decides on a bearer token of HTTP: the scopes it has, or undefined if it is unknown. */
+/** The valid keys of `file`, and the number of its lines that are damaged. */
+export function readApiKeys(file: string): { keys: ApiKeyRecord[]; damaged: number } {
+  if (!existsSync(file)) return { keys: [], damaged: 0 };
+  const { keys, damaged } = parseKeys(readFileSync(file, 'utf8'));
+  return { keys: [...keys.values()], damaged };
+}
+
+/** Knows which bearer tokens are valid, and their scopes. */
 export interface Gatekeeper {
+  /** The scopes of the token; undefined if it is unknown. */
   scopesOf(bearer: string): readonly ApiScope[] | undefined;
 }
 
 /**
- * Knows the operator token and the keys in `file`, which is read again when it has changed. A key's caller is `key:<id>`: it outlives
- * no key, so a customer that is given a new key begins anew. A file that is deleted ends all its keys.
- * @param onDamaged lines of the file cannot be read: the other keys go on, but a revocation may be among them
+ * A gatekeeper for the operator token and the keys in `file`, which it reads again after each
+ * change. The caller of a key is `key:<id>`, so a customer with a new key is a new caller. Deleting
+ * the file revokes all keys.
+ * @param onDamaged receives the number of lines that cannot be parsed. The other keys stay valid,
+ *   but a damaged line may have been a revocation.
  */
 export function createGatekeeper(
   secret: string,
@@ -121,9 +131,9 @@ export function createGatekeeper(
   };
 }
 
-/** Knows callers by name too, for services whose keys or quotas are per caller. */
+/** Also knows the names of callers, for services with idempotency keys or quotas per caller. */
 export interface CallerGatekeeper extends Gatekeeper {
-  /** The name of the caller that this bearer is; undefined if it is unknown. */
+  /** The name of the caller with this token; undefined if it is unknown. */
   callerOf(bearer: string): string | undefined;
 }
 
@@ -132,12 +142,15 @@ interface Caller {
   scopes: readonly ApiScope[];
 }
 
-/** Knows the services named in `callers`, each by its own derived token and with its scopes, and the operator. */
+/**
+ * A gatekeeper for the operator token and the tokens of the services in `callers`, which maps the
+ * name of each service to its scopes.
+ */
 export function createCallerGatekeeper(
   secret: string,
   callers: Readonly<Record<string, readonly ApiScope[]>>,
 ): CallerGatekeeper {
-  // Looked up by digest: how long it takes says nothing about how much of a guessed token was right.
+  // The lookup is by digest, so its duration does not reveal how much of a guessed token is right.
   const byDigest = new Map<string, Caller>([
     [sha256(deriveToken(secret, subjects.operator)), { name: subjects.operator, scopes: apiScopes }],
   ]);
@@ -164,7 +177,11 @@ function parseKeys(text: string): { keys: Map<string, ApiKeyRecord>; damaged: nu
 
 function parseRecord(line: string): ApiKeyRecord | undefined {
   try {
-    return JSON.parse(line) as ApiKeyRecord;
+    const record = JSON.parse(line) as Partial<ApiKeyRecord> | null;
+    if (typeof record !== 'object' || record === null) return undefined;
+    const { id, sha256: hash, scopes } = record;
+    const isRecord = typeof id === 'string' && typeof hash === 'string' && Array.isArray(scopes);
+    return isRecord ? (record as ApiKeyRecord) : undefined;
   } catch {
     return undefined;
   }

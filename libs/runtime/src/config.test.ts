@@ -14,16 +14,16 @@ const schema = Type.Object({
   SHORT_MS: Type.Integer({ default: 1 }),
   LONG_MS: Type.Integer({ default: 2 }),
 });
-const relations = (config: { SHORT_MS: number; LONG_MS: number }) =>
+const crossChecks = (config: { SHORT_MS: number; LONG_MS: number }) =>
   config.SHORT_MS < config.LONG_MS ? [] : ['SHORT_MS must be below LONG_MS'];
 
 describe('configuration', () => {
-  it('reads numbers and booleans from text, and fills in defaults', () => {
+  it('settings are converted from text, and defaults are filled in', () => {
     const config = readConfig(schema, { PORT: '8080', SECRET: '12345678', FAST: 'true', OTHER: 'x' });
     assert.deepEqual({ ...config }, { PORT: 8080, SECRET: '12345678', FAST: true, SHORT_MS: 1, LONG_MS: 2 });
   });
 
-  it('reports all faults at once', () => {
+  it('all issues of a configuration are reported at once', () => {
     assert.throws(
       () => readConfig(schema, { PORT: '70000', FAST: 'maybe' }),
       (error) => {
@@ -35,14 +35,24 @@ describe('configuration', () => {
     );
   });
 
-  it('reports limits that do not fit together', () => {
+  it('a number that is not decimal is reported once, not read as another one', () => {
+    for (const PORT of ['0x10', '0b1', ' 80', '80 ', '+80', 'Infinity', '8_0', '٨٠', 'eighty'])
+      assert.throws(
+        () => readConfig(schema, { PORT, SECRET: '12345678' }),
+        { code: 'config.invalid', message: 'configuration has 1 issue:\n  PORT must be a decimal number' },
+        PORT,
+      );
+    assert.equal(readConfig(schema, { PORT: '8e1', SECRET: '12345678' }).PORT, 80);
+  });
+
+  it('limits that do not fit together are reported', () => {
     assert.throws(
-      () => readConfig(schema, { SECRET: '12345678', SHORT_MS: '9' }, relations),
+      () => readConfig(schema, { SECRET: '12345678', SHORT_MS: '9' }, crossChecks),
       /SHORT_MS must be below LONG_MS/,
     );
   });
 
-  it('reads a secret from the file that NAME_FILE names, and says so when there is none', () => {
+  it('a secret is read from the file that NAME_FILE names; an absent file is reported', () => {
     const folder = mkdtempSync(path.join(os.tmpdir(), 'config-'));
     try {
       const file = path.join(folder, 'secret');
@@ -57,7 +67,7 @@ describe('configuration', () => {
     }
   });
 
-  it('an empty variable is one that is not set', () => {
+  it('an empty variable counts as not set', () => {
     assert.equal(readConfig(schema, { SECRET: '12345678', PORT: '' }).PORT, 80);
   });
 });

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { createCrashHook, parseCrashPlan } from './crash-points.ts';
 
 describe('crash points', () => {
-  it('reads a plan', () => {
+  it('a crash plan is parsed', () => {
     assert.equal(parseCrashPlan(undefined), undefined);
     assert.equal(parseCrashPlan(''), undefined);
     assert.deepEqual(parseCrashPlan('gateway.before-commit'), {
@@ -18,11 +18,12 @@ describe('crash points', () => {
     });
   });
 
-  it('refuses what it does not know', () => {
+  it('a crash plan with an unknown point, action or count is refused', () => {
     assert.throws(() => parseCrashPlan('nowhere'), /unknown crash point/);
     assert.throws(() => parseCrashPlan('gateway.after-commit:1:hop'), /kill or stop/);
     assert.throws(() => parseCrashPlan('gateway.after-commit:0'), /from 1/);
   });
 
-  it('does nothing without a plan', () => createCrashHook(undefined, undefined)('gateway.before-commit'));
+  it('a crash hook without a plan does nothing', () =>
+    createCrashHook(undefined, undefined)('gateway.before-commit'));
 });

@@ -1,17 +1,19 @@
-/** Liveness and readiness of one process. */
+/** Readiness of one process. */
 
 export interface Readiness {
   ready: boolean;
-  /** Why not, by part; empty when ready. */
+  /** For each part that is not ready, the reason; empty when all parts are ready. */
   reasons: Record<string, string>;
 }
 
-/** Collects the answers of a process's parts. */
+/** Collects the readiness of the parts of a process. */
 export interface Health {
-  /** Adds a part; it says undefined when it is ready, else why it is not. */
+  /**
+   * Adds a part. `check` returns undefined when the part is ready, else the reason why it is not.
+   */
   add(part: string, check: () => string | undefined): void;
   readiness(): Readiness;
-  /** Makes readiness false for good: the first step of a stop. */
+  /** Makes readiness false permanently: the first step of a shutdown. */
   close(): void;
 }
 

@@ -1,24 +1,27 @@
 import assert from 'node:assert/strict';
+import { connect } from 'node:net';
+import { text as textOf } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
 import Type from 'typebox';
 import { createGatekeeper, deriveToken, subjects } from './access.ts';
 import { MeshError } from './errors.ts';
 import { createHealth } from './health.ts';
-import { createHttpApp, HttpError, type HttpApp } from './http.ts';
+import { createHttpApp, HttpError, requireCaller, type HttpApp } from './http.ts';
 import { createLog } from './log.ts';
 import { createMetrics } from './metrics.ts';
 
 const secret = 'a secret of at least thirty-two characters';
 const authorization = `Bearer ${deriveToken(secret, subjects.operator)}`;
+const gatekeeper = createGatekeeper(secret, undefined);
 let app: HttpApp;
 let logged = '';
 const health = createHealth();
-let fault: string | undefined;
+let unreadyReason: string | undefined;
 
 before(async () => {
   const metrics = createMetrics({ defaults: false });
   metrics.counter('tests_total', 'Tests').inc();
-  health.add('part', () => fault);
+  health.add('part', () => unreadyReason);
   const log = createLog('test', 'info', { write: (line: string) => void (logged += line) });
   app = await createHttpApp({
     title: 'test',
@@ -26,7 +29,7 @@ before(async () => {
     log,
     health,
     metrics,
-    gatekeeper: createGatekeeper(secret, undefined),
+    gatekeeper,
     beforeAccess: async (early) => {
       early.addHook('onRequest', async (request) => {
         if (request.headers['x-too-often'] !== undefined)
@@ -41,6 +44,11 @@ before(async () => {
   );
   const query = Type.Object({ limit: Type.Integer({ default: 100, minimum: 1 }) });
   app.get('/v1/page', { schema: { querystring: query } }, async ({ query: { limit } }) => ({ limit }));
+  app.get('/v1/caller', { config: { access: 'public' } }, async (request) => ({
+    caller: requireCaller(gatekeeper, request),
+  }));
+  const echoed = { body: Type.Object({ text: Type.String() }) };
+  app.post('/v1/echo', { schema: echoed }, async (request) => request.body);
   app.get('/v1/broken', async () => {
     throw new Error('a password in the message: hunter2');
   });
@@ -60,7 +68,7 @@ const get = (url: string, headers: Record<string, string> = { authorization }) =
   app.inject({ url, headers });
 
 describe('the HTTP surface', () => {
-  it('health and metrics need no key, everything else does', async () => {
+  it('health and metrics need no key, all other routes do', async () => {
     for (const url of ['/livez', '/readyz', '/metrics', '/openapi.json'])
       assert.equal((await get(url, {})).statusCode, 200, url);
     const refused = await get('/v1/number?n=1', {});
@@ -70,19 +78,93 @@ describe('the HTTP surface', () => {
     assert.equal((await get('/v1/number?n=1', { authorization: 'Bearer tmk_x' })).statusCode, 401);
   });
 
-  it('checks and converts parameters, and says what is wrong', async () => {
+  it('the name of the scheme has no case', async () => {
+    for (const scheme of ['bearer', 'BEARER', 'Bearer  '])
+      assert.equal(
+        (await get('/v1/number?n=1', { authorization: authorization.replace('Bearer', scheme) })).statusCode,
+        200,
+      );
+    for (const wrong of ['Basic x', 'Bearer', authorization.replace(' ', '')])
+      assert.equal((await get('/v1/number?n=1', { authorization: wrong })).statusCode, 401);
+  });
+
+  it('a route gets the name of its caller; a token of no caller is refused', async () => {
+    assert.deepEqual((await get('/v1/caller')).json(), { caller: 'operator' });
+    for (const headers of [{}, { authorization: 'Bearer tmk_x' }])
+      assert.equal((await get('/v1/caller', headers)).statusCode, 401);
+  });
+
+  it('query parameters are converted, and an invalid one is named', async () => {
     assert.deepEqual((await get('/v1/number?n=7')).json(), { n: 7 });
     const bad = await get('/v1/number?n=none');
     assert.equal(bad.statusCode, 400);
     assert.match(bad.json<{ detail: string }>().detail, /n/);
   });
 
-  it('fills in the defaults of a query', async () => {
+  it('a number of a query that is not written in digits is refused', async () => {
+    for (const text of ['1.5', '1.0', '1e2', '0x10', 'true', '5n', '%205', '5%20', '%2B5', '5.', ''])
+      assert.equal((await get(`/v1/number?n=${text}`)).statusCode, 400, text);
+    assert.equal((await get('/v1/number?n=1&n=1')).statusCode, 400);
+    assert.match((await get('/v1/number?n=-1')).json<{ detail: string }>().detail, />= 1/);
+  });
+
+  it('a path that no decoder reads gets a problem document', async () => {
+    for (const url of ['/v1/number/%ZZ', '/v1/number/%C0%AF', '/v1/number/%ff']) {
+      const refused = await get(url);
+      assert.equal(refused.statusCode, 400, url);
+      assert.match(String(refused.headers['content-type']), /^application\/problem\+json/);
+      assert.equal(refused.json<{ code: string }>().code, 'FST_ERR_BAD_URL');
+    }
+  });
+
+  it('bytes that are no HTTP request get a problem document that says why', async () => {
+    const url = new URL(await app.listen({ host: '127.0.0.1', port: 0 }));
+    const cases: [string, number, RegExp][] = [
+      ['FOO / HTTP/1.1\r\n\r\n', 400, /method/i],
+      [`GET / HTTP/1.1\r\nhost: x\r\nx: ${'a'.repeat(20_000)}\r\n\r\n`, 431, /header/i],
+      ['POST / HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n', 400, /content-length/i],
+    ];
+    for (const [bytes, status, reason] of cases) {
+      const socket = connect(Number(url.port), url.hostname);
+      socket.on('error', () => undefined);
+      socket.write(bytes);
+      const [head = '', body = ''] = (await textOf(socket)).split('\r\n\r\n');
+      assert.match(head, new RegExp(`^HTTP/1.1 ${status} `));
+      assert.match(head, /content-type: application\/problem\+json/);
+      const { code, detail } = JSON.parse(body) as { code: string; detail: string };
+      assert.equal(code, 'http.malformed');
+      assert.match(detail, reason);
+    }
+  });
+
+  it('a body that would be read as something else than was sent is refused', async () => {
+    const post = (payload: string | Buffer) =>
+      app.inject({
+        method: 'POST',
+        url: '/v1/echo',
+        headers: { authorization, 'content-type': 'application/json' },
+        payload,
+      });
+    assert.deepEqual((await post('{"text":"\\ud83d\\ude00"}')).json(), { text: '\u{1f600}' });
+    for (const body of [
+      '{"text":"a","text":"b"}',
+      '{"text":"\\udc00"}',
+      Buffer.from('{"text":"\xff"}', 'latin1'),
+    ]) {
+      const refused = await post(body);
+      assert.equal(refused.statusCode, 400, String(body));
+      assert.equal(refused.json<{ code: string }>().code, 'http.bad_body');
+    }
+    for (const body of ['', '{} {}', '{"__proto__":{}}', '['.repeat(60_000)])
+      assert.match((await post(body)).json<{ code: string }>().code, /^FST_ERR_CTP_/);
+  });
+
+  it('the defaults of a query are filled in', async () => {
     assert.deepEqual((await get('/v1/page')).json(), { limit: 100 });
     assert.deepEqual((await get('/v1/page?limit=7')).json(), { limit: 7 });
   });
 
-  it('errors become problem documents; internals stay in the log', async () => {
+  it('errors become problem documents, and internals stay in the log', async () => {
     const broken = await get('/v1/broken');
     assert.equal(broken.statusCode, 500);
     assert.doesNotMatch(broken.body, /hunter2/);
@@ -96,7 +178,7 @@ describe('the HTTP surface', () => {
     assert.equal((await get('/v1/nowhere')).statusCode, 404);
   });
 
-  it('what may be tried again says when; a deliberate answer is no line in the log', async () => {
+  it('a 503 says when to retry, and a deliberate answer is not logged', async () => {
     assert.equal((await get('/v1/away')).headers['retry-after'], '1');
     const lines = logged;
     const off = await get('/v1/off');
@@ -104,22 +186,22 @@ describe('the HTTP surface', () => {
     assert.equal(logged, lines);
   });
 
-  it('limits come before access: a stranger that asks too often is not asked who he is', async () => {
+  it('rate limits apply before the access check', async () => {
     const refused = await get('/v1/number?n=1', { 'x-too-often': '1' });
     assert.deepEqual([refused.statusCode, refused.headers['retry-after']], [429, '7']);
     assert.equal(refused.json<{ title: string }>().title, 'Too Many Requests');
   });
 
-  it('readiness names the part that is not ready, and goes false first on a stop', async () => {
-    fault = 'is full';
+  it('readiness names the part that is not ready, and a stop turns it off first', async () => {
+    unreadyReason = 'is full';
     assert.deepEqual((await get('/readyz', {})).json(), { ready: false, reasons: { part: 'is full' } });
-    fault = undefined;
+    unreadyReason = undefined;
     assert.equal((await get('/readyz', {})).statusCode, 200);
     health.close();
     assert.equal((await get('/readyz', {})).statusCode, 503);
     assert.equal((await get('/livez', {})).statusCode, 200);
   });
 
-  it('metrics carry the mesh’s prefix', async () =>
+  it('metrics have the prefix of the mesh', async () =>
     assert.match((await get('/metrics')).body, /thermomesh_tests_total 1/));
 });

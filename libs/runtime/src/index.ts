@@ -1,11 +1,23 @@
 export * from './access.ts';
+export * from './async.ts';
 export * from './config.ts';
 export * from './crash-points.ts';
-export * from './errors.ts';
+export * from './durable-folder.ts';
+export {
+  codeOf,
+  defineErrors,
+  MeshError,
+  messageOf,
+  type ErrorCode,
+  type MeshErrorOptions,
+} from './errors.ts';
 export * from './health.ts';
 export * from './http.ts';
 export * from './lifecycle.ts';
 export * from './log.ts';
 export * from './metrics.ts';
 export * from './paging.ts';
+export * from './polling-watch.ts';
+export * from './ports.ts';
 export * from './sealing.ts';
+export * from './settings.ts';

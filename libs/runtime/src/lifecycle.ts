@@ -1,23 +1,24 @@
-/** How every process starts and ends. */
+/** The start and the end of every process. */
 import closeWithGrace from 'close-with-grace';
 import { messageOf } from './errors.ts';
 import type { Log } from './log.ts';
 
-/** A part that can be started once and stopped any number of times. */
+/** A part that is started once and can be stopped any number of times. */
 export interface Service {
   start(): Promise<void>;
-  /** Readiness off → stop intake → finish what is in flight → close. Idempotent. */
+  /** Turns readiness off, stops intake, finishes work in flight, closes. Idempotent. */
   stop(): Promise<void>;
 }
 
 export interface RunOptions {
   log: Log;
-  /** How long `stop` may take before the process ends all the same. */
+  /** Maximum duration of `stop`; then the process ends anyway. */
   stopTimeoutMs: number;
 }
 
 /**
- * Starts a service and stops it on SIGTERM, SIGINT or an uncaught error; the exit code is 0 only for an orderly stop.
+ * Starts a service and stops it on SIGTERM, SIGINT or an uncaught error. The exit code is 0 only
+ * after a graceful shutdown.
  */
 export async function run(service: Service, { log, stopTimeoutMs }: RunOptions): Promise<void> {
   closeWithGrace({ delay: stopTimeoutMs, logger: false }, async ({ signal, err }) => {
@@ -26,7 +27,7 @@ export async function run(service: Service, { log, stopTimeoutMs }: RunOptions):
     await service.stop();
     log.info({ event: 'process.stopped' });
   });
-  // Writing to a supervisor or a pipe that has died is no reason to die too.
+  // A write error to a dead supervisor or a closed pipe must not end the process.
   process.stdout.on('error', () => undefined);
   process.stderr.on('error', () => undefined);
   try {
@@ -39,7 +40,10 @@ export async function run(service: Service, { log, stopTimeoutMs }: RunOptions):
   log.info({ event: 'process.started' });
 }
 
-/** The wiring of a `main.ts`: configuration faults are printed for people and end the process with 2. */
+/**
+ * Runs the wiring of a `main.ts`. An error, such as an issue of the configuration, is printed for
+ * people and ends the process with exit code 2.
+ */
 export async function main(wire: () => Promise<void>): Promise<void> {
   try {
     await wire();

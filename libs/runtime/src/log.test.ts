@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { createLog, redactedFields } from './log.ts';
 
-it('secrets never reach a log line, however deep they stand', () => {
+it('secrets never reach a log line, at any depth of the object', () => {
   let output = '';
   const log = createLog('test', 'info', { write: (line: string) => void (output += line) });
   for (const field of redactedFields) {

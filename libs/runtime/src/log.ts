@@ -1,9 +1,12 @@
-/** Structured logs: one JSON object a line, `event` names the fact in the past tense, secrets are redacted. */
+/**
+ * Structured logs: one JSON object a line. `event` names a fact in the past tense; secrets are
+ * redacted.
+ */
 import { pino, type DestinationStream, type Logger } from 'pino';
 
 export type Log = Logger;
 
-/** Fields that never reach a log line, wherever they stand in the object. */
+/** Fields whose values are redacted, at the top of the object and up to three levels below. */
 export const redactedFields = [
   'password',
   'secret',
@@ -15,8 +18,8 @@ export const redactedFields = [
 ];
 
 /**
- * A logger for one process.
- * @param name the process, as in `mesh status`
+ * Makes the logger of one process.
+ * @param name the name of the process, as in `mesh status`
  * @param level pino's level name
  */
 export function createLog(name: string, level: string, destination?: DestinationStream): Log {

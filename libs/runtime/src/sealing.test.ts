@@ -4,7 +4,7 @@ import { createFingerprinter, createSealer } from './sealing.ts';
 
 const secret = 's'.repeat(32);
 
-it('a sealed text opens with its own secret, purpose and context only, whole, and the box does not show it', () => {
+it('a sealed text opens only with its own secret, purpose and context', () => {
   const sealer = createSealer(secret, 'test');
   for (const text of ['', 'tok_4242', 'é…\u0000', 'x'.repeat(10_000)]) {
     const box = sealer.seal('a', text);
@@ -25,7 +25,7 @@ it('a sealed text opens with its own secret, purpose and context only, whole, an
     assert.throws(open, { code: 'seal.unreadable' });
 });
 
-it('a fingerprint tells every parameter and its place apart', () => {
+it('a fingerprint depends on every parameter, its type and its position', () => {
   const fingerprint = createFingerprinter(secret, 'test');
   const all = [['a', 'b'], ['ab'], ['b', 'a'], ['a', 1], ['a', '1'], ['a', null], ['a', 'null'], []];
   assert.equal(new Set(all.map(fingerprint)).size, all.length);

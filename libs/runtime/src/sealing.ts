@@ -1,4 +1,7 @@
-/** Small secrets at rest, sealed with AES-256-GCM, and fingerprints that do not show what they are of. */
+/**
+ * Seals small secrets at rest with AES-256-GCM, and makes keyed fingerprints that do not reveal
+ * their input.
+ */
 import {
   createCipheriv,
   createDecipheriv,
@@ -8,21 +11,24 @@ import {
   randomBytes,
   type KeyObject,
 } from 'node:crypto';
-import { MeshError } from './errors.ts';
+import { runtimeError } from './errors.ts';
 
 const nonceBytes = 12;
 const tagBytes = 16;
 const keyBytes = 32;
 
-/** Seals texts for one purpose. */
+/** Seals and opens texts for one purpose. */
 export interface Sealer {
-  /** @param context what the box belongs to: one that is moved elsewhere does not open there */
+  /** @param context names the place of the box: it does not open in another context */
   seal(context: string, text: string): Buffer;
   /** @throws MeshError `seal.unreadable` for another secret, another context or a damaged box */
   open(context: string, box: Buffer): string;
 }
 
-/** @param purpose makes the keys of different uses of one secret differ */
+/**
+ * Makes a sealer.
+ * @param purpose separates the keys of different uses of one secret
+ */
 export function createSealer(secret: string, purpose: string): Sealer {
   const key = deriveKey(secret, purpose);
   return {
@@ -41,7 +47,7 @@ export function createSealer(secret: string, purpose: string): Sealer {
         const sealed = box.subarray(nonceBytes + tagBytes);
         return decipher.update(sealed, undefined, 'utf8') + decipher.final('utf8');
       } catch (error) {
-        throw new MeshError('seal.unreadable', 'a sealed text does not open with this secret', {
+        throw runtimeError('seal.unreadable', 'the sealed text cannot be opened with this secret', {
           cause: error,
         });
       }
@@ -50,8 +56,9 @@ export function createSealer(secret: string, purpose: string): Sealer {
 }
 
 /**
- * A function that gives equal parameters, in their order, an equal text in hex. It is keyed: a stolen table does not give its
- * parameters to a dictionary.
+ * Makes a function that maps a list of parameters to a fingerprint in hex. Equal lists have equal
+ * fingerprints. The fingerprint is keyed: a dictionary attack on a stolen table does not reveal the
+ * parameters.
  */
 export function createFingerprinter(
   secret: string,
@@ -61,7 +68,7 @@ export function createFingerprinter(
   return (parameters) => createHmac('sha256', key).update(JSON.stringify(parameters)).digest('hex');
 }
 
-/** A key object: made anew from bytes at each use, it would cost more than the cipher does. */
+/** Derives a key object once: making one from bytes at each use would cost more than the cipher. */
 function deriveKey(secret: string, purpose: string): KeyObject {
   return createSecretKey(Buffer.from(hkdfSync('sha256', secret, '', purpose, keyBytes)));
 }

@@ -1,7 +1,10 @@
-/** The settings of the test helpers and the places that are the same for everybody; the only reader of the environment here. */
+/**
+ * The settings of the test helpers, and the folders that all callers share; the only reader of the
+ * environment here.
+ */
 import path from 'node:path';
 
-/** A server that somebody else runs; undefined if tests start their own. */
+/** The URL of a PostgreSQL server that tests use; undefined if they start their own. */
 export function configuredDatabaseUrl(env: NodeJS.ProcessEnv = process.env): string | undefined {
   return setting(env, 'DATABASE_URL');
 }
@@ -21,20 +24,23 @@ export function configuredKafkaBrokers(env: NodeJS.ProcessEnv = process.env): st
   return setting(env, 'KAFKA_BROKERS');
 }
 
-/** Where programs are looked for. */
+/** Folders in which programs are searched, as in `PATH`. */
 export function searchPath(env: NodeJS.ProcessEnv = process.env): string {
   return env['PATH'] ?? '';
 }
 
-/** The environment of programs that fetch something: proxies and certificates are the machine's own business. */
+/**
+ * The environment of programs that download something; it names the proxies and certificates of the
+ * machine.
+ */
 export function wholeEnvironment(): NodeJS.ProcessEnv {
   return { ...process.env };
 }
 
-/** The top of this repository. */
+/** The root folder of this repository. */
 export const repositoryFolder = path.resolve(import.meta.dirname, '../../..');
 
-/** Where programs are unpacked if nobody says otherwise. */
+/** Default folder of unpacked programs. */
 export const toolsDirDefault = path.join(repositoryFolder, '.mesh', 'tools');
 
 function setting(env: NodeJS.ProcessEnv, name: string): string | undefined {

@@ -1,4 +1,4 @@
-/** Which servers tests will use, for people. */
+/** Lines for people that say which servers the tests will use. */
 import { createPool } from '@thermomesh/sql';
 import { messageOf } from '@thermomesh/runtime';
 import {
@@ -13,16 +13,16 @@ import { findJava } from './java/runtime.ts';
 import { findBinaries } from './postgres/binaries.ts';
 import { findRedis } from './redis/binaries.ts';
 
-/** One line about a server, and whether it can be had. */
+/** One line about a server, and whether it is available. */
 export interface ServerDescription {
   ok: boolean;
   text: string;
 }
 
-/** Of progress: fetching may take a while the first time. */
+/** Receives progress: the first download may take a while. */
 type Notice = (line: string) => void;
 
-/** One line about PostgreSQL, and whether it can be had. */
+/** One line about PostgreSQL, and whether it is available. */
 export async function describePostgres(): Promise<ServerDescription> {
   const configured = configuredDatabaseUrl();
   return describe(async () => {
@@ -40,7 +40,7 @@ export async function describePostgres(): Promise<ServerDescription> {
   });
 }
 
-/** One line about Redis. Tests that kill it start their own, whatever REDIS_URL names. */
+/** One line about Redis. Tests that kill a server start their own even if REDIS_URL is set. */
 export async function describeRedis(onNotice: Notice): Promise<ServerDescription> {
   return describe(async () => {
     const { version, origin } = await findRedis({

@@ -1,4 +1,4 @@
-/** Starting a server as a child of ours, and everything about its end. */
+/** Starts a server as a child process, and finds, stops and kills it. */
 import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process';
 import {
   closeSync,
@@ -12,8 +12,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-import { MeshError } from '@thermomesh/runtime';
+import { sleep } from '@thermomesh/runtime';
+import { serverError, type ServerKind } from './errors.ts';
 import {
   commandLine,
   identify,
@@ -23,47 +23,53 @@ import {
   type ProcessIdentity,
 } from './processes.ts';
 
+/** A kind of server, and its name in messages to people. */
+export interface ServerName {
+  kind: ServerKind;
+  name: string;
+}
+
 /** How a process ended. */
 export interface ServerExit {
   code: number | null;
   signal: NodeJS.Signals | null;
 }
 
-/** What every server that runs has. */
+/** The handle of a running server. */
 export interface RunningServer extends ProcessIdentity {
   port: number;
   dataDir: string;
   logFile: string;
   version: string;
-  /** Settles when the process has ended, for whatever reason. */
+  /** Resolves when the process has ended, for any reason. */
   exited: Promise<ServerExit>;
-  /** An orderly end. Idempotent. */
+  /** Graceful shutdown. Idempotent. */
   stop(): Promise<void>;
-  /** kill -9; returns when it has ended. */
+  /** Sends SIGKILL and returns when the process has ended. */
   kill(): Promise<void>;
-  /** SIGSTOP: it is there and says nothing. */
+  /** Sends SIGSTOP: connections stay open, and nothing answers. */
   pause(): Promise<void>;
-  /** SIGCONT. */
+  /** Sends SIGCONT. */
   resume(): Promise<void>;
 }
 
-/** What every start takes. */
+/** Options that every kind of server takes. */
 export interface ServerOptions {
   dataDir: string;
-  /** 0 or left out: a free one. */
+  /** Default 0: a free port. */
   port?: number;
-  /** The server's log; `<dataDir>.log` if left out. */
+  /** The server's log. Default `<dataDir>.log`. */
   logFile?: string;
-  /** One line for people: what is fetched, what is being waited for. */
+  /** Receives one line for people: what is fetched, or what the start waits for. */
   onNotice?: (line: string) => void;
-  /** A server that is still on the data folder is stopped first instead of refused. */
+  /** Stops a server that still runs on the data folder; without it the start is refused. */
   replaceRunning?: boolean;
-  /** Ends the server when this process ends, however it ends (kill -9 too). For tests. */
+  /** Ends the server when this process ends, kill -9 included. For tests. */
   endWithParent?: boolean;
-  /** With `endWithParent`: a folder that is removed then. */
+  /** A folder that is removed when this process ends, if `endWithParent` is set. */
   scratchFolder?: string;
   startTimeoutMs?: number;
-  /** Where unpacked programs are; `.mesh/tools` of this repository if left out. */
+  /** Folder of unpacked programs. Default `.mesh/tools` of this repository. */
   toolsDir?: string;
 }
 
@@ -72,7 +78,10 @@ const stopTimeoutMs = 20_000;
 const pollIntervalMs = 25;
 const lastLinesMax = 3;
 
-/** Opens a server's log for appending, putting one that has grown large aside. `offset`: where this run's lines begin. */
+/**
+ * Opens a server's log for appending; a log that has grown large is renamed to `<file>.1` first.
+ * `offset` is where this run's lines begin.
+ */
 export function openLog(file: string): { fd: number; offset: number } {
   mkdirSync(path.dirname(file), { recursive: true });
   if (existsSync(file) && statSync(file).size > logBytesMax) renameSync(file, `${file}.1`);
@@ -81,44 +90,45 @@ export function openLog(file: string): { fd: number; offset: number } {
 }
 
 export interface LaunchOptions {
-  /** For messages: `Redis`. */
-  name: string;
   program: string;
-  words: string[];
+  args: string[];
   env: NodeJS.ProcessEnv;
   cwd: string;
   logFile: string;
-  /** Names the process while it runs, for {@link findRunning}. */
+  /** Holds the pid while the process runs, for {@link findRunning}. */
   pidFile: string;
-  /** Asked again and again until it says true. */
+  /** Returns true once the server is ready; called repeatedly until then. */
   isReady: () => Promise<boolean>;
   timeoutMs: number;
   endWithParent: boolean;
   scratchFolder?: string | undefined;
 }
 
-/** Either a server that is ready, or why there is none. */
+/** A server that is ready, or the reason why it did not start. */
 export type LaunchResult = { child: ChildProcess } | LaunchFailure;
 
 export interface LaunchFailure {
-  /** For people: the end of the log. */
+  /** The end of the log, for people. */
   reason: string;
-  /** What this run wrote to the log: for decisions. */
+  /** Everything that this run wrote to the log, for decisions. */
   log: string;
 }
 
-/** Starts the program and waits until it is ready; one that ends or does not get ready in time is gone when this returns. */
+/**
+ * Starts the program and waits until it is ready. If it ends or does not become ready in time, no
+ * process is left when this returns.
+ */
 export async function launch(options: LaunchOptions): Promise<LaunchResult> {
-  const { program, words, env, cwd, logFile, pidFile } = options;
+  const { program, args, env, cwd, logFile, pidFile } = options;
   const log = openLog(logFile);
   const spawnOptions: SpawnOptions = {
     env,
     cwd,
-    // Its own process group: a Ctrl-C in the terminal is the supervisor's to pass on.
+    // Its own process group: on Ctrl-C in the terminal the supervisor decides what to stop.
     detached: true,
     stdio: ['ignore', log.fd, log.fd],
   };
-  const child = spawn(program, words, spawnOptions);
+  const child = spawn(program, args, spawnOptions);
   closeSync(log.fd);
   if (child.pid !== undefined) writeFileSync(pidFile, `${child.pid}\n`);
   child.unref();
@@ -126,7 +136,7 @@ export async function launch(options: LaunchOptions): Promise<LaunchResult> {
   const written = () => readFileSync(logFile).subarray(log.offset).toString();
   const failed = new Promise<LaunchFailure>((resolve) => {
     child.once('error', (error) => resolve({ reason: error.message, log: '' }));
-    child.once('exit', () => resolve({ reason: lastWords(written(), logFile), log: written() }));
+    child.once('exit', () => resolve({ reason: endReason(written(), logFile), log: written() }));
   });
   const outcome = await Promise.race([failed, untilReady(child, options)]);
   if (outcome === true) return { child };
@@ -141,19 +151,19 @@ async function untilReady(child: ChildProcess, options: LaunchOptions): Promise<
   const deadline = Date.now() + options.timeoutMs;
   while (Date.now() < deadline && child.exitCode === null && child.signalCode === null) {
     if (await options.isReady()) return true;
-    await delay(pollIntervalMs);
+    await sleep(pollIntervalMs);
   }
   return false;
 }
 
-/** Why a server ended: Java's last exception, else the last lines of what was written. */
-function lastWords(text: string, logFile: string): string {
+/** Why a server ended: Java's last exception, or else the last lines of its log. */
+function endReason(text: string, logFile: string): string {
   const lines = text.trim().split('\n');
   const exception = lines.findLast((line) => /^[\w.$]+(Exception|Error): /.test(line));
   return `${exception ?? lines.slice(-lastLinesMax).join('\n')}; see ${logFile}`;
 }
 
-/** Settles when the child has ended. */
+/** Resolves when the child has ended. */
 export function exitOf(child: ChildProcess): Promise<ServerExit> {
   return new Promise((resolve) => {
     const settle = (code: number | null, signal: NodeJS.Signals | null) => resolve({ code, signal });
@@ -163,8 +173,9 @@ export function exitOf(child: ChildProcess): Promise<ServerExit> {
 }
 
 /**
- * The server that `pidFile` names, also one that a killed supervisor left behind; undefined if none runs. A process that only got
- * the pid of a dead server is none: its command line must hold `marker`.
+ * The server that `pidFile` names, including a server that a killed supervisor left running;
+ * undefined if none runs. The system may have given the pid of a dead server to another process, so
+ * the command line must contain `marker`.
  */
 export async function findRunning(pidFile: string, marker: string): Promise<ProcessIdentity | undefined> {
   if (!existsSync(pidFile)) return undefined;
@@ -174,17 +185,17 @@ export async function findRunning(pidFile: string, marker: string): Promise<Proc
 }
 
 /**
- * Deals with a server that is still there.
- * @throws MeshError `<code>.already_running`
+ * Stops a server that still runs on the data folder, or refuses the start.
+ * @throws MeshError `<kind>.already_running`
  */
 export async function clearTheWay(
   running: ProcessIdentity | undefined,
-  options: { code: string; name: string; replaceRunning: boolean; dataDir: string },
+  options: ServerName & { replaceRunning: boolean; dataDir: string },
 ): Promise<void> {
   if (running === undefined) return;
   if (!options.replaceRunning) {
-    throw new MeshError(
-      `${options.code}.already_running`,
+    throw serverError(
+      `${options.kind}.already_running`,
       `a ${options.name} (pid ${running.pid}) already runs on ${options.dataDir}`,
     );
   }
@@ -192,37 +203,39 @@ export async function clearTheWay(
 }
 
 /**
- * Sends one signal after the other until the process has ended, each with its deadline.
- * @throws MeshError `<code>.stop_failed`
+ * Sends one signal after the other until the process has ended, and waits 20 s after each.
+ * @throws MeshError `<kind>.stop_failed`
  */
 export async function shutDown(
   server: ProcessIdentity,
   signals: readonly NodeJS.Signals[],
-  { code, name }: { code: string; name: string },
+  { kind, name }: ServerName,
 ): Promise<void> {
-  // A stopped server (SIGSTOP) would never see what follows.
+  // A frozen server (SIGSTOP) does not handle the signals that follow.
   await signalProcess(server, 'SIGCONT');
   for (const signal of signals) {
     await signalProcess(server, signal);
     if (await waitForEnd(server, stopTimeoutMs)) return;
   }
-  throw new MeshError(`${code}.stop_failed`, `${name} (pid ${server.pid}) does not end`);
+  throw serverError(`${kind}.stop_failed`, `${name} (pid ${server.pid}) does not end`);
 }
 
 /**
- * The part of a running server that is the same for all: who it is, how it ends.
- * @throws MeshError `<code>.start_failed` if it ended meanwhile
+ * The part of a server's handle that is the same for all kinds: its identity and its signals.
+ * @throws MeshError `<kind>.start_failed` if the process has already ended
  */
 export async function runningServer(
   child: ChildProcess,
-  about: { code: string; name: string; pidFile: string; logFile: string },
+  about: ServerName & { pidFile: string; logFile: string },
 ): Promise<ProcessIdentity & Pick<RunningServer, 'exited' | 'stop' | 'kill' | 'pause' | 'resume'>> {
   const identity = await identify(child.pid ?? 0);
   if (identity === undefined) {
-    throw new MeshError(`${about.code}.start_failed`, `${about.name} ended at once; see ${about.logFile}`);
+    throw serverError(`${about.kind}.start_failed`, `${about.name} ended at once; see ${about.logFile}`, {
+      retriable: false,
+    });
   }
   const exited = exitOf(child);
-  // While it is being ended it must keep this process here, so that its end is seen.
+  // The child keeps this process alive until its exit has been observed.
   const ended = async () => {
     child.ref();
     await exited;
@@ -250,12 +263,14 @@ export async function runningServer(
 }
 
 /**
- * Ends `child` and then removes `scratchFolder` when this process ends, however it ends: a shell waits for the end of its input, which
- * is this process's end. Called off when the child ends before.
+ * Ends `child` and then removes `scratchFolder` when this process ends, kill -9 included. A shell
+ * reads from a pipe whose other end this process holds, and acts when the pipe closes. If the child
+ * ends first, the shell is killed.
  */
 export function endWithParent(child: ChildProcess, signal: 'QUIT' | 'KILL', scratchFolder = ''): void {
   if (process.platform === 'win32' || child.pid === undefined) return;
-  // Again while what is dying still writes there; bounded, because nobody is left to be told.
+  // The dying process may still write there: repeated, but not without limit, because no process
+  // is left to report a failure to.
   const remove = 'n=0; until rm -rf "$1" || [ $n -ge 100 ]; do sleep 0.1; n=$((n+1)); done';
   const script = `read -r _; kill -${signal} "$0"; [ -z "$1" ] || { ${remove}; }`;
   const guard = spawn('/bin/sh', ['-c', script, String(child.pid), scratchFolder], {

@@ -1,25 +1,32 @@
-/** Several servers of one kind, each of which can be killed, frozen and started again. */
+/** Members of a cluster: each can be killed, frozen and started again. */
 import type { RunningServer } from './launch.ts';
 
-/** One of several servers: stays the same over its restarts. */
+/** One member; the handle stays the same over restarts of its server. */
 export interface Member<S extends RunningServer> {
   readonly id: number;
-  /** `127.0.0.1:port`: the same after each restart. */
+  /** `127.0.0.1:port`, the same after each restart. */
   readonly host: string;
-  /** The process that runs now, or ran last. */
+  /** The process that runs now, or that ran last. */
   readonly server: S;
-  /** kill -9. */
+  /** Sends SIGKILL. */
   kill(): Promise<void>;
-  /** SIGSTOP: connections stay open and nothing answers. */
+  /** Sends SIGSTOP: connections stay open, and nothing answers. */
   pause(): Promise<void>;
   resume(): Promise<void>;
-  /** Starts it again on the same data and ports; one that still runs is stopped first. */
+  /** Starts the server again on the same data and ports; stops it first if it still runs. */
   restart(): Promise<S>;
   stop(): Promise<void>;
 }
 
-/** @param again starts the server on its old data and ports */
-export function memberOf<S extends RunningServer>(id: number, first: S, again: () => Promise<S>): Member<S> {
+/**
+ * Makes the handle of a member.
+ * @param startAgain starts the server on its old data and ports
+ */
+export function memberOf<S extends RunningServer>(
+  id: number,
+  first: S,
+  startAgain: () => Promise<S>,
+): Member<S> {
   let server = first;
   return {
     id,
@@ -32,14 +39,17 @@ export function memberOf<S extends RunningServer>(id: number, first: S, again: (
     resume: async () => server.resume(),
     async restart() {
       await server.stop();
-      server = await again();
+      server = await startAgain();
       return server;
     },
     stop: async () => server.stop(),
   };
 }
 
-/** Waits for all of `work`; if one fails, `undo` is done for those that succeeded, and its error is thrown. */
+/**
+ * Waits for all of `work`. If one fails, calls `undo` for the results of the others and throws the
+ * error.
+ */
 export async function allOrNone<T>(work: Promise<T>[], undo: (done: T) => Promise<void>): Promise<T[]> {
   const results = await Promise.allSettled(work);
   const failed = results.find((result) => result.status === 'rejected');

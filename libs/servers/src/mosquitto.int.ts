@@ -5,10 +5,10 @@ import path from 'node:path';
 import { it } from 'node:test';
 import { findMosquittoClients } from './mosquitto.ts';
 
-it('clients-that-cannot-be-had-are-one-clear-line', async () => {
+it('absent mosquitto clients are reported in one line that says what to install', async () => {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'thermomesh-tools-'));
   try {
-    // A file where the folder should be: nothing can be unpacked there, on any machine.
+    // A device where the folder should be: no machine can unpack anything there.
     const found = await findMosquittoClients('/dev/null/tools', folder);
     assert.ok('missing' in found);
     assert.equal(found.missing.includes('\n'), false);

@@ -1,4 +1,7 @@
-/** `mosquitto_pub` and `mosquitto_sub`, the reference clients: from PATH, else from Debian's packages, unpacked into a folder. */
+/**
+ * Finds `mosquitto_pub` and `mosquitto_sub`, the reference clients: on PATH, or else in Debian's
+ * packages, which are unpacked into a folder.
+ */
 import path from 'node:path';
 import { messageOf } from '@thermomesh/runtime';
 import { libraryPath, unpackDebian } from './tools/debian.ts';
@@ -9,7 +12,7 @@ export interface MosquittoClients {
   pub: string;
   sub: string;
   env: Record<string, string>;
-  /** For people: where they come from. */
+  /** Where they come from, for people. */
   origin: string;
 }
 
@@ -17,9 +20,10 @@ export interface MosquittoClients {
 const packages = ['mosquitto-clients', 'libmosquitto1', 'libcjson1'];
 
 /**
- * Finds the clients on the search path, or unpacks them below `toolsDir` (no root, no system service).
+ * Finds the clients on the search path, or unpacks them below `toolsDir` (no root, no system
+ * service).
  * @param searchPath as in `PATH`
- * @returns the clients, or `{ missing }`: one line that says why they cannot be had and what to do
+ * @returns the clients, or `{ missing }`: one line that says why they are absent and what to do
  */
 export async function findMosquittoClients(
   toolsDir: string,

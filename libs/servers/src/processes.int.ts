@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { commandLine, identify, isAlive, signalProcess, waitForEnd } from './processes.ts';
 
 describe('processes', () => {
-  it('a-re-used-pid-is-somebody-else', async () => {
+  it('a process that got the pid of a dead one is recognised as another process', async () => {
     const child = spawn(process.execPath, ['-e', 'setInterval(() => undefined, 1000)', 'marker'], {
       stdio: 'ignore',
     });
@@ -20,7 +20,7 @@ describe('processes', () => {
     assert.equal(await commandLine(identity.pid), undefined);
   });
 
-  it('pids-that-name-groups-or-everybody-name-no-process', async () => {
+  it('pids that stand for process groups identify no process', async () => {
     for (const pid of [-1, 0, 1, 1.5, Number.NaN]) assert.equal(await identify(pid), undefined);
   });
 });

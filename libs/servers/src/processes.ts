@@ -1,32 +1,37 @@
-/** Processes as the system knows them: a pid alone may have been given to somebody else. */
+/**
+ * Processes, identified by pid and start time: the system gives the pid of a dead process to
+ * another one.
+ */
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { sleep } from '@thermomesh/runtime';
 
 const run = promisify(execFile);
 
-/** A process that lives now. */
+/** Identifies one process for as long as the machine runs. */
 export interface ProcessIdentity {
   pid: number;
-  /** When it started, in the system's own notation: two processes with the same pid differ in it. */
+  /**
+   * When it started, in the notation of the system. Two processes with the same pid differ in it.
+   */
   startTime: string;
 }
 
-/** The identity of `pid`; undefined if nothing lives under it (a zombie does not live). */
+/** The identity of `pid`; undefined if no process has it. A zombie does not count. */
 export async function identify(pid: number): Promise<ProcessIdentity | undefined> {
   if (!isPid(pid)) return undefined;
   const startTime = existsSync('/proc/self/stat') ? await startTimeFromProc(pid) : await startTimeFromPs(pid);
   return startTime === undefined ? undefined : { pid, startTime };
 }
 
-/** True if that very process still lives. */
+/** True if exactly that process still runs. */
 export async function isAlive(process: ProcessIdentity): Promise<boolean> {
   return (await identify(process.pid))?.startTime === process.startTime;
 }
 
-/** The command line of `pid`, words separated by spaces; undefined if nothing lives under it. */
+/** The command line of `pid`, arguments separated by spaces; undefined if no process has it. */
 export async function commandLine(pid: number): Promise<string | undefined> {
   if ((await identify(pid)) === undefined) return undefined;
   if (existsSync('/proc/self/stat')) {
@@ -40,14 +45,14 @@ export async function commandLine(pid: number): Promise<string | undefined> {
 }
 
 /**
- * Sends `signal` to that very process.
- * @returns false if it no longer lives
+ * Sends `signal` to exactly that process.
+ * @returns false if it no longer runs
  */
 export async function signalProcess(target: ProcessIdentity, signal: NodeJS.Signals): Promise<boolean> {
   return (await isAlive(target)) && sendSignal(target.pid, signal);
 }
 
-/** Sends `signal`; false if nothing has this pid. */
+/** Sends `signal`; returns false if no process has this pid. */
 export function sendSignal(pid: number, signal: NodeJS.Signals | 0): boolean {
   try {
     return process.kill(pid, signal);
@@ -59,13 +64,13 @@ export function sendSignal(pid: number, signal: NodeJS.Signals | 0): boolean {
 
 /**
  * Waits until that process has ended.
- * @returns false if it still lives after `timeoutMs`
+ * @returns false if it still runs after `timeoutMs`
  */
 export async function waitForEnd(target: ProcessIdentity, timeoutMs: number): Promise<boolean> {
   const deadline = Date.now() + timeoutMs;
   while (await isAlive(target)) {
     if (Date.now() > deadline) return false;
-    await delay(20);
+    await sleep(20);
   }
   return true;
 }
@@ -74,11 +79,14 @@ function isPid(pid: number): boolean {
   return Number.isInteger(pid) && pid > 1;
 }
 
-/** Linux: field 22 of /proc/<pid>/stat, in clock ticks since the boot (proc_pid_stat(5)); field 3 is the state. */
+/**
+ * Linux: field 22 of /proc/<pid>/stat, in clock ticks since the boot (proc_pid_stat(5)); field 3 is
+ * the state.
+ */
 async function startTimeFromProc(pid: number): Promise<string | undefined> {
   const stat = await readOrUndefined(`/proc/${pid}/stat`);
   if (stat === undefined) return undefined;
-  // The command stands in parentheses and may itself hold spaces and parentheses.
+  // The command is in parentheses and may itself contain spaces and parentheses.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const state = fields[0];
   return state === 'Z' || state === 'X' ? undefined : fields[19];
@@ -90,7 +98,7 @@ async function startTimeFromPs(pid: number): Promise<string | undefined> {
     const line = stdout.trim();
     return line === '' || line.startsWith('Z') ? undefined : line.replace(/^\S+\s+/, '');
   } catch (error) {
-    // ps says 1 for a pid that nobody has; anything else is a fault of the machine.
+    // ps exits with 1 if no process has the pid; any other failure is unexpected.
     if ((error as { code?: unknown }).code === 1) return undefined;
     throw error;
   }

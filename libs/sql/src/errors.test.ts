@@ -8,9 +8,9 @@ import {
   StaleEpochError,
 } from './errors.ts';
 
-const fault = (code?: string) => Object.assign(new Error('x'), code === undefined ? {} : { code });
+const driverError = (code?: string) => Object.assign(new Error('x'), code === undefined ? {} : { code });
 
-it('sorts what the server answered by what the caller can do', () => {
+it('SQL errors are classified by what the caller can do', () => {
   const cases: [string | undefined, new (...args: never[]) => Error][] = [
     ['TM001', StaleEpochError],
     ['22003', DataRefusedError],
@@ -26,16 +26,16 @@ it('sorts what the server answered by what the caller can do', () => {
     ['TM002', SqlStatementError],
   ];
   for (const [code, expected] of cases)
-    assert.ok(classifySqlError(fault(code)) instanceof expected, String(code));
+    assert.ok(classifySqlError(driverError(code)) instanceof expected, String(code));
 });
 
-it('only what passes by itself is retriable', () => {
-  assert.equal(classifySqlError(fault('ECONNRESET')).retriable, true);
+it('only a temporary SQL error is retriable', () => {
+  assert.equal(classifySqlError(driverError('ECONNRESET')).retriable, true);
   for (const code of ['TM001', '22003', '42P01'])
-    assert.equal(classifySqlError(fault(code)).retriable, false);
+    assert.equal(classifySqlError(driverError(code)).retriable, false);
 });
 
-it('classifies once', () => {
-  const error = classifySqlError(fault('TM001'));
+it('an SQL error is classified once', () => {
+  const error = classifySqlError(driverError('TM001'));
   assert.equal(classifySqlError(error), error);
 });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
@@ -38,14 +38,14 @@ const run = (more: { to?: string } = {}) =>
   migrate({ url: database.url, folder, table: 'versions', ...more });
 
 describe('migrations', () => {
-  it('run once, however many start at the same time', async () => {
+  it('each migration runs once, even if several processes start at the same time', async () => {
     const answers = await Promise.all([run(), run(), run()]);
     assert.deepEqual(answers.flat().sort(), ['001.do.one.sql', '002.do.two.sql']);
     assert.deepEqual(await pool.query('SELECT count(*) AS n FROM one'), [{ n: 1 }]);
     assert.deepEqual(await run(), []);
   });
 
-  it('a file that fails leaves the former version, whole', async () => {
+  it('a migration that fails leaves the former version intact', async () => {
     writeFileSync(path.join(folder, '002.do.two.sql'), 'CREATE TABLE two (n int); SELECT 1/0;');
     await assert.rejects(run(), /division by zero/);
     assert.deepEqual(await pool.query(`SELECT to_regclass('one') AS one, to_regclass('two') AS two`), [
@@ -55,7 +55,7 @@ describe('migrations', () => {
     assert.equal((await run()).length, 2);
   });
 
-  it('goes back, and refuses a database that is newer than the program', async () => {
+  it('migrations can be undone, and a database newer than the program is refused', async () => {
     await run();
     assert.deepEqual(await run({ to: '1' }), ['002.undo.two.sql']);
     await run();
@@ -65,8 +65,46 @@ describe('migrations', () => {
   });
 });
 
+describe('a migration of a database in use', () => {
+  const preparation = `
+    ALTER TABLE one ADD COLUMN IF NOT EXISTS m int;
+    DROP INDEX CONCURRENTLY IF EXISTS one_by_m;
+    CREATE UNIQUE INDEX CONCURRENTLY one_by_m ON one (m);`;
+  const using = 'ALTER TABLE one ADD COLUMN IF NOT EXISTS m int; CREATE TABLE two (n int);';
+  beforeEach(() => mkdirSync(path.join(folder, 'online')));
+  const prepare = (text: string) => writeFileSync(path.join(folder, 'online', '002.two.sql'), text);
+
+  it('indexes are built while others write, and a waiting process is no obstacle', async () => {
+    await run({ to: '1' });
+    prepare(preparation);
+    writeFileSync(path.join(folder, '002.do.two.sql'), using);
+    const answers = await Promise.all([run(), run(), run()]);
+    assert.deepEqual(answers.flat(), ['002.do.two.sql']);
+    const valid = `SELECT indisvalid FROM pg_index WHERE indexrelid = 'one_by_m'::regclass`;
+    assert.deepEqual(await pool.query(valid), [{ indisvalid: true }]);
+  });
+
+  it('a preparation that was interrupted is completed by the next run', async () => {
+    await run({ to: '1' });
+    await pool.query('INSERT INTO one VALUES (1)');
+    writeFileSync(path.join(folder, '002.do.two.sql'), using);
+    // The two rows have the same value, so the first build fails and leaves an invalid index.
+    prepare(preparation.replace('int;', 'int DEFAULT 5;'));
+    await assert.rejects(run(), /could not create unique index/);
+    await pool.query('DELETE FROM one WHERE ctid = (SELECT min(ctid) FROM one)');
+    assert.deepEqual(await run(), ['002.do.two.sql']);
+    await pool.query('INSERT INTO one VALUES (1, 6)');
+    await assert.rejects(pool.query('INSERT INTO one VALUES (1, 6)'), /one_by_m/);
+  });
+
+  it('a new database needs no preparation', async () => {
+    prepare('SELECT 1/0;');
+    assert.equal((await run()).length, 2);
+  });
+});
+
 describe('connections', () => {
-  it('stream gives every row through a cursor, and gives its connection back when the reader stops early', async () => {
+  it('a stream reads every row, and releases its connection when the reader stops', async () => {
     const rows: number[] = [];
     for await (const row of pool.stream<{ n: number }>('SELECT n FROM generate_series(1, 12345) n', [], 100))
       rows.push(row.n);
@@ -83,7 +121,7 @@ describe('connections', () => {
     assert.deepEqual(await pool.query('SELECT 1 AS n'), [{ n: 1 }]);
   });
 
-  it('a session that waits inside a transaction is ended by the server, and says that it is closed', async () => {
+  it('the server ends a session that idles inside a transaction, and `closed` resolves', async () => {
     const session = await openSession({
       url: database.url,
       applicationName: 'test',
@@ -97,7 +135,7 @@ describe('connections', () => {
     await assert.rejects(session.query('SELECT 1'), SqlUnavailableError);
   });
 
-  it('an ended session fails what it was doing, at once', async () => {
+  it('closing a session fails its running statement at once', async () => {
     const session = await openSession({
       url: database.url,
       applicationName: 'test-sleeper',

@@ -1,19 +1,17 @@
-/** Connections to PostgreSQL: a pool for reading, and single sessions for the one that writes. */
+/** Connections to PostgreSQL: a pool for short statements, and single sessions for a writer. */
 import pg from 'pg';
-import { classifySqlError, SqlUnavailableError } from './errors.ts';
+import { prepareForWrites, run, startParameters, type Queryable, type Row } from './connection.ts';
+import { createDatabaseWatch } from './database-watch.ts';
+import { classifySqlError, SqlUnavailableError, UnsafeDatabaseError } from './errors.ts';
 
-// bigint as number: our counters and sequence numbers stay below 2^53, and the schema checks it where they come from outside.
+export type { Queryable, Row };
+
+// bigint as number: our counters and sequence numbers stay below 2^53, and the schema checks it
+// where they come from outside.
 pg.types.setTypeParser(pg.types.builtins.INT8, Number);
 
-export type Row = Record<string, unknown>;
-
-/** Runs one statement. Errors are the classes of errors.ts. */
-export interface Queryable {
-  query<R extends Row = Row>(text: string, values?: readonly unknown[], name?: string): Promise<R[]>;
-}
-
 export interface SqlPool extends Queryable {
-  /** Rows one by one through a cursor; memory stays at `fetchRows` rows however long the answer is. */
+  /** Reads the rows one by one through a cursor; at most `fetchRows` rows are in memory. */
   stream<R extends Row = Row>(
     text: string,
     values?: readonly unknown[],
@@ -28,30 +26,55 @@ export interface PoolOptions {
   applicationName: string;
   connectionsMax?: number;
   connectTimeoutMs?: number;
-  /** The server ends a statement that takes longer. */
+  /** The server cancels a statement that takes longer. Default 10 s. */
   statementTimeoutMs?: number;
+  /**
+   * For statements whose commits must last: refuses them with `UnsafeDatabaseError` while the
+   * database could lose a commit, or a pooler mixes its sessions. Default false.
+   */
+  durable?: boolean;
 }
 
-/** A pool for short statements of many callers. Never throws on idle connections that break: the next query reconnects. */
+/**
+ * Makes a pool for short statements of many callers. Idle connections that break raise no error:
+ * the next query reconnects.
+ */
 export function createPool(options: PoolOptions): SqlPool {
+  const { url, applicationName, connectTimeoutMs = 3_000, durable = false } = options;
   const queryTimeoutMs = options.statementTimeoutMs ?? 10_000;
+  const limits = { statementTimeoutMs: queryTimeoutMs };
+  const watch = durable
+    ? createDatabaseWatch({ url, applicationName, connectTimeoutMs, statementTimeoutMs: queryTimeoutMs })
+    : undefined;
   const pool = new pg.Pool({
-    connectionString: options.url,
-    application_name: options.applicationName,
+    connectionString: url,
+    application_name: applicationName,
     max: options.connectionsMax ?? 5,
-    connectionTimeoutMillis: options.connectTimeoutMs ?? 3_000,
-    statement_timeout: queryTimeoutMs,
-    // A frozen server or a cut cable answers nothing: the client has its own deadline behind the server's.
+    connectionTimeoutMillis: connectTimeoutMs,
+    ...(durable ? preparing(limits) : startParameters(limits)),
+    // A frozen server or a cut connection sends no answer: the client has a deadline of its own,
+    // which ends after that of the server.
     query_timeout: queryTimeoutMs + 1_000,
     idleTimeoutMillis: 30_000,
     keepAlive: true,
   });
   pool.on('error', () => undefined);
   return {
-    query: (text, values, name) => run(pool, text, values, name),
+    async query(text, values, name) {
+      await watch?.assertSafe();
+      return run(pool, text, values, name);
+    },
     stream: (text, values = [], fetchRows = 5_000) => streamRows(pool, text, values, fetchRows),
     close: async () => pool.end(),
   };
+}
+
+/**
+ * The hook that makes each new connection ready. The pool awaits it, although its type does not say
+ * so.
+ */
+function preparing(limits: { statementTimeoutMs: number }): object {
+  return { onConnect: async (client: pg.ClientBase) => prepareForWrites(client, limits) };
 }
 
 async function* streamRows<R extends Row>(
@@ -75,16 +98,17 @@ async function* streamRows<R extends Row>(
     await run(client, 'COMMIT');
     complete = true;
   } finally {
-    // A reader that stops early, or an error, leaves a transaction open: the connection goes with it.
+    // If the reader stops early or an error occurs, the transaction is still open: the connection
+    // is closed with it.
     client.release(!complete);
   }
 }
 
-/** One connection of its own, for a caller that must know which session it speaks on. */
+/** A single connection, for a caller that must know which session its statements run in. */
 export interface SqlSession extends Queryable {
-  /** Resolves once, when the connection is gone, whoever ended it. */
+  /** Resolves when the connection has ended, for any reason. */
   readonly closed: Promise<void>;
-  /** Ends the connection at once, without waiting for a statement that is under way. */
+  /** Ends the connection at once, without waiting for a running statement. */
   close(): void;
 }
 
@@ -94,19 +118,28 @@ export interface SessionOptions {
   connectTimeoutMs: number;
   statementTimeoutMs: number;
   lockTimeoutMs: number;
-  /** The server ends the session if a transaction waits for the client longer than this (I2: a paused writer holds no lock). */
+  /**
+   * The server ends the session if a transaction waits for the client longer than this (I2: a
+   * paused writer holds no lock).
+   */
   idleInTransactionTimeoutMs: number;
+  /**
+   * For transactions whose commits must last: a database that could lose one is refused. Default
+   * false.
+   */
+  durable?: boolean;
 }
 
-/** Opens a session. @throws SqlUnavailableError */
+/**
+ * Opens a session.
+ * @throws SqlUnavailableError if the server cannot be reached; UnsafeDatabaseError
+ */
 export async function openSession(options: SessionOptions): Promise<SqlSession> {
   const client = new pg.Client({
     connectionString: options.url,
     application_name: options.applicationName,
     connectionTimeoutMillis: options.connectTimeoutMs,
-    statement_timeout: options.statementTimeoutMs,
-    lock_timeout: options.lockTimeoutMs,
-    idle_in_transaction_session_timeout: options.idleInTransactionTimeoutMs,
+    ...(options.durable === true ? {} : startParameters(options)),
     query_timeout: options.statementTimeoutMs + 1_000,
     keepAlive: true,
   });
@@ -116,9 +149,10 @@ export async function openSession(options: SessionOptions): Promise<SqlSession> 
   });
   try {
     await client.connect();
+    if (options.durable === true) await prepareForWrites(client, options);
   } catch (error) {
     client.end().catch(() => undefined);
-    throw new SqlUnavailableError(error);
+    throw error instanceof UnsafeDatabaseError ? error : new SqlUnavailableError(error);
   }
   return {
     closed,
@@ -127,23 +161,8 @@ export async function openSession(options: SessionOptions): Promise<SqlSession> 
   };
 }
 
-/** `client.end()` waits for the statement under way; a session that is given up must not. */
+/** Closes the socket: `client.end()` would wait for the running statement. */
 function destroy(client: pg.Client): void {
   const { connection } = client as unknown as { connection: { stream: { destroy(): void } } };
   connection.stream.destroy();
-}
-
-async function run<R extends Row>(
-  target: pg.Pool | pg.Client | pg.PoolClient,
-  text: string,
-  values: readonly unknown[] = [],
-  name?: string,
-): Promise<R[]> {
-  try {
-    const config = { text, values: [...values], ...(name === undefined ? {} : { name }) };
-    const result = await target.query<R>(config);
-    return result.rows;
-  } catch (error) {
-    throw classifySqlError(error);
-  }
 }

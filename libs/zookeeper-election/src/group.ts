@@ -1,5 +1,8 @@
-/** The group of an election without its queue: for nodes that another strategy elects, and for onlookers. */
-import type { GroupWord } from '@thermomesh/election';
+/**
+ * The group of an election without its queue: for nodes that another strategy elects, and for
+ * observers.
+ */
+import type { MemberStatus } from '@thermomesh/election';
 import { hasCode, isRetriable, ZooKeeper } from '@thermomesh/zookeeper';
 import { createZooKeeperLeaderSource, type LeaderSourceOptions } from './leader-source.ts';
 import { membersPath, parseMember, type ElectionMember } from './members.ts';
@@ -9,48 +12,53 @@ export interface GroupEvents {
   onFault(error: unknown): void;
 }
 
-/** A node that is listed and never stands. */
+/** A node that is listed in the group and never joins the queue. */
 export interface GroupSeat {
-  /** Does not wait until ZooKeeper can be reached. */
+  /** Lists the node. Does not wait until ZooKeeper can be reached. */
   start(): Promise<void>;
-  say(word: GroupWord): void;
-  /** In bounded time. Idempotent. */
+  publish(status: MemberStatus): void;
+  /** Ends the listing in bounded time. Idempotent. */
   stop(): Promise<void>;
 }
 
-/** Nobody waits for a listing. */
+/** Longer than the default, because no work depends on the listing. */
 const redialDelayDefaultMs = 2_000;
 
-/** Lists this node among the members. Nothing depends on it: without ZooKeeper the node does its work all the same. */
+/**
+ * Lists this node among the members. Nothing depends on it: without ZooKeeper the node works just
+ * the same.
+ */
 export function joinElectionGroup(options: LeaderSourceOptions & GroupEvents): GroupSeat {
   const source = createZooKeeperLeaderSource({ redialDelayMsMax: redialDelayDefaultMs, ...options });
   return {
     start: () =>
       source.start({
         onReachable: (reachable, reason) => options.onReachable(reachable, reason),
-        onFault: (error) => options.onFault(error),
+        onError: (error) => options.onFault(error),
         onFirst: () => undefined,
         onGroup: () => undefined,
-        onGivenBack: () => undefined,
+        onReleased: () => undefined,
       }),
-    say: (word) => {
-      source.say(word);
+    publish: (status) => {
+      source.publish(status);
     },
     stop: () => source.stop(),
   };
 }
 
-/** A member as onlookers see it. */
+/** A member as observers see it. */
 export type ListedMember = ElectionMember & { nodeId: number };
 
 export interface ReadGroupOptions {
   hosts: string;
   path: string;
-  /** For all of it. */
+  /** Time limit of the whole call. */
   timeoutMs: number;
 }
 
-/** Who is in the group now, by node; undefined if ZooKeeper does not answer in time. */
+/**
+ * Reads the members of the group, sorted by node; undefined if ZooKeeper does not answer in time.
+ */
 export async function readElectionGroup(options: ReadGroupOptions): Promise<ListedMember[] | undefined> {
   const { hosts, path, timeoutMs } = options;
   const zk = new ZooKeeper({ hosts, limits: { closeTimeoutMs: timeoutMs } });
@@ -61,7 +69,7 @@ export async function readElectionGroup(options: ReadGroupOptions): Promise<List
     return await Promise.race([readMembers(zk, membersPath(path)), late.promise]);
   } finally {
     clearTimeout(timer);
-    // Its session goes by itself if the server cannot be told.
+    // If the server cannot be reached, the session expires by itself.
     void zk.close();
   }
 }
@@ -69,13 +77,13 @@ export async function readElectionGroup(options: ReadGroupOptions): Promise<List
 async function readMembers(zk: ZooKeeper, path: string): Promise<ListedMember[] | undefined> {
   try {
     await zk.whenConnected();
-    // Others may have been told of a newer list already.
+    // Other observers may have seen a newer list already.
     await zk.sync(path);
     const { names } = await zk.getChildren(path);
     const members = await Promise.all(names.map((name) => readMember(zk, path, name)));
     return members.filter((member) => member !== undefined).sort((one, other) => one.nodeId - other.nodeId);
   } catch (error) {
-    // Nobody has ever joined, or the connection broke: the caller is told what is known, which is nothing.
+    // No node has ever joined, or the connection broke and nothing is known.
     return hasCode(error, 'zookeeper.no_node') ? [] : undefined;
   }
 }
@@ -87,7 +95,7 @@ async function readMember(zk: ZooKeeper, path: string, name: string): Promise<Li
     return { ...parseMember(document.content), nodeId: Number(name) };
   } catch (error) {
     if (isRetriable(error)) throw error;
-    // It has left since the list was read, or is no member.
+    // The node has left since the list was read, or it is not a member.
     return undefined;
   }
 }

@@ -1,4 +1,4 @@
-/** The election by queue, kept in ZooKeeper. */
+/** The election by queue, with the queue in ZooKeeper. */
 import { createQueueElection, type Election, type QueueElectionOptions } from '@thermomesh/election';
 import { createZooKeeperLeaderSource, type LeaderSourceOptions } from './leader-source.ts';
 
@@ -16,7 +16,8 @@ export { membersPath, parseMember, type AboutMember, type ElectionMember } from 
 export type ZooKeeperElectionOptions = Omit<QueueElectionOptions, 'source'> & LeaderSourceOptions;
 
 /**
- * An election whose queue is in ZooKeeper. It starts although ZooKeeper cannot be reached, and tries for ever.
+ * Creates an election whose queue is in ZooKeeper. It starts even if ZooKeeper cannot be reached,
+ * and keeps trying until it is stopped.
  * @throws RangeError if the limits do not fit together, or the ids are not distinct
  */
 export function createZooKeeperElection(options: ZooKeeperElectionOptions): Election {

@@ -1,28 +1,29 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { leaderSourceConformance } from '@thermomesh/election/conformance/leader-source';
-import type { GroupWord, NodeId } from '@thermomesh/election';
+import type { MemberStatus, NodeId } from '@thermomesh/election';
 import { openLink, passing, type Link } from '@thermomesh/links';
-import { testZooKeeper, type TestEnsemble } from '@thermomesh/servers';
+import { testZooKeeper } from '@thermomesh/servers';
+import { until } from '@thermomesh/testing';
+import { useZooKeeper } from '@thermomesh/zookeeper/testing';
 import { createZooKeeperLeaderSource } from './index.ts';
 
-/** Some tests wait for its end; a machine that stalls for a second or two takes it from nobody. */
+/**
+ * Some tests wait for the session's end; a machine that stalls for a second or two must not end it
+ * earlier.
+ */
 const sessionTimeoutMs = 4_000;
 
-let server: TestEnsemble;
-let groups = 0;
-before(async () => {
-  server = await testZooKeeper();
-});
-after(async () => server.remove());
+/** Time limit of each wait. */
+const timeoutMs = 60_000;
+const { ensemble, freshPath } = useZooKeeper();
 
 leaderSourceConformance('ZooKeeper', () => {
-  groups += 1;
-  const path = `/conformance/group-${groups}`;
+  const path = freshPath();
   const links = new Map<NodeId, Promise<Link>>();
-  /** The way of that node to the server. */
+  /** The link from that node to the server. */
   const linkOf = (id: NodeId) => {
-    const target = { host: '127.0.0.1', port: Number(server.hosts.split(':')[1]) };
+    const target = { host: '127.0.0.1', port: Number(ensemble().hosts.split(':')[1]) };
     const link = links.get(id) ?? openLink({ name: `node-${id}`, port: 0, target });
     links.set(id, link);
     return link;
@@ -41,8 +42,8 @@ leaderSourceConformance('ZooKeeper', () => {
 });
 
 describe('a server that is killed and started again', () => {
-  it('suspends the first, which is confirmed or followed, and every word is there again', async () => {
-    const words = new Map<NodeId, Readonly<Record<NodeId, GroupWord>>>();
+  it('a server restart suspends the first; it is confirmed, and all statuses return', async () => {
+    const statuses = new Map<NodeId, Readonly<Record<NodeId, MemberStatus>>>();
     const log: string[] = [];
     const own = await testZooKeeper();
     const sources = [1, 2].map((nodeId) => {
@@ -54,27 +55,32 @@ describe('a server that is killed and started again', () => {
         const id = index + 1;
         await source.start({
           onFirst: (first) => log.push(`${id} ${first ? 'first' : 'not first'}`),
-          onGroup: (others) => words.set(id, others),
-          onGivenBack: () => undefined,
+          onGroup: (others) => statuses.set(id, others),
+          onReleased: () => undefined,
           onReachable: () => undefined,
-          onFault: (error) => log.push(String(error)),
+          onError: (error) => log.push(String(error)),
         });
-        source.stand(true);
-        source.say({ fit: true, leads: id });
+        source.setCandidate(true);
+        source.publish({ fit: true, leads: id });
       }
-      const settled = async () => {
-        while (words.get(1)?.[2]?.leads !== 2 || words.get(2)?.[1]?.leads !== 1) await tick();
-      };
+      const settled = async () =>
+        until(
+          'each node to know the status of the other',
+          () => statuses.get(1)?.[2]?.leads === 2 && statuses.get(2)?.[1]?.leads === 1,
+          { timeoutMs },
+        );
       await settled();
-      while (log.length === 0) await tick();
+      await until('a first node', () => log.length > 0, { timeoutMs });
       const [member] = own.members;
       assert.ok(member);
       await member.kill();
-      while (!log.at(-1)?.endsWith('not first')) await tick();
-      words.clear();
+      await until('the first node to step down', () => log.at(-1)?.endsWith('not first') === true, {
+        timeoutMs,
+      });
+      statuses.clear();
       await member.restart();
       await settled();
-      while (log.at(-1)?.endsWith('not first')) await tick();
+      await until('a first node again', () => log.at(-1)?.endsWith('not first') !== true, { timeoutMs });
       assert.deepEqual(
         log.map((line) => line.slice(2)),
         ['first', 'not first', 'first'],
@@ -87,11 +93,11 @@ describe('a server that is killed and started again', () => {
 });
 
 describe('the first of the queue that is cut off', () => {
-  it('is told that it may not be first any more before its session is over, not by its end', async () => {
-    const target = { host: '127.0.0.1', port: Number(server.hosts.split(':')[1]) };
+  it('a first node that is cut off steps down before its session is over', async () => {
+    const target = { host: '127.0.0.1', port: Number(ensemble().hosts.split(':')[1]) };
     const link = await openLink({ name: 'first', port: 0, target });
     const own = { path: '/cut-off', sessionTimeoutMs };
-    const [first, other] = [`127.0.0.1:${link.port}`, server.hosts].map((hosts, index) =>
+    const [first, other] = [`127.0.0.1:${link.port}`, ensemble().hosts].map((hosts, index) =>
       createZooKeeperLeaderSource({ ...own, nodeId: index + 1, hosts }),
     );
     assert.ok(first && other);
@@ -99,24 +105,30 @@ describe('the first of the queue that is cut off', () => {
     const ignored = {
       onFirst: () => undefined,
       onGroup: () => undefined,
-      onGivenBack: () => undefined,
+      onReleased: () => undefined,
       onReachable: () => undefined,
-      onFault: (error: unknown) => log.push(String(error)),
+      onError: (error: unknown) => log.push(String(error)),
     };
     try {
       await other.start(ignored);
-      other.say({ fit: true, leads: null });
+      other.publish({ fit: true, leads: null });
       await first.start({
         ...ignored,
         onFirst: (isFirst) => log.push(isFirst ? 'first' : 'not first'),
-        // Nothing is known of the others any more: said at the end of the session.
+        // The status of the others is unknown now; this is reported at the end of the session.
         onGroup: (others) => log.push(others[2] === undefined ? 'alone' : 'together'),
       });
-      first.stand(true);
-      while (!log.includes('first') || !log.includes('together')) await tick();
+      first.setCandidate(true);
+      await until(
+        'the first node to see the other',
+        () => log.includes('first') && log.includes('together'),
+        { timeoutMs },
+      );
       log.length = 0;
       await link.set({ ...passing, state: 'cut' });
-      while (!log.includes('alone') || !log.includes('not first')) await tick();
+      await until('the first node to be alone', () => log.includes('alone') && log.includes('not first'), {
+        timeoutMs,
+      });
       assert.ok(log.indexOf('not first') < log.indexOf('alone'), log.join());
     } finally {
       await Promise.all([first.stop(), other.stop()]);
@@ -124,5 +136,3 @@ describe('the first of the queue that is cut off', () => {
     }
   });
 });
-
-const tick = () => new Promise((resolve) => setTimeout(resolve, 5));

@@ -1,5 +1,8 @@
-/** The queue of an election and the board of its group, kept in ZooKeeper: the {@link LeaderSource} of libs/election. */
-import type { Epoch, GroupWord, LeaderSource, LeaderSourceHandlers, NodeId } from '@thermomesh/election';
+/**
+ * The {@link LeaderSource} of libs/election on ZooKeeper: the queue of an election, and the
+ * statuses of its group.
+ */
+import type { Epoch, MemberStatus, LeaderSource, LeaderSourceHandlers, NodeId } from '@thermomesh/election';
 import {
   GroupMembership,
   isRetriable,
@@ -10,7 +13,7 @@ import {
   type Watch,
 } from '@thermomesh/zookeeper';
 import {
-  givenBackPath,
+  releasedPath,
   membersPath,
   parseMember,
   queuePath,
@@ -22,24 +25,27 @@ export interface LeaderSourceOptions {
   nodeId: NodeId;
   /** `host:port,host:port`. */
   hosts: string;
-  /** Below this node everything is kept. */
+  /** The node below which everything is kept. */
   path: string;
-  /** A dead node's place is free after this time, so it bounds the failover; the server grants 2 to 20 of its ticks. */
+  /**
+   * A dead node's place is free after this time, so it bounds the failover. The server grants 2 to
+   * 20 of its ticks.
+   */
   sessionTimeoutMs: number;
-  /** While no server answers, at most this long between two attempts. */
+  /** Upper bound of the pause between two attempts while no server answers. */
   redialDelayMsMax?: number;
-  /** Shown to whoever looks at the group. */
+  /** What observers of the group see of this node. */
   about?: AboutMember;
 }
 
-/** Pause before a place is sought again after something failed that no outage explains. */
+/** Pause before the node joins the queue again after an error that no outage explains. */
 const standAgainMs = 1_000;
 
 export function createZooKeeperLeaderSource(options: LeaderSourceOptions): LeaderSource {
   return new ZooKeeperLeaderSource(options);
 }
 
-/** One stay in the queue. A place that was given up reports nothing any more. */
+/** One stay in the queue. A place that was left reports nothing any more. */
 interface Place {
   election: LeaderElection;
   again: NodeJS.Timeout | undefined;
@@ -50,14 +56,14 @@ class ZooKeeperLeaderSource implements LeaderSource {
   readonly #zk: ZooKeeper;
   readonly #group: GroupMembership<ElectionMember>;
   #handlers: LeaderSourceHandlers | undefined;
-  #word: GroupWord = { fit: false, leads: null };
+  #status: MemberStatus = { fit: false, leads: null };
   #place: Place | undefined;
-  #standing = false;
+  #candidate = false;
   #first = false;
   #reachable: boolean | undefined;
   #late: NodeJS.Timeout | undefined;
   readonly #leaving = new Set<Promise<void>>();
-  #givenBack: Watch<NodeData | undefined> | undefined;
+  #released: Watch<NodeData | undefined> | undefined;
   #stopped: Promise<void> | undefined;
 
   constructor(options: LeaderSourceOptions) {
@@ -66,41 +72,42 @@ class ZooKeeperLeaderSource implements LeaderSource {
       hosts: options.hosts,
       sessionTimeoutMs: options.sessionTimeoutMs,
       limits: options.redialDelayMsMax === undefined ? {} : { redialDelayMsMax: options.redialDelayMsMax },
-      onFault: (error) => this.#handlers?.onFault(error),
+      onError: (error) => this.#handlers?.onError(error),
     });
     this.#group = new GroupMembership<ElectionMember>(this.#zk, {
       path: membersPath(options.path),
       self: { id: String(options.nodeId), metadata: this.#self },
       parse: parseMember,
-      onFailed: (error) => this.#handlers?.onFault(error),
+      onFailed: (error) => this.#handlers?.onError(error),
     });
   }
 
   async start(handlers: LeaderSourceHandlers): Promise<void> {
     this.#handlers = handlers;
     this.#zk.onPhase((phase) => {
-      if (phase === 'connected') this.#tellReachable(true, 'connected');
+      if (phase === 'connected') this.#reportReachable(true, 'connected');
       if (phase === 'suspended') {
-        this.#tellReachable(false, 'the connection broke, or the server is silent');
+        this.#reportReachable(false, 'the connection broke, or the server is silent');
       }
       if (phase === 'lost') {
-        this.#tellReachable(false, 'the session is over');
-        // What was known may be long past.
+        this.#reportReachable(false, 'the session has ended');
+        // What was known may be out of date by now.
         this.#handlers?.onGroup({});
       }
     });
     this.#late = setTimeout(() => {
       if (this.#reachable === undefined) {
-        this.#tellReachable(false, `no server of ${this.#options.hosts} has answered yet`);
+        this.#reportReachable(false, `no server of ${this.#options.hosts} has answered yet`);
       }
     }, this.#options.sessionTimeoutMs);
     this.#zk.start();
     this.#group.start();
-    // What was said before the start, or while the membership was being renewed.
+    // Covers a status that was published before the start, or while the membership was being
+    // renewed.
     this.#group.onChange((members) => this.#read(members));
     void this.#write();
     this.#seek();
-    this.#readGivenBack();
+    this.#readReleased();
   }
 
   stop(): Promise<void> {
@@ -110,15 +117,16 @@ class ZooKeeperLeaderSource implements LeaderSource {
   async #stop(): Promise<void> {
     this.#handlers = undefined;
     clearTimeout(this.#late);
-    // Ends the session after what was said, and with it frees the place: whoever comes next need not wait.
+    // Ends the session after the last status was written. That frees the place at once, so the
+    // successor does not have to wait.
     await this.#zk.close();
     this.#leave();
-    await Promise.all([this.#group.close(), this.#givenBack?.close(), ...this.#leaving]);
+    await Promise.all([this.#group.close(), this.#released?.close(), ...this.#leaving]);
   }
 
-  stand(standing: boolean): void {
-    this.#standing = standing;
-    if (!standing) this.#leave();
+  setCandidate(candidate: boolean): void {
+    this.#candidate = candidate;
+    if (!candidate) this.#leave();
     else if (this.#place === undefined) this.#seek();
   }
 
@@ -127,39 +135,40 @@ class ZooKeeperLeaderSource implements LeaderSource {
     this.#seek();
   }
 
-  say(word: GroupWord): void {
-    if (isSameWord(word, this.#word)) return;
-    this.#word = word;
+  publish(status: MemberStatus): void {
+    if (isSameStatus(status, this.#status)) return;
+    this.#status = status;
     void this.#write();
   }
 
-  giveBack(epoch: Epoch): void {
-    // Sent at once, before whatever the caller does next. It is only for counting: nobody waits for it, and it may be lost.
-    this.#zk.setData(this.#givenBackPath, Buffer.from(String(epoch))).catch(() => undefined);
+  announceRelease(epoch: Epoch): void {
+    // Sent at once, before the caller's next request. It serves only for counting, so it is not
+    // awaited and may be lost.
+    this.#zk.setData(this.#releasedPath, Buffer.from(String(epoch))).catch(() => undefined);
   }
 
   get #self(): ElectionMember {
-    return { ...this.#options.about, ...this.#word };
+    return { ...this.#options.about, ...this.#status };
   }
 
   #seek(): void {
-    if (this.#handlers === undefined || !this.#standing) return;
+    if (this.#handlers === undefined || !this.#candidate) return;
     const isNow = () => this.#place === place;
-    const tell = (first: boolean) => {
-      if (isNow()) this.#tellFirst(first);
+    const report = (first: boolean) => {
+      if (isNow()) this.#reportFirst(first);
     };
     const election = new LeaderElection(this.#zk, {
       path: queuePath(this.#options.path),
       id: String(this.#options.nodeId),
       listener: {
-        elected: (lease) => tell(lease.held),
-        resumed: () => tell(true),
-        suspended: () => tell(false),
-        deposed: () => tell(false),
+        elected: (lease) => report(lease.held),
+        resumed: () => report(true),
+        suspended: () => report(false),
+        deposed: () => report(false),
         failed: (error) => {
           if (!isNow()) return;
-          this.#tellFirst(false);
-          this.#handlers?.onFault(error);
+          this.#reportFirst(false);
+          this.#handlers?.onError(error);
           place.again = setTimeout(() => this.requeue(), standAgainMs);
         },
       },
@@ -179,58 +188,61 @@ class ZooKeeperLeaderSource implements LeaderSource {
     this.#leaving.add(leaving);
   }
 
-  /** Writes the word if it is not there: a membership that is being renewed may have taken the one before. */
+  /**
+   * Writes the status if it is missing: a membership that is being renewed may hold an older one.
+   */
   async #write(): Promise<void> {
     if (this.#group.state !== 'started') return;
     try {
       await this.#group.update(this.#self);
     } catch (error) {
-      // Without a connection nothing is lost: the next list of members shows that the word is missing.
-      if (!isRetriable(error)) this.#handlers?.onFault(error);
+      // A missing connection loses nothing: the next list of members shows that the status is
+      // missing.
+      if (!isRetriable(error)) this.#handlers?.onError(error);
     }
   }
 
   #read(members: readonly Member<ElectionMember>[]): void {
-    const others: Record<NodeId, GroupWord> = {};
+    const others: Record<NodeId, MemberStatus> = {};
     for (const { id, metadata } of members) {
       const { fit, leads } = metadata;
       if (Number(id) !== this.#options.nodeId) others[Number(id)] = { fit, leads };
-      else if (!isSameWord(metadata, this.#word)) void this.#write();
+      else if (!isSameStatus(metadata, this.#status)) void this.#write();
     }
     this.#handlers?.onGroup(others);
   }
 
-  #readGivenBack(): void {
-    const path = this.#givenBackPath;
-    this.#givenBack = this.#zk.watchData(path);
-    this.#givenBack.subscribe((node) => {
+  #readReleased(): void {
+    const path = this.#releasedPath;
+    this.#released = this.#zk.watchData(path);
+    this.#released.subscribe((node) => {
       const epoch = Number(node?.data.toString());
-      if (Number.isSafeInteger(epoch) && epoch > 0) this.#handlers?.onGivenBack(epoch);
+      if (Number.isSafeInteger(epoch) && epoch > 0) this.#handlers?.onReleased(epoch);
     });
     this.#zk
       .retry(async () => this.#zk.ensurePath(path))
       .catch((error: unknown) => {
-        this.#handlers?.onFault(error);
+        this.#handlers?.onError(error);
       });
   }
 
-  get #givenBackPath(): string {
-    return givenBackPath(this.#options.path);
+  get #releasedPath(): string {
+    return releasedPath(this.#options.path);
   }
 
-  #tellFirst(first: boolean): void {
+  #reportFirst(first: boolean): void {
     if (this.#first === first) return;
     this.#first = first;
     this.#handlers?.onFirst(first);
   }
 
-  #tellReachable(reachable: boolean, reason: string): void {
+  #reportReachable(reachable: boolean, reason: string): void {
     if (this.#reachable === reachable) return;
     this.#reachable = reachable;
     this.#handlers?.onReachable(reachable, reason);
   }
 }
 
-function isSameWord(one: GroupWord, other: GroupWord): boolean {
+function isSameStatus(one: MemberStatus, other: MemberStatus): boolean {
   return one.fit === other.fit && one.leads === other.leads;
 }

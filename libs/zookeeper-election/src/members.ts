@@ -1,12 +1,12 @@
-/** What a member of the election's group says of itself, and where it says it. */
+/** The metadata of a member of the election's group, and the paths where it is stored. */
 import Type, { type Static } from 'typebox';
 import Value from 'typebox/value';
 
 const AboutMember = Type.Object({
-  /** Where its HTTP is. */
+  /** Base URL of the node's HTTP server. */
   url: Type.Optional(Type.String()),
   version: Type.Optional(Type.String()),
-  /** Of what kind it is, and how it elects: `analytics/bully`, say. */
+  /** Kind of the node and its election strategy, such as `analytics/bully`. */
   flavour: Type.Optional(Type.String()),
 });
 export type AboutMember = Static<typeof AboutMember>;
@@ -20,22 +20,27 @@ const ElectionMember = Type.Intersect([
 ]);
 export type ElectionMember = Static<typeof ElectionMember>;
 
-/** @throws on what no member has written; such a node is left out */
+/**
+ * Parses a member's metadata.
+ * @throws if no member has written it; such a node is left out
+ */
 export function parseMember(metadata: unknown): ElectionMember {
   return Value.Parse(ElectionMember, metadata);
 }
 
-/** Below this node each member of the group at `path` has one of its own. */
+/** The node below which each member of the group at `path` has a node of its own. */
 export function membersPath(path: string): string {
   return `${path}/members`;
 }
 
-/** Below this node the candidates queue. */
+/** The node below which the candidates queue. */
 export function queuePath(path: string): string {
   return `${path}/election`;
 }
 
-/** This node holds the epoch that was last given back in order. */
-export function givenBackPath(path: string): string {
+/**
+ * The node that holds the epoch that a coordinator released last, in a graceful stop or hand-over.
+ */
+export function releasedPath(path: string): string {
   return `${path}/given-back`;
 }

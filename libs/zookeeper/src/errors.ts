@@ -1,55 +1,51 @@
-/** What can go wrong with a request, classified where the library is met. */
-import { MeshError } from '@thermomesh/runtime';
+/** Errors of this library, classified where the adapter meets the client library. */
+import { defineErrors, MeshError } from '@thermomesh/runtime';
 
-/** Every code of this library; stable. */
-export type ZooKeeperCode =
-  | 'zookeeper.no_node'
-  | 'zookeeper.node_exists'
-  | 'zookeeper.bad_version'
-  | 'zookeeper.not_empty'
-  | 'zookeeper.no_children_for_ephemerals'
-  | 'zookeeper.no_auth'
-  | 'zookeeper.auth_failed'
-  | 'zookeeper.invalid_acl'
-  | 'zookeeper.bad_arguments'
-  | 'zookeeper.bad_path'
-  | 'zookeeper.too_large'
-  | 'zookeeper.too_many_requests'
-  | 'zookeeper.not_connected'
-  | 'zookeeper.connection_loss'
-  | 'zookeeper.session_lost'
-  | 'zookeeper.timeout'
-  | 'zookeeper.closed'
-  | 'zookeeper.lease_lost'
-  | 'zookeeper.invalid_config'
-  | 'zookeeper.no_instance'
-  | 'zookeeper.misused'
-  | 'zookeeper.unexpected';
+/** Every error code of this library, and whether the same call may succeed later. */
+export const { codes: errorCodes } = defineErrors({
+  'zookeeper.no_node': { retriable: false },
+  'zookeeper.node_exists': { retriable: false },
+  'zookeeper.bad_version': { retriable: false },
+  'zookeeper.not_empty': { retriable: false },
+  'zookeeper.no_children_for_ephemerals': { retriable: false },
+  'zookeeper.no_auth': { retriable: false },
+  'zookeeper.auth_failed': { retriable: false },
+  'zookeeper.invalid_acl': { retriable: false },
+  'zookeeper.bad_arguments': { retriable: false },
+  'zookeeper.bad_path': { retriable: false },
+  'zookeeper.too_large': { retriable: false },
+  'zookeeper.too_many_requests': { retriable: true },
+  'zookeeper.not_connected': { retriable: true },
+  'zookeeper.connection_loss': { retriable: true },
+  'zookeeper.session_lost': { retriable: true },
+  'zookeeper.timeout': { retriable: true },
+  'zookeeper.closed': { retriable: false },
+  'zookeeper.lease_lost': { retriable: false },
+  'zookeeper.invalid_config': { retriable: false },
+  'zookeeper.no_instance': { retriable: false },
+  'zookeeper.misused': { retriable: false },
+  'zookeeper.unexpected': { retriable: false },
+});
+
+export type ZooKeeperCode = keyof typeof errorCodes;
 
 export interface ZooKeeperErrorOptions {
   path?: string | undefined;
   cause?: unknown;
-  /** `unknown`: the request left, no answer came; a write may have happened. */
+  /** `unknown`: the request was sent and no answer came, so a write may have happened. */
   applied?: 'no' | 'unknown';
 }
 
-/** The same call may succeed later without anybody changing anything. */
-const retriableCodes: ReadonlySet<ZooKeeperCode> = new Set([
-  'zookeeper.not_connected',
-  'zookeeper.connection_loss',
-  'zookeeper.session_lost',
-  'zookeeper.too_many_requests',
-  'zookeeper.timeout',
-]);
-
-/** An error of this library. `applied` says whether a write that failed so may have happened all the same. */
+/**
+ * An error of this library. `applied` tells whether a failed write may have happened nevertheless.
+ */
 export class ZooKeeperError extends MeshError {
   declare readonly code: ZooKeeperCode;
   readonly path: string | undefined;
   readonly applied: 'no' | 'unknown';
 
   constructor(code: ZooKeeperCode, message: string, options: ZooKeeperErrorOptions = {}) {
-    super(code, message, { cause: options.cause, retriable: retriableCodes.has(code) });
+    super(code, message, { cause: options.cause, retriable: errorCodes[code].retriable });
     this.name = 'ZooKeeperError';
     this.path = options.path;
     this.applied = options.applied ?? 'no';
@@ -61,7 +57,12 @@ export function hasCode(error: unknown, ...codes: ZooKeeperCode[]): error is Zoo
   return error instanceof ZooKeeperError && codes.includes(error.code);
 }
 
-/** True if waiting for the connection and trying again is the answer. */
+/** True if the caller should wait for the connection and try again. */
 export function isRetriable(error: unknown): error is ZooKeeperError {
   return error instanceof ZooKeeperError && error.retriable;
+}
+
+/** True if a request failed without an answer, so that its write may have happened. */
+export function mayHaveHappened(error: unknown): error is ZooKeeperError {
+  return isRetriable(error) && error.applied === 'unknown';
 }

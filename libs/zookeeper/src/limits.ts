@@ -1,19 +1,28 @@
-/** The limits of one client, with their units, and what must hold among them. */
+/** The limits of one client, with units, and how they must relate to each other. */
 
 export interface ZooKeeperLimits {
-  /** Of one node. ZooKeeper refuses 1 MiB; it is made for kilobytes, and every server keeps all of it in memory. */
+  /**
+   * Maximum size of a node's data. ZooKeeper refuses 1 MiB; it is made for kilobytes, and every
+   * server keeps all data in memory.
+   */
   dataBytesMax: number;
-  /** Requests that wait for an answer; one more is refused. */
+  /** Maximum number of requests without an answer; one more is refused. */
   requestsInFlightMax: number;
-  /** An answer larger than this breaks the connection: it is no answer. */
+  /** A longer answer is invalid and breaks the connection. */
   frameBytesMax: number;
-  /** From the dial to the server's word that the session stands: a frozen server still takes TCP connections. */
+  /**
+   * Maximum time from the dial to the server's confirmation of the session. A frozen server still
+   * accepts TCP connections.
+   */
   handshakeTimeoutMs: number;
-  /** After all servers were tried in vain, at most this long before the next round; the wait is random. */
+  /** Upper bound of the random pause after all servers were dialled without success. */
   redialDelayMsMax: number;
-  /** How long an orderly end may wait for the server; then the socket is destroyed and the session left to expire. */
+  /**
+   * Maximum duration of a graceful end. After it the socket is destroyed, and the session expires
+   * on the server.
+   */
   closeTimeoutMs: number;
-  /** Paths that `cached` remembers; the oldest is forgotten. */
+  /** Maximum number of paths that `cached` remembers; the oldest is forgotten first. */
   cachedPathsMax: number;
 }
 
@@ -27,15 +36,15 @@ export const defaultZooKeeperLimits: ZooKeeperLimits = {
   cachedPathsMax: 1_000,
 };
 
-/** What is wrong among limits and session timeout, in words; empty if nothing is. */
-export function limitFaults(limits: ZooKeeperLimits, sessionTimeoutMs: number): string[] {
-  const faults = Object.entries(limits)
+/** Every limit that is invalid, one message each; empty if all are valid. */
+export function limitIssues(limits: ZooKeeperLimits, sessionTimeoutMs: number): string[] {
+  const issues = Object.entries(limits)
     .filter(([, value]) => !Number.isInteger(value) || value <= 0)
     .map(([name]) => `${name} must be a positive integer`);
   if (limits.dataBytesMax >= 1024 * 1024)
-    faults.push('dataBytesMax must be below 1 MiB, the limit of the server');
+    issues.push('dataBytesMax must be below 1 MiB, the limit of the server');
   if (!Number.isInteger(sessionTimeoutMs) || sessionTimeoutMs < 100) {
-    faults.push('sessionTimeoutMs must be an integer of at least 100');
+    issues.push('sessionTimeoutMs must be an integer of at least 100');
   }
-  return faults;
+  return issues;
 }

@@ -1,68 +1,69 @@
 /**
- * Where the processes of a service are, told by themselves. Who is listed is sent what must not go elsewhere, and ZooKeeper lets
- * everybody write: so a listing counts only with a proof that needs the mesh's secret and holds for that name and place alone.
+ * Finds the processes of a service by what they announce themselves. Listed instances receive
+ * sensitive requests, but any ZooKeeper client may create a node. So a listing counts only with a
+ * proof that requires the mesh's secret and is bound to that name and place.
  */
 import { deriveToken, verifyToken } from '@thermomesh/runtime';
 import { ZooKeeper } from './client/zookeeper.ts';
-import { ServiceDiscovery, type FoundInstance } from './recipes/service-discovery.ts';
+import { ServiceDiscovery, type FoundInstance } from './recipes/groups/service-discovery.ts';
 
 export interface ServicePlace {
   /** `host:port,…` of ZooKeeper. */
   hosts: string;
-  /** All services are below it. */
+  /** The node below which all services are listed. */
   path: string;
   sessionTimeoutMs: number;
-  /** The mesh's: proves listings. */
+  /** The mesh's secret, which proves listings. */
   secret: string;
-  onFault: (error: unknown) => void;
+  onError: (error: unknown) => void;
 }
 
-/** Who is listed, and where. */
+/** The name and the place of a listed process. */
 export interface ListedProcess {
-  /** Two that call themselves the same are told (`onFault`), and the later one stays. */
+  /** If two processes use the same id, the later one stays and the earlier one gets `onError`. */
   id: string;
   address: string;
   port: number;
 }
 
-/** A process that is listed until it is withdrawn, or its session ends. */
+/** A process that is listed until it withdraws, or until its session ends. */
 export interface Announcement {
   readonly announced: boolean;
-  /** In bounded time. Idempotent. */
+  /** Ends the listing in bounded time. Idempotent. */
   withdraw(): Promise<void>;
 }
 
 export interface FindServiceOptions extends ServicePlace {
   service: string;
-  /** What holds while nobody is listed, and without ZooKeeper. */
+  /** The URLs used while no process is listed, and without ZooKeeper. */
   staticUrls: readonly string[];
-  /** Called with the URLs that hold from now on, each time others do. */
+  /** Called with the new URLs whenever they change. */
   onChanged: (urls: readonly string[]) => void;
 }
 
 export interface ServiceFinder {
-  /** Through an outage of ZooKeeper the last ones known. */
+  /** The current URLs; during an outage of ZooKeeper the last known ones. */
   readonly urls: () => readonly string[];
-  /** Does not wait until ZooKeeper can be reached. */
+  /** Starts to follow the listings. Does not wait until ZooKeeper can be reached. */
   start(): void;
-  /** In bounded time. Idempotent. */
+  /** Stops in bounded time. Idempotent. */
   stop(): Promise<void>;
 }
 
-/** Work goes on with those known last: nobody is in a hurry while no server answers. */
+/** Longer than the default: work continues with the last known list while no server answers. */
 const redialDelayMsMax = 2_000;
 
-/** Lists a process, with its proof. Does not wait until ZooKeeper can be reached. */
+/** Lists a process with its proof. Does not wait until ZooKeeper can be reached. */
 export function announceService(
   service: string,
   { id, address, port }: ListedProcess,
   place: ServicePlace,
 ): Announcement {
-  const { secret, path, onFault } = place;
-  const proof = deriveToken(secret, subjectOf(service, { id, address, port }));
+  const { secret, path, onError } = place;
+  const proof = proofOf(secret, service, { id, address, port });
   const zk = connect(place);
   const self = { id, instance: { address, port, metadata: { proof } } };
-  const discovery = new ServiceDiscovery(zk, { path, service, self, onFailed: onFault }).start();
+  const discovery = new ServiceDiscovery(zk, { path, service, self, onFailed: onError }).start();
   const withdraw = closerOf(zk, discovery);
   return {
     get announced() {
@@ -72,16 +73,16 @@ export function announceService(
   };
 }
 
-/** Follows those of a service that prove themselves. */
+/** Follows the instances of a service whose proof is valid. */
 export function findService(options: FindServiceOptions): ServiceFinder {
-  const { secret, service, path, staticUrls, onFault } = options;
+  const { secret, service, path, staticUrls, onError } = options;
   let urls = staticUrls;
   let live: { stop: () => Promise<void> } | undefined;
   return {
     urls: () => urls,
     start() {
       const zk = connect(options);
-      const discovery = new ServiceDiscovery(zk, { path, service, onFailed: onFault });
+      const discovery = new ServiceDiscovery(zk, { path, service, onFailed: onError });
       discovery.onChange((instances) => {
         const found = instances.filter((instance) => isProven(secret, service, instance)).map(urlOf);
         const next = found.length > 0 ? found : staticUrls;
@@ -96,13 +97,16 @@ export function findService(options: FindServiceOptions): ServiceFinder {
   };
 }
 
-function connect({ hosts, sessionTimeoutMs, onFault }: ServicePlace): ZooKeeper {
-  const zk = new ZooKeeper({ hosts, sessionTimeoutMs, limits: { redialDelayMsMax }, onFault });
+function connect({ hosts, sessionTimeoutMs, onError }: ServicePlace): ZooKeeper {
+  const zk = new ZooKeeper({ hosts, sessionTimeoutMs, limits: { redialDelayMsMax }, onError });
   zk.start();
   return zk;
 }
 
-/** The session first: with it everything goes at once that it has made, and nothing waits for a frozen server. */
+/**
+ * Closes the session first: the server then deletes all its nodes at once, and the close of the
+ * recipe does not wait for a frozen server.
+ */
 function closerOf(zk: ZooKeeper, discovery: ServiceDiscovery): () => Promise<void> {
   let closed: Promise<void> | undefined;
   const close = async () => {
@@ -112,7 +116,14 @@ function closerOf(zk: ZooKeeper, discovery: ServiceDiscovery): () => Promise<voi
   return () => (closed ??= close());
 }
 
-/** Bound to service, name, address and port: moved elsewhere it proves nothing. */
+/**
+ * The proof that a listing carries in its metadata as `proof`. It is bound to service, id, address
+ * and port: copied to another listing it proves nothing.
+ */
+export function proofOf(secret: string, service: string, listed: ListedProcess): string {
+  return deriveToken(secret, subjectOf(service, listed));
+}
+
 function subjectOf(service: string, { id, address, port }: ListedProcess): string {
   return `announcement:${service}:${id}:${address}:${port}`;
 }
@@ -122,6 +133,7 @@ function isProven(secret: string, service: string, instance: FoundInstance): boo
   return typeof proof === 'string' && verifyToken(secret, subjectOf(service, instance), proof);
 }
 
-function urlOf({ address, port }: FoundInstance): string {
+/** `http://host:port`, with an IPv6 address in brackets. */
+export function urlOf({ address, port }: { address: string; port: number }): string {
   return `http://${address.includes(':') ? `[${address}]` : address}:${port}`;
 }

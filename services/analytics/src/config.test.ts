@@ -11,7 +11,7 @@ const good = {
 };
 
 describe('settings of a node', () => {
-  it('reads who the peers are and where the gateway is', () => {
+  it('the peers and the gateway are read from the settings', () => {
     const config = readNodeConfig(good);
     assert.deepEqual(config.peers, [
       { nodeId: 1, url: 'http://127.0.0.1:7001' },
@@ -20,11 +20,15 @@ describe('settings of a node', () => {
     assert.deepEqual(config.mqtt, { host: '127.0.0.1', port: 1884 });
   });
 
-  it('says all that is wrong at once, relations among limits included', () => {
+  it('all issues are reported at once, including those between settings', () => {
     const bad = {
       ...good,
       PEERS: '1=nowhere',
       LEASE_MS: '100',
+      REJECTED_RAW_BYTES_MAX: '5000',
+      PLAUSIBLE_CELSIUS_MIN: '30.5',
+      PLAUSIBLE_CELSIUS_MAX: '30',
+      REJECTED_BYTES_PER_KIND_MAX: '4999',
       LEASE_RENEW_MS: '200',
       CRASH_POINT: 'nowhere',
     };
@@ -35,6 +39,8 @@ describe('settings of a node', () => {
           /PEERS must read/,
           /LEASE_RENEW_MS \(200\) must be below LEASE_MS \(100\)/,
           /CRASH_POINT/,
+          /PLAUSIBLE_CELSIUS_MIN \(30.5\) must be below PLAUSIBLE_CELSIUS_MAX \(30\)/,
+          /REJECTED_RAW_BYTES_MAX must not be above REJECTED_BYTES_PER_KIND_MAX/,
         ])
           assert.match(error.message, part);
         return true;
@@ -51,7 +57,7 @@ describe('settings of a node', () => {
     assert.throws(() => readNodeConfig({ ...good, NODE_ID: '9' }), /PEERS must name this node too/);
   });
 
-  it('an election by ZooKeeper needs to know where that is, and nothing else does', () => {
+  it('only an election by ZooKeeper requires ZOOKEEPER_HOSTS', () => {
     const config = readNodeConfig(good);
     assert.deepEqual([config.ELECTION, config.ZOOKEEPER_HOSTS], ['bully', undefined]);
     assert.equal(config.ownUrl, 'http://127.0.0.1:7002');
@@ -63,7 +69,7 @@ describe('settings of a node', () => {
     assert.equal(readNodeConfig({ ...elected, ZOOKEEPER_HOSTS: hosts }).ZOOKEEPER_HOSTS, hosts);
   });
 
-  it('a batch that the queue cannot hold is refused, as it is when it is published', () => {
+  it('a static batch limit that the queue cannot hold is refused', () => {
     const bad = { ...good, DRAIN_BATCH_BYTES_MAX: '8192', DRAIN_QUEUE_BYTES_MAX: '4096' };
     assert.throws(
       () => readNodeConfig(bad),
@@ -72,7 +78,7 @@ describe('settings of a node', () => {
     assert.throws(() => readNodeConfig({ ...good, DRAIN_BATCH_ROWS_MAX: '20001' }), /DRAIN_BATCH_ROWS_MAX/);
   });
 
-  it('a paused writer has lost its locks before its death is noticed (I2)', () => {
+  it('a paused writer must lose its locks before the others notice it (I2)', () => {
     assert.throws(
       () => readNodeConfig({ ...good, SQL_IDLE_IN_TRANSACTION_TIMEOUT_MS: '5000' }),
       /SQL_IDLE_IN_TRANSACTION_TIMEOUT_MS/,

@@ -1,4 +1,4 @@
-/** What an analytics node counts. */
+/** The metrics of an analytics node. */
 import {
   latencyBucketsMs,
   type Counter,
@@ -8,21 +8,26 @@ import {
 } from '@thermomesh/runtime';
 import type { Applied } from './core/batch.ts';
 
+/** What the drain counts. */
 export interface DrainMetrics {
   batchCommitted(applied: Applied, size: number): void;
   readonly commitMs: Histogram<string>;
   readonly staleWritesRefused: Counter<string>;
   /** Label `what`: gateway or postgresql. */
   readonly failures: Counter<'what'>;
-  /** Label `outcome`: asked_again, given_up. */
+  /** Label `outcome`: asked_again, stopped or accepted. */
   readonly gaps: Counter<'outcome'>;
   readonly batchesPruned: Counter<string>;
+  readonly implausible: Counter<string>;
   readonly takeOvers: Counter<'cause'>;
   readonly epoch: Gauge<string>;
 }
 
+/** Registers the metrics of the drain. */
 export function createDrainMetrics(metrics: Metrics): DrainMetrics {
-  const messages = metrics.counter('drain_messages_total', 'Messages by outcome, this process', ['outcome']);
+  const messages = metrics.counter('drain_messages_total', 'Messages by outcome, of this process', [
+    'outcome',
+  ]);
   const size = metrics.histogram(
     'drain_batch_messages',
     'Messages in a batch',
@@ -35,12 +40,20 @@ export function createDrainMetrics(metrics: Metrics): DrainMetrics {
       }
       size.observe(batchSize);
     },
-    commitMs: metrics.histogram('drain_commit_ms', 'From a batch to its COMMIT', latencyBucketsMs),
+    commitMs: metrics.histogram('drain_commit_ms', 'Time from a batch to its COMMIT', latencyBucketsMs),
     staleWritesRefused: metrics.counter('stale_writes_refused_total', 'Batches that the fence refused (I2)'),
     failures: metrics.counter('drain_failures_total', 'Failed calls that are tried again', ['what']),
-    gaps: metrics.counter('drain_gaps_total', 'Batches before which messages were missing (I1)', ['outcome']),
-    batchesPruned: metrics.counter('drain_batches_pruned_total', 'Old records of batches that were removed'),
-    takeOvers: metrics.counter('takeovers_total', 'Epochs won by this node, by cause', ['cause']),
-    epoch: metrics.gauge('coordinator_epoch', 'The epoch that this node holds; 0 if it is not coordinator'),
+    gaps: metrics.counter(
+      'drain_gaps_total',
+      'Times that acknowledged messages were missing in the database (I1); accepted: they are lost',
+      ['outcome'],
+    ),
+    batchesPruned: metrics.counter('drain_batches_pruned_total', 'Old batch records that were removed'),
+    implausible: metrics.counter(
+      'implausible_readings_total',
+      'Readings outside the plausible limits, in committed batches',
+    ),
+    takeOvers: metrics.counter('takeovers_total', 'Epochs that this node won, by cause', ['cause']),
+    epoch: metrics.gauge('coordinator_epoch', 'Epoch that this node holds; 0 if it is not coordinator'),
   };
 }

@@ -1,15 +1,7 @@
-/** Brings analytics' schema to this program's version: run once before the nodes start, by whoever deploys. */
-import { fileURLToPath } from 'node:url';
-import { migrate } from '@thermomesh/sql';
-import { main } from '@thermomesh/runtime';
-import { readMigrateConfig } from './config.ts';
+/**
+ * Brings the schema of analytics to the version of this program. Run it once before the nodes
+ * start.
+ */
+import { runMigrations } from '@thermomesh/sql';
 
-await main(async () => {
-  const { DATABASE_URL } = readMigrateConfig();
-  const applied = await migrate({
-    url: DATABASE_URL,
-    folder: fileURLToPath(new URL('../migrations', import.meta.url)),
-    table: 'analytics_schema',
-  });
-  console.log(JSON.stringify({ event: 'schema.migrated', applied }));
-});
+await runMigrations({ table: 'analytics_schema', folder: new URL('../migrations', import.meta.url) });

@@ -1,4 +1,7 @@
-/** A node put together: the election, the drain that it starts and ends, and the HTTP surface. Tests use the same composition. */
+/**
+ * Composes a node: the election, the drain that it starts and ends, and the HTTP surface. Tests use
+ * the same composition.
+ */
 import type { CoordinatorDocument } from '@thermomesh/contracts';
 import type { Election } from '@thermomesh/election';
 import {
@@ -19,76 +22,68 @@ import { announce } from './adapters/mqtt-announcer.ts';
 import { openDrainSource } from './adapters/mqtt-drain-source.ts';
 import { createMqttProbe } from './adapters/mqtt-probe.ts';
 import { openDrainStore } from './adapters/pg-drain-store.ts';
-import { createSqlProbe, type SqlProbe } from './adapters/pg-probe.ts';
-import { createTelemetryQueries, type TelemetryQueries } from './adapters/pg-telemetry-queries.ts';
-import type { Config } from './config.ts';
-import { createCoordination, type Coordination } from './coordination.ts';
-import { createCoordinator, type Coordinator, type CoordinatorOptions } from './coordinator.ts';
-import { createElection, type ElectionParts } from './election.ts';
-import { createFitness, type Fitness } from './fitness.ts';
+import { createSqlProbe } from './adapters/pg-probe.ts';
+import { createDeviceIncarnations } from './adapters/pg-device-incarnations.ts';
+import { createTelemetryQueries } from './adapters/pg-telemetry-queries.ts';
+import type { NodeSettings } from './config.ts';
+import { createCoordinator, type Coordinator } from './coordinator/coordinator.ts';
+import { createElection } from './coordinator/election.ts';
+import { createFitness, type Fitness } from './coordinator/fitness.ts';
+import { describeGap } from './core/continuity.ts';
+import type { BatchLimits, DrainLimitsSource, TelemetryQueries } from './core/ports.ts';
 import { createAnalyticsApp } from './http/app.ts';
-import { createDrainMetrics, type DrainMetrics } from './metrics.ts';
+import { createDrainMetrics } from './metrics.ts';
+import { createZooKeeperWork } from './zookeeper.ts';
 
-/** Sessions of the drain are called so in pg_stat_activity. */
+/** Application name of the drain's sessions in pg_stat_activity, before the node id. */
 const drainApplicationName = 'thermomesh-drain';
-/** PostgreSQL among the parts of a node's fitness. */
+/** The part of a node's fitness that stands for PostgreSQL. */
 const sqlPart = 'postgresql';
 
+/** A running analytics node. */
 export interface AnalyticsService extends Service {
-  /** The port that HTTP listens on; known once started. */
+  /** The port that HTTP listens on; known once the service has started. */
   readonly httpPort: number;
 }
 
-export async function createService(config: Config, log: Log): Promise<AnalyticsService> {
+/** Creates a node; it is not started. */
+export async function createService(settings: NodeSettings, log: Log): Promise<AnalyticsService> {
+  const { nodeId, http } = settings;
   const metrics = createMetrics();
   const health = createHealth();
-  const gatekeeper = composeGatekeeper(config, log);
   const pool = createPool({
-    url: config.DATABASE_URL,
-    applicationName: `thermomesh-analytics-${config.NODE_ID}`,
-    connectTimeoutMs: config.SQL_CONNECT_TIMEOUT_MS,
-    statementTimeoutMs: config.SQL_STATEMENT_TIMEOUT_MS,
+    url: settings.sql.url,
+    applicationName: `thermomesh-analytics-${nodeId}`,
+    connectTimeoutMs: settings.sql.connectTimeoutMs,
+    statementTimeoutMs: settings.sql.statementTimeoutMs,
   });
   const queries = createTelemetryQueries(pool);
-  const coordination = createCoordination(config, log, metrics);
-  const { drainLimits } = coordination;
-  const { election, coordinator, attach } = composeElection(
-    { config, log, queries, drainLimits },
-    metrics,
-    () => sqlAnswers(fitness),
-  );
-  const probe = composeSqlProbe(config);
-  const gateway = createMqttProbe(config.mqtt, config.NODE_ID, config.MESH_SECRET);
-  const fitness = createFitness({
-    intervalMs: config.FITNESS_INTERVAL_MS,
-    timeoutMs: config.FITNESS_TIMEOUT_MS,
-    probes: {
-      [sqlPart]: (timeoutMs) => probe.ask(timeoutMs),
-      gateway: (timeoutMs) => gateway.ask(timeoutMs),
-    },
-    onChange: (fit, reasons) => {
-      log[fit ? 'info' : 'warn']({ event: fit ? 'node.fit' : 'node.unfit', reasons });
-      election.setFit(fit);
-    },
-  });
+  const zookeeper = createZooKeeperWork(settings, log, metrics);
+  const { drainLimits } = zookeeper;
+  const { fitness, closeProbes } = composeFitness(settings);
+  const coordinator = composeCoordinator({ settings, log, metrics, queries, drainLimits, fitness });
+  const { election, attach } = createElection(settings, log, metrics, coordinator);
+  coordinator.setElection(election);
   const app = await createAnalyticsApp(
-    { log, health, metrics, gatekeeper },
+    { log, health, metrics, gatekeeper: composeGatekeeper(settings, log) },
     {
       queries,
-      describeElection: () => describe(election),
+      incarnations: createDeviceIncarnations(pool),
+      times: settings.times,
+      describeElection: () => ({ ...describe(election), drain: coordinator.drainView() }),
+      acceptGap: (gap) => coordinator.acceptGap(gap),
       describeDrainLimits: () => drainLimits.view(),
     },
   );
-  addHealth(health, election, fitness);
+  addHealth(health, election, fitness, coordinator);
 
   let httpPort = 0;
   let stopped: Promise<void> | undefined;
   async function stop(): Promise<void> {
     health.close();
     fitness.stop();
-    probe.close();
-    gateway.close();
-    await Promise.all([election.stop(), coordination.stop()]);
+    closeProbes();
+    await Promise.all([election.stop(), zookeeper.stop()]);
     coordinator.close();
     await app.close();
     await pool.close();
@@ -99,24 +94,35 @@ export async function createService(config: Config, log: Log): Promise<Analytics
     },
     async start() {
       attach(app.server);
-      httpPort = Number(new URL(await listen(app, config.HTTP_HOST, config.HTTP_PORT)).port);
-      log.info({ event: 'analytics.listening', httpPort, node: config.NODE_ID });
-      coordination.start();
-      await coordination.meet();
-      // Told to stop while it waited for the others.
+      httpPort = Number(new URL(await listen(app, http.host, http.port)).port);
+      log.info({ event: 'analytics.listening', httpPort, node: nodeId });
+      zookeeper.start();
+      await zookeeper.meet();
+      // The service may have been stopped while it waited for the other nodes.
       if (stopped !== undefined) return;
       await election.start();
-      fitness.start();
+      fitness.start((fit, reasons) => {
+        if (fit) log.info({ event: 'node.fit', reasons });
+        else log.warn({ event: 'node.unfit', reasons });
+        election.setFit(fit);
+      });
     },
     stop: () => (stopped ??= stop()),
   };
 }
 
-/** Ready: a coordinator is known, and this node could be it. */
-function addHealth(health: Health, election: Election, fitness: Fitness): void {
+/**
+ * A node is ready when a coordinator is known and this node could be coordinator itself. A
+ * coordinator whose drain waits at a gap is not.
+ */
+function addHealth(health: Health, election: Election, fitness: Fitness, coordinator: Coordinator): void {
   health.add('election', () =>
     election.snapshot().coordinator === null ? 'no coordinator is known' : undefined,
   );
+  health.add('drain', () => {
+    const gap = coordinator.drainView()?.gap ?? null;
+    return gap === null ? undefined : describeGap(gap);
+  });
   health.add(
     'fitness',
     () =>
@@ -126,95 +132,94 @@ function addHealth(health: Health, election: Election, fitness: Fitness): void {
   );
 }
 
-function composeGatekeeper({ MESH_SECRET: secret, API_KEYS_FILE: file }: Config, log: Log): Gatekeeper {
+function composeGatekeeper({ secret, apiKeysFile: file }: NodeSettings, log: Log): Gatekeeper {
   return createGatekeeper(secret, file, (lines) => log.error({ event: 'api_keys.damaged', file, lines }));
 }
 
-function composeSqlProbe(config: Config): SqlProbe {
-  return createSqlProbe({
-    url: config.DATABASE_URL,
-    applicationName: `thermomesh-probe-${config.NODE_ID}`,
-    lockTimeoutMs: config.SQL_LOCK_TIMEOUT_MS,
-    idleInTransactionTimeoutMs: config.SQL_IDLE_IN_TRANSACTION_TIMEOUT_MS,
+function composeFitness(settings: NodeSettings): { fitness: Fitness; closeProbes: () => void } {
+  const { nodeId, secret, sql } = settings;
+  const sqlProbe = createSqlProbe({
+    url: sql.url,
+    applicationName: `thermomesh-probe-${nodeId}`,
+    lockTimeoutMs: sql.lockTimeoutMs,
+    idleInTransactionTimeoutMs: sql.idleInTransactionTimeoutMs,
   });
+  const gatewayProbe = createMqttProbe(settings.gateway.address, nodeId, secret);
+  const fitness = createFitness({
+    intervalMs: settings.fitness.intervalMs,
+    timeoutMs: settings.fitness.timeoutMs,
+    probes: {
+      [sqlPart]: (timeoutMs) => sqlProbe.ask(timeoutMs),
+      gateway: (timeoutMs) => gatewayProbe.ask(timeoutMs),
+    },
+  });
+  const closeProbes = () => {
+    sqlProbe.close();
+    gatewayProbe.close();
+  };
+  return { fitness, closeProbes };
 }
 
 /** What the coordinator's work needs of the node. */
-interface Surroundings {
-  config: Config;
+interface CoordinatorDeps {
+  settings: NodeSettings;
   log: Log;
+  metrics: Metrics;
   queries: TelemetryQueries;
-  drainLimits: Coordination['drainLimits'];
+  drainLimits: Pick<DrainLimitsSource, 'view'>;
+  fitness: Fitness;
 }
 
-/** The node's election, and the coordinator's work as its host. */
-function composeElection(around: Surroundings, metrics: Metrics, sqlAnswers: () => boolean): Parts {
-  const coordinator = composeCoordinator(around, createDrainMetrics(metrics), {
-    onDeposed: (by) => parts.election.deposed(by),
-    sqlAnswers,
-  });
-  const parts = createElection(around.config, around.log, metrics, coordinator);
-  return { ...parts, coordinator };
-}
-
-const sqlAnswers = (fitness: Fitness) => fitness.reasons()[sqlPart] === undefined;
-
-interface Parts extends ElectionParts {
-  coordinator: Coordinator;
-}
-
-function composeCoordinator(
-  { config, log, queries, drainLimits }: Surroundings,
-  metrics: DrainMetrics,
-  standing: Pick<CoordinatorOptions, 'onDeposed' | 'sqlAnswers'>,
-): Coordinator {
-  const { NODE_ID: nodeId, MESH_SECRET: secret, mqtt: address } = config;
-  const session = {
-    url: config.DATABASE_URL,
-    applicationName: `${drainApplicationName}-${nodeId}`,
-    connectTimeoutMs: config.SQL_CONNECT_TIMEOUT_MS,
-    statementTimeoutMs: config.SQL_STATEMENT_TIMEOUT_MS,
-    lockTimeoutMs: config.SQL_LOCK_TIMEOUT_MS,
-    idleInTransactionTimeoutMs: config.SQL_IDLE_IN_TRANSACTION_TIMEOUT_MS,
-  };
+function composeCoordinator(deps: CoordinatorDeps): Coordinator {
+  const { settings, log, queries, drainLimits, fitness } = deps;
+  const { nodeId, secret, drain, gateway } = settings;
+  const { address, timeoutMs, keepaliveSeconds } = gateway;
+  const drainMetrics = createDrainMetrics(deps.metrics);
   return createCoordinator({
     nodeId,
     log,
-    metrics,
-    ...standing,
-    crash: createCrashHook(parseCrashPlan(config.CRASH_POINT), config.CRASH_WITNESS_FILE),
-    leaseMs: config.LEASE_MS,
-    leaseRenewMs: config.LEASE_RENEW_MS,
-    retention: {
-      keptHours: config.DRAIN_BATCHES_KEPT_HOURS,
-      rowsMax: config.DRAIN_BATCHES_PRUNE_ROWS_MAX,
-      intervalMs: config.DRAIN_BATCHES_PRUNE_INTERVAL_MS,
-    },
-    retry: { minMs: config.RETRY_MIN_MS, maxMs: config.RETRY_MAX_MS },
-    limits: () => {
-      const {
-        batchRowsMax: rowsMax,
-        batchBytesMax: bytesMax,
-        batchLingerMs: lingerMs,
-      } = drainLimits.view().limits;
-      return { rowsMax, bytesMax, lingerMs };
-    },
-    openStore: () => openDrainStore(session),
+    metrics: drainMetrics,
+    crash: createCrashHook(parseCrashPlan(settings.crash.point), settings.crash.witnessFile),
+    leaseMs: drain.leaseMs,
+    leaseRenewMs: drain.leaseRenewMs,
+    retention: drain.retention,
+    retry: drain.retry,
+    gapPolicy: drain.gapPolicy,
+    limits: () => batchLimitsOf(drainLimits),
+    openStore: () =>
+      openDrainStore({
+        ...settings.sql,
+        applicationName: `${drainApplicationName}-${nodeId}`,
+        rejections: settings.rejections,
+        seqLeapMax: drain.seqLeapMax,
+        onImplausible: (readings) => drainMetrics.implausible.inc(readings),
+      }),
     openSource: (epoch) =>
       openDrainSource({
         address,
         nodeId,
         secret,
         epoch,
-        timeoutMs: config.MQTT_TIMEOUT_MS,
-        keepaliveSeconds: config.MQTT_KEEPALIVE_SECONDS,
-        queueBytesMax: config.DRAIN_QUEUE_BYTES_MAX,
-        onFault: (err) => log.error({ event: 'drain.bad_message', err }),
+        timeoutMs,
+        keepaliveSeconds,
+        queueBytesMax: drain.queueBytesMax,
+        times: settings.times,
+        plausible: settings.plausible,
+        onInvalid: (err) => log.error({ event: 'drain.bad_message', err }),
       }),
-    announce: (epoch) =>
-      announce(address, secret, { node: nodeId, epoch, electedAt: Date.now() }, config.MQTT_TIMEOUT_MS),
+    announce: (epoch) => announce(address, secret, { node: nodeId, epoch, electedAt: Date.now() }, timeoutMs),
     currentHolder: () => queries.coordinator(),
+    sqlAnswers: () => fitness.reasons()[sqlPart] === undefined,
   });
+}
+
+function batchLimitsOf(drainLimits: Pick<DrainLimitsSource, 'view'>): BatchLimits {
+  const { limits } = drainLimits.view();
+  return {
+    rowsMax: limits.batchRowsMax,
+    bytesMax: limits.batchBytesMax,
+    lingerMs: limits.batchLingerMs,
+  };
 }
 
 function describe(election: Election): CoordinatorDocument {

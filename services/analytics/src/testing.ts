@@ -1,4 +1,4 @@
-/** For integration tests: the real gateway as a child process, and a device that publishes. */
+/** Helpers of the integration tests: the real gateway as a process, and a publishing device. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -11,27 +11,27 @@ import { connectMqtt, type MqttAddress } from './adapters/mqtt-connection.ts';
 export const secret = 'integration-tests-of-the-analytics-nodes-0123456789';
 const gatewayMain = path.resolve(import.meta.dirname, '../../gateway/src/main.ts');
 const waitMs = 30_000;
-const pollMs = 10;
 
-/** Waits for a condition. @throws Error that says what was waited for */
-export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + waitMs;
-  while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error(`waited ${waitMs} ms for: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, pollMs));
-  }
-}
-
+/** A running gateway. */
 export interface Gateway {
   readonly address: MqttAddress;
-  /** Ends it and removes its store. */
+  /** Base URL of its HTTP routes. */
+  readonly url: string;
+  /** Kills the gateway and removes its store. */
   remove(): Promise<void>;
 }
 
 /** Starts a gateway with an empty store on free ports. */
-export async function startGateway(): Promise<Gateway> {
+export async function startGateway(more: NodeJS.ProcessEnv = {}): Promise<Gateway> {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'thermomesh-analytics-'));
-  const env = { MESH_SECRET: secret, DATA_DIR: folder, MQTT_PORT: '0', HTTP_PORT: '0', LOG_LEVEL: 'warn' };
+  const env = {
+    MESH_SECRET: secret,
+    DATA_DIR: folder,
+    MQTT_PORT: '0',
+    HTTP_PORT: '0',
+    LOG_LEVEL: 'error',
+    ...more,
+  };
   const child = spawn(process.execPath, [gatewayMain], {
     env,
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
@@ -46,10 +46,14 @@ export async function startGateway(): Promise<Gateway> {
       Promise.reject(new Error(`the gateway ended with ${String(code)} before it was ready`)),
     );
     ended.catch(() => undefined);
-    const [{ mqttPort }] = (await Promise.race([once(child, 'message', { signal }), ended])) as [
-      { mqttPort: number },
+    const [{ mqttPort, httpPort }] = (await Promise.race([once(child, 'message', { signal }), ended])) as [
+      { mqttPort: number; httpPort: number },
     ];
-    return { address: { host: '127.0.0.1', port: mqttPort }, remove };
+    return {
+      address: { host: '127.0.0.1', port: mqttPort },
+      url: `http://127.0.0.1:${httpPort}`,
+      remove,
+    };
   } catch (error) {
     await remove();
     throw error;
@@ -63,7 +67,10 @@ async function killed(child: ChildProcess): Promise<void> {
   await exit;
 }
 
-/** Publishes readings with these numbers, one after the other, and returns when the last is acknowledged. */
+/**
+ * Publishes readings with these numbers one after another. Resolves when the last one is
+ * acknowledged.
+ */
 export async function publishReadings(address: MqttAddress, deviceId: string, seqs: number[]): Promise<void> {
   const { connection } = await connectMqtt({
     ...address,
@@ -77,8 +84,15 @@ export async function publishReadings(address: MqttAddress, deviceId: string, se
   for (const seq of seqs) {
     const acknowledged = connection.expect('puback', waitMs);
     const payload = JSON.stringify({ deviceId, seq, measuredAt: 1_700_000_000_000 + seq, celsius: 21 });
-    const rest = { qos: 1, messageId: 1, dup: false, retain: false } as const;
-    connection.send({ cmd: 'publish', topic: dataTopic(deviceId), payload, ...rest });
+    connection.send({
+      cmd: 'publish',
+      topic: dataTopic(deviceId),
+      payload,
+      qos: 1,
+      messageId: 1,
+      dup: false,
+      retain: false,
+    });
     await acknowledged;
   }
   connection.end();

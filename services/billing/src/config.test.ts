@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { announcedHost, readBillingConfig } from './config.ts';
+import { announcedHost } from '@thermomesh/runtime';
+import { readBillingConfig } from './config.ts';
 
 const good = {
   MESH_SECRET: 'm'.repeat(32),
@@ -10,11 +11,11 @@ const good = {
   DATABASE_URL: 'postgresql://127.0.0.1/x',
 };
 
-it('the defaults agree with one another', () => {
+it('the default settings fit together', () => {
   assert.equal(readBillingConfig(good).REPLICA, 'billing-1');
 });
 
-it('an address that nobody can call is not announced', () => {
+it('a wildcard address is not announced', () => {
   const everywhere = { ...good, HTTP_HOST: '0.0.0.0' };
   assert.equal(announcedHost(readBillingConfig(everywhere)), undefined);
   const listed = { ...everywhere, ZOOKEEPER_HOSTS: '127.0.0.1:2181' };
@@ -24,7 +25,7 @@ it('an address that nobody can call is not announced', () => {
   assert.equal(announcedHost(readBillingConfig(good)), '127.0.0.1');
 });
 
-it('all faults are reported at once', () => {
+it('all issues are reported at once', () => {
   const bad = {
     ...good,
     BILLING_SECRET: good.MESH_SECRET,

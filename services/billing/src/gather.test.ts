@@ -4,7 +4,7 @@ import { MeshError, messageOf } from '@thermomesh/runtime';
 import fc from 'fast-check';
 import { createGather } from './gather.ts';
 
-/** A statement that the test lets end when it likes. */
+/** A gather whose statements end when the test says it. */
 function gatherWith(itemsMax: number, waitingMax = 100) {
   const statements: number[][] = [];
   const open: PromiseWithResolvers<void>[] = [];
@@ -24,7 +24,7 @@ function gatherWith(itemsMax: number, waitingMax = 100) {
   return { call, statements, turn, end: async () => (open.shift()?.resolve(), turn()) };
 }
 
-it('calls that come while a statement runs share the next one, and each gets its own result', async () => {
+it('calls during a statement share the next one, each gets its own result', async () => {
   const { call, statements, turn, end } = gatherWith(3);
   const results = [call(1)];
   await turn();
@@ -34,7 +34,7 @@ it('calls that come while a statement runs share the next one, and each gets its
   assert.deepEqual(await Promise.all(results), ['r1', 'r2', 'r3', 'r4', 'r5']);
 });
 
-it('two-calls-for-one-key-never-share-a-statement, and the later one does not overtake', async () => {
+it('two calls for one key never share a statement or overtake', async () => {
   const { call, statements, end, turn } = gatherWith(2);
   const results = [1, 2, 3, 3, 1].map(call);
   await turn();
@@ -43,7 +43,7 @@ it('two-calls-for-one-key-never-share-a-statement, and the later one does not ov
   assert.deepEqual(await Promise.all(results), ['r1', 'r2', 'r3', 'r3', 'r1']);
 });
 
-it('more than may wait are refused as retriable, and the others go on', async () => {
+it('calls above the limit are refused as retriable, the others continue', async () => {
   const { call, end, turn } = gatherWith(2, 2);
   const first = [call(1), call(2)];
   await assert.rejects(call(3), { code: 'payments.busy', retriable: true });
@@ -52,7 +52,7 @@ it('more than may wait are refused as retriable, and the others go on', async ()
   assert.deepEqual(await Promise.all(first), ['r1', 'r2']);
 });
 
-it('a-poison-item-does-not-fail-its-neighbours: it alone is refused, whichever and however many', async () => {
+it('a poison item does not fail its neighbours', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.uniqueArray(fc.nat(200), { minLength: 1, maxLength: 40 }),
@@ -84,7 +84,7 @@ it('a-poison-item-does-not-fail-its-neighbours: it alone is refused, whichever a
   );
 });
 
-it('a lost connection is told to all of the statement at once, and not asked for each', async () => {
+it('a lost connection fails all calls of the statement without bisection', async () => {
   let statements = 0;
   const call = createGather<number, number>({
     itemsMax: 10,

@@ -1,19 +1,21 @@
 /**
- * Natural batching: while one statement runs, the calls that come meanwhile gather for the next one. A call that comes alone goes
- * alone and at once; the fuller the service, the more calls share a round trip and a commit.
+ * Natural batching: while one statement runs, the calls that come meanwhile gather for the next
+ * one. A call that comes alone runs alone and at once. The busier the service, the more calls share
+ * a round trip and a commit.
  */
-import { MeshError } from '@thermomesh/runtime';
+import { isRetriable } from '@thermomesh/runtime';
+import { billingError } from './core/errors.ts';
 
 export interface GatherOptions<I, R> {
-  /** Items of one statement at most. */
+  /** Maximum number of items in one statement. */
   itemsMax: number;
-  /** Calls that wait for a statement at most; more are refused (`payments.busy`, retriable). */
+  /** Maximum number of waiting calls; further calls are refused (`payments.busy`, retriable). */
   waitingMax: number;
   /** Items with the same key never share a statement: the later one waits for the next. */
   keyOf: (item: I) => string;
-  /** One statement, all or nothing. Results in the order of `items`. */
+  /** Executes one statement for all items or none. Returns results in the order of `items`. */
   run: (items: readonly I[]) => Promise<readonly R[]>;
-  /** Told of each statement that succeeded. */
+  /** Called after each statement that succeeded. */
   onStatement?: (items: number) => void;
 }
 
@@ -24,18 +26,36 @@ interface Call<I, R> {
   reject: (reason: unknown) => void;
 }
 
-/** Each call gets the result of its own item. @throws what `run` threw for the item, or MeshError `payments.busy` */
+/**
+ * Creates a function that gathers its calls. Each call gets the result of its own item.
+ * @throws what `run` threw for the item, or MeshError `payments.busy`
+ */
 export function createGather<I, R>(options: GatherOptions<I, R>): (item: I) => Promise<R> {
   const { itemsMax, waitingMax, keyOf, run, onStatement } = options;
   let waiting: Call<I, R>[] = [];
-  let running = false;
+  let state: 'idle' | 'running' = 'idle';
 
   async function runAll(): Promise<void> {
     while (waiting.length > 0) await settle(take());
-    running = false;
+    state = 'idle';
   }
 
-  /** The oldest calls, one of each key. */
+  /**
+   * Starts in the next turn of the event loop, so that calls which were read from their sockets in
+   * this turn share the statement.
+   */
+  function ensureRunning(): void {
+    switch (state) {
+      case 'idle':
+        state = 'running';
+        setImmediate(() => void runAll());
+        return;
+      case 'running':
+        return;
+    }
+  }
+
+  /** Takes the oldest calls, one of each key. */
   function take(): Call<I, R>[] {
     const keys = new Set<string>();
     const batch: Call<I, R>[] = [];
@@ -51,15 +71,16 @@ export function createGather<I, R>(options: GatherOptions<I, R>): (item: I) => P
   }
 
   /**
-   * A statement that fails for a reason that may lie in one item is bisected down to it, so that it fails alone. What passes by
-   * itself (no connection, say) is nobody's fault and told to all: their work is in doubt, as after any lost answer.
+   * Executes a batch. If the reason of a failure may lie in one item, the batch is bisected down to
+   * that item, which then fails alone. A retriable failure (no connection, for example) is not
+   * caused by an item and goes to all calls: their work is in doubt, as after any lost answer.
    */
   async function settle(batch: readonly Call<I, R>[]): Promise<void> {
     let results: readonly R[];
     try {
       results = await run(batch.map(({ item }) => item));
     } catch (error) {
-      if (batch.length === 1 || passes(error)) {
+      if (batch.length === 1 || isRetriable(error)) {
         for (const { reject } of batch) reject(error);
         return;
       }
@@ -75,22 +96,10 @@ export function createGather<I, R>(options: GatherOptions<I, R>): (item: I) => P
   return async (item) =>
     new Promise<R>((resolve, reject) => {
       if (waiting.length >= waitingMax) {
-        reject(
-          new MeshError('payments.busy', `${waitingMax} calls wait for the database already`, {
-            retriable: true,
-          }),
-        );
+        reject(billingError('payments.busy', `${waitingMax} calls wait for the database already`));
         return;
       }
       waiting.push({ item, key: keyOf(item), resolve, reject });
-      if (running) return;
-      running = true;
-      // Not at once: calls that were read from their sockets in this turn of the event loop come along.
-      setImmediate(() => void runAll());
+      ensureRunning();
     });
-}
-
-/** True for a failure that says nothing about the items: no connection, a deadline. */
-export function passes(error: unknown): boolean {
-  return error instanceof MeshError && error.retriable;
 }

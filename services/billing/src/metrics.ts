@@ -1,6 +1,7 @@
-/** What a replica counts. */
+/** The metrics of a replica. */
 import type { Counter, Gauge, Histogram, Metrics } from '@thermomesh/runtime';
 
+/** What billing counts. */
 export interface BillingMetrics {
   answers: Counter<'status' | 'replayed'>;
   sends: Counter<'result'>;
@@ -12,21 +13,22 @@ export interface BillingMetrics {
   gathered: Histogram<'statement'>;
 }
 
+/** Registers the metrics of billing. */
 export function createBillingMetrics(metrics: Metrics): BillingMetrics {
   return {
     answers: metrics.counter('billing_answers_total', 'Final answers given to callers', [
       'status',
       'replayed',
     ]),
-    sends: metrics.counter('billing_processor_sends_total', 'Calls of the processor, by what came of them', [
+    sends: metrics.counter('billing_processor_sends_total', 'Calls of the processor, by their result', [
       'result',
     ]),
     takeOvers: metrics.counter(
       'billing_take_overs_total',
-      'Operations taken from a holder whose lease was over',
+      'Operations taken over from a holder whose lease had expired',
     ),
     fenced: metrics.counter('billing_fenced_total', 'Writes that the attempt fence refused'),
-    workFailed: metrics.counter('billing_work_failed_total', 'Work on an operation that ended by an error', [
+    workFailed: metrics.counter('billing_work_failed_total', 'Work on an operation that failed, by code', [
       'code',
     ]),
     inDoubt: metrics.gauge(

@@ -1,15 +1,7 @@
-/** Brings billing's schema to this program's version: run once before the replicas start, by whoever deploys. */
-import { fileURLToPath } from 'node:url';
-import { main } from '@thermomesh/runtime';
-import { migrate } from '@thermomesh/sql';
-import { readMigrateConfig } from './config.ts';
+/**
+ * Brings the schema of billing to the version of this program. Run it once before the replicas
+ * start.
+ */
+import { runMigrations } from '@thermomesh/sql';
 
-await main(async () => {
-  const { DATABASE_URL } = readMigrateConfig();
-  const applied = await migrate({
-    url: DATABASE_URL,
-    folder: fileURLToPath(new URL('../migrations', import.meta.url)),
-    table: 'billing_schema',
-  });
-  console.log(JSON.stringify({ event: 'schema.migrated', applied }));
-});
+await runMigrations({ table: 'billing_schema', folder: new URL('../migrations', import.meta.url) });

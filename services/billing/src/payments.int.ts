@@ -4,6 +4,7 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { sqlPatience, testDatabase, type TestDatabase } from '@thermomesh/servers';
 import { createPool, migrate, type SqlPool } from '@thermomesh/sql';
+import { until } from '@thermomesh/testing';
 import type { BillingService } from './service.ts';
 import { createOperationStore } from './adapters/pg-operations.ts';
 import { createSecrets, deriveProcessorKey } from './core/secrets.ts';
@@ -50,7 +51,10 @@ async function charges(transactionId: string, caller = 'gateway'): Promise<numbe
   return (await processor.ledger()).filter((entry) => entry.key === key && entry.status === 'charged').length;
 }
 
-/** All final answers are the same bytes, the first one or none says that it is no replay, and the card was charged `times`. */
+/**
+ * Checks that all final answers have the same bytes, that at most one of them is not a replay, and
+ * that the card was charged `times` times.
+ */
 async function assertOneAnswer(key: string, answers: readonly CallAnswer[], times = 1): Promise<void> {
   assert.deepEqual(
     [...new Set(answers.map(({ status }) => status))],
@@ -63,7 +67,7 @@ async function assertOneAnswer(key: string, answers: readonly CallAnswer[], time
 }
 
 describe('a payment', () => {
-  it('is charged once; the same call again, at either replica, gets the same bytes', async () => {
+  it('a payment is charged once, and repeated calls get the same bytes', async () => {
     const key = randomUUID();
     const first = await pay(key);
     assert.equal(first.replayed, false);
@@ -73,7 +77,7 @@ describe('a payment', () => {
     await assertOneAnswer(key, [first, again]);
   });
 
-  it('that is declined stays declined, and nothing is posted', async () => {
+  it('a declined payment stays declined and posts nothing', async () => {
     const key = randomUUID();
     await processor.faults({ next: ['decline'] });
     const first = await pay(key);
@@ -83,7 +87,7 @@ describe('a payment', () => {
     assert.deepEqual(await pool.query('SELECT 1 FROM postings WHERE transaction_id = $1', [key]), []);
   });
 
-  it('of two callers with the same UUID is two payments', async () => {
+  it('the same UUID of two callers makes two payments', async () => {
     const key = randomUUID();
     const [gateway, shop] = [await pay(key), await pay(key, { amountMinor: 99 }, a.url, 'shop')];
     assert.equal(gateway.body['amountMinor'], 1_250);
@@ -91,7 +95,7 @@ describe('a payment', () => {
     assert.deepEqual([await charges(key), await charges(key, 'shop')], [1, 1]);
   });
 
-  it('with other parameters under its key is refused, while it runs too', async () => {
+  it('other parameters under the same key are refused, even while it runs', async () => {
     const key = randomUUID();
     await processor.faults({ next: ['delay'], delayMs: 200 });
     const first = pay(key);
@@ -112,7 +116,7 @@ describe('a payment', () => {
     assert.equal((await pay(key, { amountMinor: 1 })).status, 422);
   });
 
-  it('that is still running after the wait is 409 with Retry-After, and is answered later', async () => {
+  it('a payment that is still running is 409 and is answered later', async () => {
     const settings = quickSettings(database.url, processor.url);
     const hasty = await startReplica({ ...settings, REPLICA: 'hasty', ANSWER_WAIT_MS: '500' });
     try {
@@ -130,8 +134,8 @@ describe('a payment', () => {
   });
 });
 
-describe('a duplicate of a payment that a holder works on, or that has died', () => {
-  it('waits a bounded time, then 409 with Retry-After; when the lease is over it is finished', async () => {
+describe('a duplicate of a payment with a holder', () => {
+  it('a duplicate waits in bounds and takes over when the lease has expired', async () => {
     const settings = quickSettings(database.url, processor.url);
     const hasty = await startReplica({ ...settings, REPLICA: 'hasty', ANSWER_WAIT_MS: '500' });
     try {
@@ -139,7 +143,10 @@ describe('a duplicate of a payment that a holder works on, or that has died', ()
       const secrets = createSecrets(billingSecret);
       const { paymentToken, amountMinor, ...details } = good;
       const holder = createOperationStore(pool, {
-        ...{ holder: 'dead', leaseMs: 600_000, gatherMax: 1, waitingMax: 1 },
+        holder: 'dead',
+        leaseMs: 600_000,
+        gatherMax: 1,
+        waitingMax: 1,
       });
       await holder.claim({
         ...key,
@@ -185,7 +192,7 @@ describe('the fault matrix between billing and the processor', () => {
     },
   };
   for (const [fault, plan] of Object.entries(faults)) {
-    it(`${fault}: first try, retry and concurrent duplicates get one charge and one answer`, async () => {
+    it(`one charge and one answer for all calls although ${fault}`, async () => {
       const key = randomUUID();
       await processor.faults(plan);
       const first = await Promise.all([pay(key), pay(key), pay(key, {}, b.url), pay(key, {}, b.url)]);
@@ -195,7 +202,7 @@ describe('the fault matrix between billing and the processor', () => {
     });
   }
 
-  it('faults at random, many payments, each called four times: one charge each', async () => {
+  it('many payments under random faults are charged once each', async () => {
     await processor.faults({
       rates: { 'drop-reply': 0.15, 'drop-request': 0.1, refuse: 0.1, hang: 0.03, delay: 0.05 },
       delayMs: 350,
@@ -218,7 +225,7 @@ describe('refunds', () => {
   const refund = (payment: string, key: string, amountMinor: number, url = a.url) =>
     call(url, { route: `/v1/payments/${payment}/refunds`, key, body: { amountMinor } });
 
-  it('are idempotent as payments are, and never exceed what was charged', async () => {
+  it('refunds are idempotent and never exceed the charge', async () => {
     const payment = randomUUID();
     await pay(payment);
     const key = randomUUID();
@@ -228,7 +235,7 @@ describe('refunds', () => {
     assert.equal(answers[0]?.body['status'], 'refunded');
     assert.equal((await refund(payment, key, 999)).status, 422);
     assert.equal((await refund(payment, randomUUID(), 251)).body['code'], 'refunds.exceeds');
-    // Two that would together exceed it: one is made.
+    // Two refunds that would together exceed the charge: one of them is made.
     const rest = await Promise.all([a, b].map(({ url }) => refund(payment, randomUUID(), 250, url)));
     assert.deepEqual(rest.map(({ status }) => status).sort(), [201, 422]);
     const view = await call(a.url, { method: 'GET', route: `/v1/payments/${payment}` });
@@ -237,7 +244,7 @@ describe('refunds', () => {
     assert.equal((await processor.ledger()).filter((entry) => entry.key === key1).length, 1);
   });
 
-  it('of what is unknown, declined or somebody else’s are refused, and their keys stay free', async () => {
+  it('refunds of unknown, declined or foreign payments leave their keys free', async () => {
     const declined = randomUUID();
     await processor.faults({ next: ['decline'] });
     await pay(declined);
@@ -250,12 +257,12 @@ describe('refunds', () => {
     const payment = randomUUID();
     await pay(payment);
     assert.equal((await refund(payment, key, 1)).status, 201);
-    // A payment's own key is no free key for a refund.
+    // The key of a payment is not free for a refund.
     assert.equal((await refund(payment, payment, 1)).status, 422);
   });
 });
 
-it('the books balance after all of this: every posting and every account against the processor’s ledger', async () => {
+it('the books balance with the processor’s ledger after all of this', async () => {
   const entries = await processor.ledger();
   const charged = entries
     .filter(({ status }) => status === 'charged')
@@ -273,7 +280,10 @@ it('the books balance after all of this: every posting and every account against
   );
 });
 
-/** A replica that waits for answers only shortly says 503 if it has not even seen the key by then: it is asked again. */
+/**
+ * Repeats a call until its answer is not 503. A replica with a short wait answers 503 if PostgreSQL
+ * has not answered by then.
+ */
 async function untilSeen(ask: () => Promise<CallAnswer>): Promise<CallAnswer> {
   for (const deadlineMs = Date.now() + 30_000; ;) {
     const answer = await ask();
@@ -283,7 +293,6 @@ async function untilSeen(ask: () => Promise<CallAnswer>): Promise<CallAnswer> {
 }
 
 async function untilClaimed(key: string): Promise<void> {
-  const deadlineMs = Date.now() + 30_000;
-  while ((await pool.query('SELECT 1 FROM operations WHERE transaction_id = $1', [key])).length === 0)
-    assert.ok(Date.now() < deadlineMs, 'nobody claimed the key');
+  const sql = 'SELECT 1 FROM operations WHERE transaction_id = $1';
+  await until('the claim of the key', async () => (await pool.query(sql, [key])).length > 0);
 }

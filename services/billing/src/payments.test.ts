@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { createLog, createMetrics } from '@thermomesh/runtime';
-import type { ProcessorClient } from './adapters/http-processor.ts';
-import type { OperationStore } from './adapters/pg-operations.ts';
-import { createAnswerWatch } from './answer-watch.ts';
+import { createAnswerWatch } from './answers.ts';
+import type { OperationStore, ProcessorClient } from './core/ports.ts';
 import { createSecrets } from './core/secrets.ts';
 import { createBillingMetrics } from './metrics.ts';
 import { createPayments } from './payments.ts';
 
-it('a-claim-that-hangs-is-503-not-409: whose key it is was not seen, so nobody is told that it runs', async () => {
+it('a claim that hangs is 503 and not 409, because the key was not seen', async () => {
   const claim = Promise.withResolvers<never>();
   const store = { claim: async () => claim.promise, answered: async () => [] } as unknown as OperationStore;
   const payments = createPayments({

@@ -1,15 +1,19 @@
-/** Two loops of every replica: finish what a crash left in doubt, and retire answers after their retention. */
-import { setTimeout as delay } from 'node:timers/promises';
-import { messageOf, type Log } from '@thermomesh/runtime';
-import type { OperationStore } from './adapters/pg-operations.ts';
+/**
+ * The two loops of every replica: one finishes operations that a crash left in doubt, the other
+ * retires answers after their retention.
+ */
+import { messageOf, sleep, type Log } from '@thermomesh/runtime';
+import type { OperationStore } from './core/ports.ts';
 import type { BillingMetrics } from './metrics.ts';
 import type { Payments } from './payments.ts';
 
+/** The two loops of a replica. */
 export interface Sweeper {
   start(): void;
+  /** Resolves when both loops have ended. */
   stop(): Promise<void>;
-  /** Why the last look failed; undefined if it did not. */
-  fault(): string | undefined;
+  /** Why the last round failed; undefined if it succeeded. */
+  unhealthyReason(): string | undefined;
 }
 
 export interface SweeperOptions {
@@ -23,14 +27,20 @@ export interface SweeperOptions {
   retentionDays: number;
 }
 
-/** Answers retired in one statement; what is left waits for the next look. */
+/** Maximum number of answers that one statement retires; the others wait for the next round. */
 const retireRowsMax = 1_000;
 
+/** What the two loops do now. */
+type State =
+  | { name: 'latent' }
+  | { name: 'running'; stopping: AbortController; loops: Promise<unknown> }
+  | { name: 'stopped'; loops: Promise<unknown> };
+
+/** Creates the loops; they are not started. */
 export function createSweeper(options: SweeperOptions): Sweeper {
   const { payments, store, metrics, log } = options;
-  const stopping = new AbortController();
-  let fault: string | undefined = 'no look at the database yet';
-  let loops: Promise<unknown> = Promise.resolve();
+  let unhealthy: string | undefined = 'no statement has succeeded yet';
+  let state: State = { name: 'latent' };
 
   async function sweep(): Promise<void> {
     await payments.sweep(options.sweepRowsMax);
@@ -40,27 +50,47 @@ export function createSweeper(options: SweeperOptions): Sweeper {
     if (count > 0) log.info({ event: 'payments.retired', count });
     metrics.retired.inc(count);
   }
-  async function loop(look: () => Promise<void>, intervalMs: number): Promise<void> {
-    while (!stopping.signal.aborted) {
+  async function loop(round: () => Promise<void>, intervalMs: number, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
       try {
-        await look();
-        fault = undefined;
+        await round();
+        unhealthy = undefined;
       } catch (error) {
-        // One line when it begins, not one a look: readiness carries it on.
-        if (fault === undefined) log.warn({ event: 'sweep.failed', err: error });
-        fault = messageOf(error);
+        // Logged once when it begins, not in every round; readiness shows that it continues.
+        if (unhealthy === undefined) log.warn({ event: 'sweep.failed', err: error });
+        unhealthy = messageOf(error);
       }
-      await delay(intervalMs, undefined, { signal: stopping.signal }).catch(() => undefined);
+      await sleep(intervalMs, signal);
     }
   }
   return {
     start() {
-      loops = Promise.all([loop(sweep, options.sweepIntervalMs), loop(retire, options.retireIntervalMs)]);
+      if (state.name !== 'latent') return;
+      const stopping = new AbortController();
+      const { signal } = stopping;
+      const loops = Promise.all([
+        loop(sweep, options.sweepIntervalMs, signal),
+        loop(retire, options.retireIntervalMs, signal),
+      ]);
+      state = { name: 'running', stopping, loops };
     },
     async stop() {
-      stopping.abort();
-      await loops;
+      switch (state.name) {
+        case 'latent':
+          state = { name: 'stopped', loops: Promise.resolve() };
+          return;
+        case 'running': {
+          const { stopping, loops } = state;
+          state = { name: 'stopped', loops };
+          stopping.abort();
+          await loops;
+          return;
+        }
+        case 'stopped':
+          await state.loops;
+          return;
+      }
     },
-    fault: () => fault,
+    unhealthyReason: () => unhealthy,
   };
 }

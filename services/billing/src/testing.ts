@@ -1,18 +1,18 @@
-/** What billing's integration tests share: a card processor of their own, replicas in this process, calls. */
+/** Helpers of billing's integration tests: a card processor, replicas in this process, calls. */
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { createLog, deriveToken, subjects } from '@thermomesh/runtime';
-import { readBillingConfig } from './config.ts';
+import { readBillingConfig, settingsOf } from './config.ts';
 import { createService, type BillingService } from './service.ts';
 
 export const meshSecret = 'the mesh secret, at least thirty-two characters';
 export const billingSecret = 'billing’s secret, at least thirty-two characters';
 export const processorSecret = 'the processor’s, at least thirty-two characters';
 
-/** A line of the processor's ledger. */
+/** An entry of the processor's ledger. */
 export interface LedgerEntry {
   key: string;
   kind: 'charge' | 'refund';
@@ -20,7 +20,7 @@ export interface LedgerEntry {
   amountMinor: number;
 }
 
-/** The real stand-in (apps/card-processor) as a process. */
+/** The stand-in apps/card-processor as a process. */
 export interface TestProcessor {
   readonly url: string;
   faults(plan: object): Promise<void>;
@@ -30,7 +30,7 @@ export interface TestProcessor {
 
 const main = path.resolve(import.meta.dirname, '../../../apps/card-processor/src/main.ts');
 
-/** @param inherited the environment of the test */
+/** Starts a card processor with an empty ledger. @param inherited the environment of the test */
 export async function startProcessor(inherited: NodeJS.ProcessEnv): Promise<TestProcessor> {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'thermomesh-billing-'));
   const child: ChildProcess = fork(main, {
@@ -71,7 +71,10 @@ export async function startProcessor(inherited: NodeJS.ProcessEnv): Promise<Test
   };
 }
 
-/** Settings of a replica that notices everything soon, and waits for the database and for answers however long the machine stalls. */
+/**
+ * Settings of a replica with short leases and pauses, which waits long for the database and for
+ * answers because the machine of a test may be slow.
+ */
 export function quickSettings(databaseUrl: string, processorUrl: string): Record<string, string> {
   return {
     MESH_SECRET: meshSecret,
@@ -94,12 +97,12 @@ export function quickSettings(databaseUrl: string, processorUrl: string): Record
   };
 }
 
-/** A replica in this process. */
+/** Starts a replica in this process. */
 export async function startReplica(
   settings: Record<string, string>,
 ): Promise<BillingService & { url: string }> {
   const config = readBillingConfig(settings);
-  const service = await createService(config, createLog(config.REPLICA, config.LOG_LEVEL));
+  const service = await createService(settingsOf(config), createLog(config.REPLICA, config.LOG_LEVEL));
   await service.start();
   return Object.assign(service, { url: `http://127.0.0.1:${service.httpPort}` });
 }
@@ -112,7 +115,7 @@ export interface CallAnswer {
   body: Record<string, unknown>;
 }
 
-/** One raw call, as a caller without the stub would make it. */
+/** Makes one raw HTTP call, without the retries of libs/billing-client. */
 export async function call(
   url: string,
   options: {
@@ -121,7 +124,7 @@ export async function call(
     key?: string;
     caller?: string;
     body?: unknown;
-    /** Sent as it is, instead of `body`. */
+    /** Sent unchanged instead of `body`. */
     raw?: string;
     timeoutMs?: number;
   },

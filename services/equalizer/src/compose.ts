@@ -1,4 +1,7 @@
-/** A node put together but for HTTP: one ZooKeeper session, one Kafka client, one pool of threads, and the roles on them. */
+/**
+ * The parts of a node, apart from HTTP: one ZooKeeper session, one Kafka client, one pool of
+ * threads, and the two roles that use them.
+ */
 import { operatorUser } from '@thermomesh/contracts';
 import { openKafka, type KafkaClient } from '@thermomesh/kafka';
 import { defaultLeaderLimits } from '@thermomesh/mapreduce';
@@ -11,38 +14,25 @@ import {
   type Health,
   type Log,
 } from '@thermomesh/runtime';
-import {
-  DynamicConfig,
-  GroupMembership,
-  parseMemberMetadata,
-  ServiceDiscovery,
-  ZooKeeper,
-  type MemberMetadata,
-} from '@thermomesh/zookeeper';
+import { DynamicConfig, ZooKeeper } from '@thermomesh/zookeeper';
 import { openFsBlobs } from './adapters/fs-blobs.ts';
-import { createRecords, type Records } from './adapters/kafka-records.ts';
+import { createRecords } from './adapters/kafka-records.ts';
 import { createZooKeeperJobs } from './adapters/zookeeper-jobs.ts';
-import {
-  announcedHost,
-  imageLimits,
-  kafkaReplication,
-  mapReduceLimits,
-  nodeName,
-  type Config,
-} from './config.ts';
+import { createAnnouncement } from './announcement.ts';
+import type { EqualizerSettings } from './config.ts';
 import { createCoordinator, type Coordinator } from './coordinator/coordinator.ts';
-import { createOwnWork } from './coordinator/own-work.ts';
-import type { BlobStore } from './core/blob-store.ts';
+import { createCoordinatorTasks } from './coordinator/coordinator-tasks.ts';
 import { parseChunkConfig, type ChunkConfig } from './core/chunk-pixels.ts';
-import { isOver, nodesOf, type Jobs } from './core/jobs.ts';
+import { isOver, nodesOf } from './core/jobs.ts';
+import type { BlobStore, Jobs, Records } from './core/ports.ts';
 import { createChunkWork } from './leader/chunk-work.ts';
 import { createLeader, type Leader } from './leader/leader.ts';
-import { unlessMoot } from './leader/moot-tasks.ts';
+import { unlessObsolete } from './leader/obsolete-tasks.ts';
 import { sampleGauges, type EqualizerMetrics } from './metrics.ts';
 import { createImageWorkers, type ImageWorkers } from './worker/index.ts';
 
 export interface ComposeOptions {
-  config: Config;
+  settings: EqualizerSettings;
   version: string;
   log: Log;
   health: Health;
@@ -56,45 +46,44 @@ export interface Node {
   readonly coordinator: Coordinator;
   readonly leader: Leader;
   readonly zk: ZooKeeper;
-  /** Takes part. Does not wait for ZooKeeper or Kafka. */
+  /** Joins the elections. Does not wait for ZooKeeper or Kafka. */
   start(): void;
-  /** Lists the node, which is served at that port, with its group and with discovery. */
+  /** Announces the node, whose HTTP port is `port`, to its group and to service discovery. */
   announce(port: number): void;
-  /** Callers hear at once that it goes. Idempotent. */
+  /** Withdraws the announcement, so that callers choose other nodes. Idempotent. */
   withdraw(): Promise<void>;
-  /** Gives up the title, and each partition after its task in flight. Idempotent. */
+  /** Resigns as coordinator, and hands each partition over after its task in flight. Idempotent. */
   handOver(): Promise<void>;
-  /** After {@link handOver}. Idempotent. */
+  /** Closes all connections; call it after {@link handOver}. Idempotent. */
   close(): Promise<void>;
 }
 
-const serviceName = 'equalizer';
-/** How long threads may take that nobody waits for. */
+/** Time that threads have to finish tasks whose results are no longer needed. */
 const workersGraceMs = 1_000;
 
-/** @throws MeshError `blob.io` if the blobs' folder cannot be had */
+/** @throws MeshError `blob.io`, `blob.no_space` if the folder of blobs cannot be created */
 export async function composeNode(options: ComposeOptions): Promise<Node> {
-  const { config, log, metrics } = options;
+  const { settings, version, log, metrics } = options;
   const stopping = new AbortController();
-  const blobs = await openFsBlobs({ folder: config.BLOB_DIR });
-  const zk = openZooKeeper(config, log);
-  const kafka = openKafkaOf(config, log);
-  const workers = openWorkers(config, log, metrics);
-  const records = recordsOf(config, kafka, log, stopping.signal);
-  const chunks = chunkConfig(zk, config, log);
+  const blobs = await openFsBlobs({ folder: settings.blobFolder });
+  const zk = openZooKeeper(settings, log);
+  const kafka = openKafkaOf(settings, log);
+  const workers = openWorkers(settings, log, metrics);
+  const records = createRecords({ kafka, log, signal: stopping.signal, ...settings.records });
+  const chunks = chunkConfig(zk, settings, log);
   const jobs = createZooKeeperJobs({
     zk,
-    root: config.ZOOKEEPER_PATH,
-    onDamaged: (path, faults) => log.error({ event: 'job.unreadable', path, faults }),
+    root: settings.zookeeper.root,
+    onDamaged: (path, issues) => log.error({ event: 'job.unreadable', path, issues }),
   });
   const { leader, coordinator } = rolesOf(options, { zk, records, jobs, blobs, workers, chunks });
-  const listing = listingOf(options, zk);
+  const announcement = createAnnouncement({ settings, version, zk, log });
   addChecks(options.health, { zk, records, coordinator, leader });
   const stopSampling = sampleGauges(metrics, () => workers);
   let handedOver: Promise<void> | undefined;
   let closed: Promise<void> | undefined;
   async function handOver(): Promise<void> {
-    // The title first: whoever takes it over needs the time that the last tasks take.
+    // The coordination first: a successor can take over while the last tasks finish here.
     await coordinator.stop();
     await leader.stop();
   }
@@ -107,7 +96,12 @@ export async function composeNode(options: ComposeOptions): Promise<Node> {
     stopSampling();
   }
   return {
-    ...{ jobs, blobs, workers, coordinator, leader, zk },
+    jobs,
+    blobs,
+    workers,
+    coordinator,
+    leader,
+    zk,
     start() {
       zk.start();
       workers.warm();
@@ -115,8 +109,8 @@ export async function composeNode(options: ComposeOptions): Promise<Node> {
       leader.start();
       coordinator.start();
     },
-    announce: (port) => listing.announce(port),
-    withdraw: async () => listing.withdraw(),
+    announce: (port) => announcement.announce(port),
+    withdraw: async () => announcement.withdraw(),
     handOver: () => (handedOver ??= handOver()),
     close: () => (closed ??= close()),
   };
@@ -132,49 +126,51 @@ interface Resources {
 }
 
 function rolesOf(
-  { config, log, metrics }: ComposeOptions,
+  { settings, log, metrics }: ComposeOptions,
   { zk, records, jobs, blobs, workers, chunks }: Resources,
 ): { leader: Leader; coordinator: Coordinator } {
-  const crash = createCrashHook(parseCrashPlan(config.CRASH_POINT), config.CRASH_WITNESS_FILE);
-  const shared = { zk, records, metrics, log, crash, root: config.ZOOKEEPER_PATH, id: nodeName(config) };
+  const { root } = settings.zookeeper;
+  const crash = createCrashHook(parseCrashPlan(settings.crash.point), settings.crash.witnessFile);
+  const shared = { zk, records, metrics, log, crash, root, id: settings.nodeName };
   const leader = createLeader({
     ...shared,
-    partitions: config.TASK_PARTITIONS,
+    ...settings.leader,
     limits: defaultLeaderLimits,
-    handOverTimeoutMs: config.HAND_OVER_TIMEOUT_MS,
-    work: unlessMoot({
-      ...{ blobs, log },
+    work: unlessObsolete({
+      blobs,
+      log,
       work: createChunkWork({ blobs, workers, metrics, log, crash }),
-      isOver: async (id) => hasEnded(zk, jobs, config.ZOOKEEPER_PATH, id),
+      isOver: async (id) => hasEnded(zk, jobs, root, id),
     }),
   });
-  const work = createOwnWork({
-    ...{ blobs, workers, crash, limits: imageLimits(config) },
+  const tasks = createCoordinatorTasks({
+    blobs,
+    workers,
+    crash,
+    limits: settings.images.limits,
     chunkPixelsMax: () => chunks.current.value.chunk_pixels,
   });
   const coordinator = createCoordinator({
-    ...{ ...shared, blobs, work },
-    limits: mapReduceLimits(config),
-    rememberedJobsMax: config.JOBS_REMEMBERED_MAX,
-    recoveryDeadlineMs: config.RECOVERY_DEADLINE_MS,
+    ...shared,
+    ...settings.coordinator,
+    blobs,
+    tasks,
     onElected: (epoch) => leader.coordinatorSeen(epoch),
   });
   return { leader, coordinator };
 }
 
-/** By what was written before the call: a server that lags behind is not believed. */
+/** Whether the job is over or forgotten. Syncs first, because this node's server may lag behind. */
 async function hasEnded(zk: ZooKeeper, jobs: Jobs, root: string, id: string): Promise<boolean> {
   await zk.sync(nodesOf(root).job(id));
   const view = await jobs.read(id);
   return view === undefined || isOver(view.phase);
 }
 
-function openWorkers(config: Config, log: Log, metrics: EqualizerMetrics): ImageWorkers {
+function openWorkers(settings: EqualizerSettings, log: Log, metrics: EqualizerMetrics): ImageWorkers {
   return createImageWorkers({
-    threads: config.WORKER_THREADS,
-    queueMax: config.WORKER_QUEUE_MAX,
-    taskTimeoutMs: config.TASK_TIMEOUT_MS,
-    limits: imageLimits(config),
+    ...settings.workers,
+    limits: settings.images.limits,
     onCrash: (err) => {
       metrics.workerCrashes.inc();
       log.error({ event: 'worker.crashed', err });
@@ -182,101 +178,53 @@ function openWorkers(config: Config, log: Log, metrics: EqualizerMetrics): Image
   });
 }
 
-function openZooKeeper(config: Config, log: Log): ZooKeeper {
+function openZooKeeper(settings: EqualizerSettings, log: Log): ZooKeeper {
+  const { hosts, sessionTimeoutMs } = settings.zookeeper;
   const zk = new ZooKeeper({
-    hosts: config.ZOOKEEPER_HOSTS,
-    sessionTimeoutMs: config.SESSION_TIMEOUT_MS,
-    auth: [{ scheme: 'digest', secret: adminSecretOf(config) }],
-    onFault: (err) => log.error({ event: 'zookeeper.fault', err }),
+    hosts,
+    sessionTimeoutMs,
+    auth: [{ scheme: 'digest', secret: adminSecretOf(settings) }],
+    onError: (err) => log.error({ event: 'zookeeper.fault', err }),
   });
   zk.onPhase((phase) => log.info({ event: 'zookeeper.phase', phase }));
   return zk;
 }
 
-/** Of the mesh's operator: nobody else may write the configuration. */
-function adminSecretOf({ MESH_SECRET: secret }: Config): string {
+/** The operator's credentials: no other client may write the configuration. */
+function adminSecretOf({ secret }: EqualizerSettings): string {
   return `${operatorUser}:${deriveToken(secret, subjects.operator)}`;
 }
 
-function openKafkaOf(config: Config, log: Log): KafkaClient {
-  return openKafka({
-    settings: {
-      brokers: config.KAFKA_BROKERS.split(','),
-      clientId: nodeName(config),
-      callDeadlineMs: config.KAFKA_CALL_DEADLINE_MS,
-    },
-    log,
-  });
+function openKafkaOf({ nodeName, kafka }: EqualizerSettings, log: Log): KafkaClient {
+  const { brokers, callDeadlineMs } = kafka;
+  return openKafka({ settings: { brokers, clientId: nodeName, callDeadlineMs }, log });
 }
 
-function recordsOf(config: Config, kafka: KafkaClient, log: Log, signal: AbortSignal): Records {
-  return createRecords({
-    ...{ kafka, log, signal },
-    topicPrefix: config.KAFKA_TOPIC_PREFIX,
-    partitions: config.TASK_PARTITIONS,
-    replication: kafkaReplication(config),
-    retentionMs: config.KAFKA_RETENTION_MS,
-  });
-}
-
-function chunkConfig(zk: ZooKeeper, config: Config, log: Log): DynamicConfig<ChunkConfig> {
+function chunkConfig(zk: ZooKeeper, settings: EqualizerSettings, log: Log): DynamicConfig<ChunkConfig> {
   const chunks = new DynamicConfig<ChunkConfig>(zk, {
-    path: nodesOf(config.ZOOKEEPER_PATH).config,
+    path: nodesOf(settings.zookeeper.root).config,
     parse: parseChunkConfig,
-    initial: { chunk_pixels: config.CHUNK_PIXELS },
-    adminSecret: adminSecretOf(config),
+    initial: { chunk_pixels: settings.images.chunkPixels },
+    adminSecret: adminSecretOf(settings),
     onFailed: (err) => log.error({ event: 'config.not_followed', code: codeOf(err), err }),
     onRejected: (err) => log.warn({ event: 'config.refused', err }),
   });
-  chunks.onChange(({ value, version }) => log.info({ event: 'config.changed', ...value, version }));
+  chunks.onChange(({ value: { chunk_pixels }, version }) =>
+    log.info({ event: 'config.changed', chunk_pixels, version }),
+  );
   return chunks;
-}
-
-/** The node's entries in its group and in discovery, once it is served somewhere. */
-function listingOf({ config, version, log }: ComposeOptions, zk: ZooKeeper) {
-  const id = nodeName(config);
-  const address = announcedHost(config) ?? config.HTTP_HOST;
-  let listed: { close: () => Promise<void> }[] = [];
-  return {
-    announce(port: number): void {
-      const metadata: MemberMetadata = {
-        version,
-        address: `http://${address.includes(':') ? `[${address}]` : address}:${port}`,
-        flavour: `${serviceName}/${config.FLAVOUR}`,
-      };
-      const onFailed = (err: unknown) =>
-        log.error({ event: 'equalizer.announcement_failed', code: codeOf(err), err });
-      // Whoever lists himself is sent callers: the proof needs the mesh's secret, and holds for this place alone.
-      const proof = deriveToken(config.MESH_SECRET, `announcement:${serviceName}:${id}:${address}:${port}`);
-      const members = new GroupMembership<MemberMetadata>(zk, {
-        path: nodesOf(config.ZOOKEEPER_PATH).members,
-        self: { id, metadata },
-        parse: parseMemberMetadata,
-        onFailed,
-      });
-      const discovery = new ServiceDiscovery(zk, {
-        path: config.SERVICES_PATH,
-        service: serviceName,
-        self: { id, instance: { address, port, metadata: { proof } } },
-        onFailed,
-      });
-      listed = [members.start(), discovery.start()];
-    },
-    async withdraw(): Promise<void> {
-      const leaving = listed;
-      listed = [];
-      // Without a server this waits for one; the end of the session withdraws all the same.
-      if (zk.phase === 'connected') await Promise.all(leaving.map(async (each) => each.close()));
-    },
-  };
 }
 
 function addChecks(
   health: Health,
-  parts: { zk: ZooKeeper; records: Records; coordinator: Coordinator; leader: Leader },
+  {
+    zk,
+    records,
+    coordinator,
+    leader,
+  }: Pick<Resources, 'zk' | 'records'> & Pick<Node, 'coordinator' | 'leader'>,
 ): void {
-  const { zk, records, coordinator, leader } = parts;
   health.add('zookeeper', () => (zk.phase === 'connected' ? undefined : `the session is ${zk.phase}`));
-  health.add('kafka', () => records.fault());
-  health.add('roles', () => coordinator.fault() ?? leader.fault());
+  health.add('kafka', () => records.unhealthyReason());
+  health.add('roles', () => coordinator.unhealthyReason() ?? leader.unhealthyReason());
 }

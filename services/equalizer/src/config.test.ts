@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import {
-  announcedHost,
   imageLimits,
   kafkaReplication,
   mapReduceLimits,
   nodeName,
   readEqualizerConfig,
+  settingsOf,
 } from './config.ts';
 
 const good = {
@@ -24,14 +24,14 @@ it('the defaults agree with one another', () => {
   assert.equal(imageLimits(config).fileBytesMax, config.UPLOAD_BYTES_MAX);
 });
 
-it('an address that nobody can call is not announced', () => {
+it('a wildcard address is not announced', () => {
   const everywhere = { ...good, HTTP_HOST: '0.0.0.0' };
   assert.throws(() => readEqualizerConfig(everywhere), /ANNOUNCED_HOST/);
   const config = readEqualizerConfig({ ...everywhere, ANNOUNCED_HOST: 'equalizer-3' });
-  assert.equal(announcedHost(config), 'equalizer-3');
+  assert.equal(settingsOf(config).http.announcedHost, 'equalizer-3');
 });
 
-it('two copies of a record that both must be there would stop at the first dead broker', () => {
+it('records get three copies, or one when there are fewer than three brokers', () => {
   const copies = (brokers: string, more = {}) =>
     kafkaReplication(readEqualizerConfig({ ...good, ...more, KAFKA_BROKERS: brokers }));
   assert.equal(copies('a:1'), 1);
@@ -40,7 +40,7 @@ it('two copies of a record that both must be there would stop at the first dead 
   assert.equal(copies('a:1', { KAFKA_REPLICATION: '3' }), 3);
 });
 
-it('all faults are reported at once', () => {
+it('all issues between settings are reported at once', () => {
   const bad = {
     ...good,
     WHOLE_IMAGE_PIXELS_MAX: '10',

@@ -1,145 +1,149 @@
-/** The settings of an equalizer node; the only reader of the environment here. */
-import { crashPoints, parseCrashPlan, readConfig, secretCharsMin } from '@thermomesh/runtime';
-import { defaultMapReduceLimits, mapReduceLimitFaults, type MapReduceLimits } from '@thermomesh/mapreduce';
+/** The settings of an equalizer node; the only reader of the environment in this service. */
+import {
+  announcedHost,
+  announcedHostIssues,
+  announcedHostSettings,
+  count,
+  crashPlanIssues,
+  hostList,
+  ms,
+  port,
+  readConfig,
+  serviceSettings,
+  znodePath,
+} from '@thermomesh/runtime';
+import { defaultMapReduceLimits, mapReduceLimitIssues, type MapReduceLimits } from '@thermomesh/mapreduce';
 import Type, { type Static } from 'typebox';
 import { chunkPixelsBounds } from './core/chunk-pixels.ts';
 import { imageLimitsDefault, type ImageLimits } from './image/limits.ts';
 
-const Ms = (initial: number, description: string, minimum = 1) =>
-  Type.Integer({ default: initial, minimum, maximum: 2 ** 31 - 1, description });
-const Count = (initial: number, maximum: number, description: string, minimum = 1) =>
-  Type.Integer({ default: initial, minimum, maximum, description });
-const addresses = '^[^,/\\s]+:\\d+(,[^,/\\s]+:\\d+)*$';
-const path = '^(/[A-Za-z0-9_.-]+)+$';
+const timerMaxMs = 2 ** 31 - 1;
+const pixelsMax = 2 ** 31 - 1;
+const duration = (initial: number, description: string, minimum = 1) =>
+  ms(initial, description, { minimum, maximum: timerMaxMs });
 
 const Settings = Type.Object({
-  NODE_ID: Type.Integer({ minimum: 1, maximum: 99, description: 'this node' }),
-  MESH_SECRET: Type.String({
-    minLength: secretCharsMin,
-    description: 'the secret that tokens and announcements are derived from',
-  }),
+  ...serviceSettings,
+  ...announcedHostSettings,
+  HTTP_PORT: port(8086),
+  STOP_TIMEOUT_MS: duration(15_000, 'Maximum duration of a graceful shutdown.'),
+  NODE_ID: Type.Integer({ minimum: 1, maximum: 99, description: 'Number of this node.' }),
   FLAVOUR: Type.String({
     default: 'node',
     pattern: '^[a-z0-9][a-z0-9-]{0,31}$',
-    description: 'what this node says of itself besides its version',
+    description: 'Label of this node in the list of members, beside its version.',
   }),
-  ZOOKEEPER_HOSTS: Type.String({ pattern: addresses, description: 'host:port,…' }),
-  ZOOKEEPER_PATH: Type.String({
-    default: '/thermomesh/equalizer',
-    pattern: path,
-    description: 'below it are jobs, roles and members of the equalizer',
-  }),
-  SERVICES_PATH: Type.String({
-    default: '/thermomesh/services',
-    pattern: path,
-    description: 'below this node of ZooKeeper services list themselves',
-  }),
-  SESSION_TIMEOUT_MS: Ms(
+  ZOOKEEPER_HOSTS: hostList('ZooKeeper servers, as host:port,host:port,….'),
+  ZOOKEEPER_PATH: znodePath(
+    '/thermomesh/equalizer',
+    'ZooKeeper node below which the equalizer keeps jobs, roles and members.',
+  ),
+  SERVICES_PATH: znodePath(
+    '/thermomesh/services',
+    'ZooKeeper node below which services announce themselves.',
+  ),
+  SESSION_TIMEOUT_MS: duration(
     1_500,
-    'how soon the roles of a dead node move; the server grants 2 to 20 ticks',
+    'ZooKeeper session timeout: the time until the roles of a dead node move. The server grants 2 to 20 of its ticks.',
     200,
   ),
-  HAND_OVER_TIMEOUT_MS: Ms(5_000, 'a task in flight may take so long when its partition moves'),
-  KAFKA_BROKERS: Type.String({ pattern: addresses, description: 'host:port,…' }),
+  HAND_OVER_TIMEOUT_MS: duration(
+    5_000,
+    'Time that a task in flight has to finish when its partition moves to another node.',
+  ),
+  KAFKA_BROKERS: hostList('Kafka brokers, as host:port,host:port,….'),
   KAFKA_TOPIC_PREFIX: Type.String({
     default: 'equalizer',
     pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$',
-    description: 'topics are <prefix>.tasks and <prefix>.results',
+    description: 'Prefix of the topics <prefix>.tasks and <prefix>.results.',
   }),
   KAFKA_REPLICATION: Type.Optional(
     Type.Integer({
       minimum: 1,
       maximum: 9,
-      description: 'copies of each record; by default 3, or the number of KAFKA_BROKERS if that is lower',
+      description: 'Copies of each record. Default: 3, or 1 if KAFKA_BROKERS names fewer than three.',
     }),
   ),
-  KAFKA_RETENTION_MS: Ms(86_400_000, 'of task and result records: longer than a job takes', 60_000),
-  KAFKA_CALL_DEADLINE_MS: Ms(
+  KAFKA_RETENTION_MS: duration(
+    86_400_000,
+    'Retention of task and result records; must be longer than any job takes.',
     60_000,
-    'one call goes on trying so long; then it is logged and tried again',
+  ),
+  KAFKA_CALL_DEADLINE_MS: duration(
+    60_000,
+    'Time limit of one Kafka call; on expiry it is logged and repeated.',
     1_000,
   ),
-  RECOVERY_DEADLINE_MS: Ms(60_000, 'a new coordinator reads the records at most so long, then begins anew'),
-  TASK_PARTITIONS: Count(10, 1_000, 'of each topic; the same on every node, and kept'),
-  BLOB_DIR: Type.String({ minLength: 1, description: 'a folder that all nodes share' }),
-  BLOB_ORPHAN_AGE_MS: Ms(3_600_000, 'files of no job that are older are removed', 60_000),
-  JANITOR_INTERVAL_MS: Ms(300_000, 'between two looks for files of no job'),
-  HTTP_HOST: Type.String({ default: '127.0.0.1' }),
-  HTTP_PORT: Type.Integer({ default: 8086, minimum: 0, maximum: 65535, description: '0 takes a free one' }),
-  ANNOUNCED_HOST: Type.Optional(
-    Type.String({
-      pattern: '^[A-Za-z0-9:.-]+$',
-      description: 'name or address at which callers reach this node; HTTP_HOST if left out',
-    }),
+  RECOVERY_DEADLINE_MS: duration(
+    60_000,
+    'Time limit for replaying records after an election; on expiry the replay restarts.',
   ),
-  API_KEYS_FILE: Type.Optional(Type.String({ description: 'hashes of API keys (mesh api-key)' })),
+  TASK_PARTITIONS: count(10, 'Partitions of each topic. Must be equal on every node and never change.', {
+    maximum: 1_000,
+  }),
+  BLOB_DIR: Type.String({ minLength: 1, description: 'Folder for blobs that all nodes share.' }),
+  BLOB_ORPHAN_AGE_MS: duration(3_600_000, 'Files without a job are removed when they are older.', 60_000),
+  JANITOR_INTERVAL_MS: duration(300_000, 'Time between two searches for files without a job.'),
   UPLOAD_BYTES_MAX: Type.Integer({
     default: 256 * 1024 * 1024,
     minimum: 1_024,
-    description: 'of one uploaded file',
+    description: 'Maximum size of one uploaded file.',
   }),
-  PIXELS_MAX: Type.Integer({
-    default: imageLimitsDefault.pixelsMax,
-    minimum: 1,
-    maximum: 2 ** 31 - 1,
-    description: 'of an image that is read strip by strip',
+  PIXELS_MAX: count(imageLimitsDefault.pixelsMax, 'Maximum pixels of an image that is read strip by strip.', {
+    maximum: pixelsMax,
   }),
-  WHOLE_IMAGE_PIXELS_MAX: Type.Integer({
-    default: imageLimitsDefault.wholeImagePixelsMax,
-    minimum: 1,
-    maximum: 2 ** 31 - 1,
-    description: 'of an image that must be in memory as a whole, and of clahe',
-  }),
-  CHUNK_PIXELS: Type.Integer({
-    default: 4_000_000,
+  WHOLE_IMAGE_PIXELS_MAX: count(
+    imageLimitsDefault.wholeImagePixelsMax,
+    'Maximum pixels of an image that must be in memory as a whole, and of clahe.',
+    { maximum: pixelsMax },
+  ),
+  CHUNK_PIXELS: count(4_000_000, 'Pixels of one chunk, unless another value is published in ZooKeeper.', {
     ...chunkPixelsBounds,
-    description: 'of one chunk, as long as nothing else is published',
   }),
-  WORKER_THREADS: Count(2, 64, 'image tasks at once on this node'),
-  WORKER_QUEUE_MAX: Count(256, 10_000, 'image tasks that wait on this node'),
-  TASK_TIMEOUT_MS: Ms(600_000, 'one image task; then its thread is ended'),
-  JOB_RETENTION_MS: Ms(3_600_000, 'a job that is over is remembered so long, and its result kept'),
-  JOBS_OPEN_MAX: Count(2_000, 10_000, 'jobs that are not over; more are refused'),
-  JOBS_RUNNING_MAX: Count(defaultMapReduceLimits.runningJobsMax, 1_000, 'jobs that run at once; others wait'),
-  JOBS_PER_CALLER_MAX: Count(500, 10_000, 'jobs of one caller that are not over; more are refused'),
-  JOBS_REMEMBERED_MAX: Count(
+  WORKER_THREADS: count(2, 'Image tasks that run at once on this node.', { maximum: 64 }),
+  WORKER_QUEUE_MAX: count(256, 'Image tasks that may wait for a thread on this node.', { maximum: 10_000 }),
+  TASK_TIMEOUT_MS: duration(600_000, 'Time limit of one image task; on expiry its thread is terminated.'),
+  JOB_RETENTION_MS: duration(3_600_000, 'Time for which a job that is over and its result are kept.'),
+  JOBS_OPEN_MAX: count(2_000, 'Maximum number of jobs that are not over; more are refused.', {
+    maximum: 10_000,
+  }),
+  JOBS_RUNNING_MAX: count(
+    defaultMapReduceLimits.runningJobsMax,
+    'Jobs that run at once, on all nodes together; the others wait.',
+    { maximum: 1_000 },
+  ),
+  JOBS_PER_CALLER_MAX: count(
+    500,
+    'Maximum number of jobs of one caller that are not over; more are refused.',
+    {
+      maximum: 10_000,
+    },
+  ),
+  JOBS_REMEMBERED_MAX: count(
     3_000,
-    20_000,
-    'jobs that are remembered, over or not; beyond, those that are over are forgotten before JOB_RETENTION_MS',
+    'Jobs that are kept, over or not. Beyond it, jobs that are over are forgotten before JOB_RETENTION_MS.',
+    { maximum: 20_000 },
   ),
-  TASKS_IN_FLIGHT_MAX: Count(
+  TASKS_IN_FLIGHT_MAX: count(
     defaultMapReduceLimits.tasksInFlightMax,
-    10_000,
-    'tasks of all jobs, not answered',
+    'Maximum number of tasks without an answer, of all jobs together.',
+    { maximum: 10_000 },
   ),
-  STRAGGLER_TIMEOUT_MS: Ms(
+  STRAGGLER_TIMEOUT_MS: duration(
     defaultMapReduceLimits.stragglerTimeoutMs,
-    'a task without an answer is given to another partition then; doubles with each attempt',
+    'Time after which a task without an answer is sent to another partition; doubles with each attempt.',
   ),
-  STRAGGLER_TIMEOUT_MAX_MS: Ms(
+  STRAGGLER_TIMEOUT_MAX_MS: duration(
     defaultMapReduceLimits.stragglerTimeoutMaxMs,
-    'the longest that it doubles to',
-  ),
-  STOP_TIMEOUT_MS: Ms(15_000, 'an orderly stop takes at most so long'),
-  LOG_LEVEL: Type.String({ default: 'info' }),
-  CRASH_POINT: Type.Optional(
-    Type.String({ description: `tests only: name[:nth][:kill|stop], of ${crashPoints.join(', ')}` }),
-  ),
-  CRASH_WITNESS_FILE: Type.Optional(
-    Type.String({ description: 'tests only: told when the crash point is hit' }),
+    'Upper bound of the doubled STRAGGLER_TIMEOUT_MS.',
   ),
 });
 
 export type Config = Static<typeof Settings>;
 
-/** Reads and checks everything. @throws MeshError `config.invalid` with all faults */
+/** Reads and checks all settings. @throws MeshError `config.invalid` with all issues */
 export function readEqualizerConfig(env: NodeJS.ProcessEnv = process.env): Config {
-  return readConfig(Settings, env, relations);
-}
-
-/** Where callers reach this node; undefined if nobody has said it. */
-export function announcedHost({ ANNOUNCED_HOST: announced, HTTP_HOST: host }: Config): string | undefined {
-  return announced ?? (['0.0.0.0', '::'].includes(host) ? undefined : host);
+  return readConfig(Settings, env, crossChecks);
 }
 
 /** The name of this node: in logs, in groups and at the brokers. */
@@ -147,7 +151,62 @@ export function nodeName({ NODE_ID: id }: Pick<Config, 'NODE_ID'>): string {
   return `equalizer-${id}`;
 }
 
-/** The limits of the protocol. */
+export type EqualizerSettings = ReturnType<typeof settingsOf>;
+
+/** Groups the settings by the part of the node that uses them. */
+export function settingsOf(config: Config) {
+  return {
+    nodeId: config.NODE_ID,
+    nodeName: nodeName(config),
+    flavour: config.FLAVOUR,
+    secret: config.MESH_SECRET,
+    blobFolder: config.BLOB_DIR,
+    crash: { point: config.CRASH_POINT, witnessFile: config.CRASH_WITNESS_FILE },
+    zookeeper: {
+      hosts: config.ZOOKEEPER_HOSTS,
+      root: config.ZOOKEEPER_PATH,
+      servicesPath: config.SERVICES_PATH,
+      sessionTimeoutMs: config.SESSION_TIMEOUT_MS,
+    },
+    kafka: {
+      brokers: config.KAFKA_BROKERS.split(','),
+      callDeadlineMs: config.KAFKA_CALL_DEADLINE_MS,
+    },
+    records: {
+      topicPrefix: config.KAFKA_TOPIC_PREFIX,
+      partitions: config.TASK_PARTITIONS,
+      replication: kafkaReplication(config),
+      retentionMs: config.KAFKA_RETENTION_MS,
+    },
+    workers: {
+      threads: config.WORKER_THREADS,
+      queueMax: config.WORKER_QUEUE_MAX,
+      taskTimeoutMs: config.TASK_TIMEOUT_MS,
+    },
+    images: { limits: imageLimits(config), chunkPixels: config.CHUNK_PIXELS },
+    coordinator: {
+      limits: mapReduceLimits(config),
+      rememberedJobsMax: config.JOBS_REMEMBERED_MAX,
+      recoveryDeadlineMs: config.RECOVERY_DEADLINE_MS,
+    },
+    leader: { partitions: config.TASK_PARTITIONS, handOverTimeoutMs: config.HAND_OVER_TIMEOUT_MS },
+    janitor: { orphanAgeMs: config.BLOB_ORPHAN_AGE_MS, intervalMs: config.JANITOR_INTERVAL_MS },
+    http: {
+      host: config.HTTP_HOST,
+      port: config.HTTP_PORT,
+      announcedHost: announcedHost(config) ?? config.HTTP_HOST,
+      apiKeysFile: config.API_KEYS_FILE,
+      limits: {
+        uploadBytesMax: config.UPLOAD_BYTES_MAX,
+        jobsOpenMax: config.JOBS_OPEN_MAX,
+        jobsPerCallerMax: config.JOBS_PER_CALLER_MAX,
+        wholeImagePixelsMax: config.WHOLE_IMAGE_PIXELS_MAX,
+      },
+    },
+  };
+}
+
+/** The limits of the MapReduce protocol. */
 export function mapReduceLimits(config: Config): MapReduceLimits {
   return {
     ...defaultMapReduceLimits,
@@ -161,7 +220,7 @@ export function mapReduceLimits(config: Config): MapReduceLimits {
   };
 }
 
-/** How large an image may be. */
+/** The limits on images. */
 export function imageLimits(config: Config): ImageLimits {
   return {
     ...imageLimitsDefault,
@@ -171,37 +230,27 @@ export function imageLimits(config: Config): ImageLimits {
   };
 }
 
-/** Copies of each record. */
+/** The number of copies of each Kafka record. */
 export function kafkaReplication({ KAFKA_REPLICATION: given, KAFKA_BROKERS: brokers }: Config): number {
   const known = brokers.split(',').length;
-  // Two copies that both must be there would stop at the first dead broker.
+  // With two copies that both must be written, the first dead broker would stop all writes.
   return given ?? (known >= 3 ? 3 : 1);
 }
 
-function relations(config: Config): string[] {
-  const faults = mapReduceLimitFaults(mapReduceLimits(config));
-  if (announcedHost(config) === undefined)
-    // Nobody can call "every address of this machine".
-    faults.push(
-      `HTTP_HOST ${config.HTTP_HOST} cannot be announced: ANNOUNCED_HOST must say where callers reach this`,
-    );
+function crossChecks(config: Config): string[] {
+  const issues = [...mapReduceLimitIssues(mapReduceLimits(config)), ...announcedHostIssues(config)];
   if (config.WHOLE_IMAGE_PIXELS_MAX > config.PIXELS_MAX)
-    faults.push('WHOLE_IMAGE_PIXELS_MAX must not be above PIXELS_MAX');
+    issues.push('WHOLE_IMAGE_PIXELS_MAX must not be above PIXELS_MAX');
   if (config.JOBS_PER_CALLER_MAX > config.JOBS_OPEN_MAX)
-    faults.push('JOBS_PER_CALLER_MAX must not be above JOBS_OPEN_MAX');
-  // A result shall outlive its end, however many others wait.
+    issues.push('JOBS_PER_CALLER_MAX must not be above JOBS_OPEN_MAX');
+  // A result outlives the end of its job, however many other jobs wait.
   if (config.JOBS_REMEMBERED_MAX <= config.JOBS_OPEN_MAX)
-    faults.push('JOBS_REMEMBERED_MAX must be above JOBS_OPEN_MAX');
+    issues.push('JOBS_REMEMBERED_MAX must be above JOBS_OPEN_MAX');
   // A successor rebuilds a running job from its records.
   if (config.KAFKA_RETENTION_MS <= config.STRAGGLER_TIMEOUT_MAX_MS)
-    faults.push('KAFKA_RETENTION_MS must be above STRAGGLER_TIMEOUT_MAX_MS');
-  // What is under way at a stop is finished first.
+    issues.push('KAFKA_RETENTION_MS must be above STRAGGLER_TIMEOUT_MAX_MS');
+  // Tasks in flight finish before a graceful shutdown ends.
   if (config.HAND_OVER_TIMEOUT_MS >= config.STOP_TIMEOUT_MS)
-    faults.push('HAND_OVER_TIMEOUT_MS must be below STOP_TIMEOUT_MS');
-  try {
-    parseCrashPlan(config.CRASH_POINT);
-  } catch (error) {
-    faults.push(`CRASH_POINT: ${(error as Error).message}`);
-  }
-  return faults;
+    issues.push('HAND_OVER_TIMEOUT_MS must be below STOP_TIMEOUT_MS');
+  return [...issues, ...crashPlanIssues(config)];
 }

@@ -5,9 +5,9 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { createLog, MeshError } from '@thermomesh/runtime';
 import { openFsBlobs } from './adapters/fs-blobs.ts';
-import { until } from './adapters/testing/jobs.ts';
-import type { BlobStore } from './core/blob-store.ts';
+import { until } from '@thermomesh/testing';
 import type { JobView } from './core/jobs.ts';
+import type { BlobStore } from './core/ports.ts';
 import { createJanitor, type JanitorOptions } from './janitor.ts';
 
 const hourMs = 3_600_000;
@@ -32,7 +32,7 @@ const janitor = (read: (id: string) => Promise<JobView | undefined>, over: Parti
   createJanitor({ blobs, jobs: { read }, orphanAgeMs: hourMs, intervalMs: 5, log, ...over });
 
 describe('the janitor', () => {
-  it('removes old files of no job, and neither young ones nor those of a job', async () => {
+  it('the janitor removes only old files that belong to no job', async () => {
     await leave('orphan', 2 * hourMs);
     await leave('uploading', hourMs / 2);
     await leave('job', 2 * hourMs);
@@ -50,7 +50,7 @@ describe('the janitor', () => {
     assert.equal(removed.length, 1);
   });
 
-  it('removes-nothing-while-nobody-can-say-which-jobs-there-are-and-looks-again-later', async () => {
+  it('the janitor removes nothing while jobs cannot be read, and retries later', async () => {
     await leave('orphan', 2 * hourMs);
     let away = true;
     let asked = 0;

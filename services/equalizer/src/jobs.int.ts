@@ -6,13 +6,21 @@ import type { JobParameters } from '@thermomesh/contracts';
 import { planEqualization, type Definition, type Mode } from '@thermomesh/equalization';
 import { deriveToken, subjects } from '@thermomesh/runtime';
 import { testKafka, type TestKafka } from '@thermomesh/servers';
+import { until } from '@thermomesh/testing';
 import { DynamicConfig } from '@thermomesh/zookeeper';
 import { nodesOf } from './core/jobs.ts';
 import { decode, type SpoolShape } from './image/index.ts';
 import { equalizeHere } from './image/testing/here.ts';
 import { dimPhotograph, imageOf, spoolPixels } from './image/testing/samples.ts';
 import type { EqualizerService } from './service.ts';
-import { adminSecret, meshSecret, openTestMesh, testTickTimeMs, until, type TestMesh } from './testing.ts';
+import {
+  adminSecret,
+  meshPatience,
+  meshSecret,
+  openTestMesh,
+  testTickTimeMs,
+  type TestMesh,
+} from './testing.ts';
 
 let servers: TestKafka;
 let mesh: TestMesh;
@@ -20,7 +28,7 @@ let mesh: TestMesh;
 before(async () => {
   servers = await testKafka({
     zookeeper: { tickTimeMs: testTickTimeMs },
-    // A broker that was killed comes back when its former session has ended.
+    // A killed broker can restart once its old session has ended.
     settings: { 'zookeeper.session.timeout.ms': '2000' },
   });
 });
@@ -29,9 +37,12 @@ after(async () => servers.remove());
 const colour: SpoolShape = { width: 160, height: 120, channels: 3, depth: 8 };
 const log = { LOG_LEVEL: 'silent' };
 const fewRemembered = {
-  ...{ JOBS_REMEMBERED_MAX: '2', JOBS_OPEN_MAX: '1', JOBS_PER_CALLER_MAX: '1', JOBS_RUNNING_MAX: '1' },
+  JOBS_REMEMBERED_MAX: '2',
+  JOBS_OPEN_MAX: '1',
+  JOBS_PER_CALLER_MAX: '1',
+  JOBS_RUNNING_MAX: '1',
 };
-/** As many chunks as a job may have: phases that last. */
+/** As many chunks as possible, so that phases take long. */
 const many = { CHUNK_PIXELS: '10' };
 
 async function pngOf(shape: SpoolShape): Promise<Buffer> {
@@ -39,7 +50,7 @@ async function pngOf(shape: SpoolShape): Promise<Buffer> {
 }
 
 const metricsOf = async (port: number) => (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
-/** Why a node is not ready, by part. */
+/** The reasons why a node is not ready, by part. */
 const reasonsOf = async (port: number) =>
   ((await (await fetch(`http://127.0.0.1:${port}/readyz`)).json()) as { reasons: Record<string, string> })
     .reasons;
@@ -78,14 +89,14 @@ describe('three nodes', () => {
   });
   after(async () => mesh.remove());
 
-  it('a job that was accepted while no node ran is done once there are some (I5)', async () => {
+  it('a job that was accepted while no node ran is done later (I5)', async () => {
     const id = await mesh.submit(image);
     nodes = await Promise.all([mesh.start(1), mesh.start(2), mesh.start(3)]);
     await sameAsAlone(id, image, colour);
     await mesh.settled('equalizer-1', 'equalizer-2', 'equalizer-3');
   });
 
-  it('any node takes a job over HTTP and gives its result, whoever coordinates', async () => {
+  it('any node accepts a job over HTTP and serves its result', async () => {
     const other = nodes.find(({ node }) => node.coordinator.epoch === undefined);
     const url = `http://127.0.0.1:${other?.httpPort}`;
     const headers = { authorization: `Bearer ${deriveToken(meshSecret, subjects.operator)}` };
@@ -105,7 +116,7 @@ describe('three nodes', () => {
     assert.equal(`equalizer-${seen.coordinator.node}`, await mesh.coordinator());
   });
 
-  it('jobs of every kind of pixels and mode at once are each identical to one process alone (I4)', async () => {
+  it('concurrent jobs of all kinds equal the result of one process alone (I4)', async () => {
     const cases: [SpoolShape, { mode?: Mode; definition?: Definition }][] = [
       [colour, { mode: 'grey' }],
       [colour, { mode: 'per-channel', definition: 'pillow' }],
@@ -139,28 +150,34 @@ describe('three nodes', () => {
     assert.deepEqual([facts.format, facts.width, facts.height], ['webp', colour.width, colour.height]);
   });
 
-  it('what cannot be done is refused with its reason, and leaves no files', async () => {
+  it('an impossible job fails with its reason and leaves no files', async () => {
     const deep = await pngOf({ ...colour, depth: 16 });
     const refused: [Buffer, JobParameters, RegExp][] = [
       [image.subarray(0, image.length - 400), {}, /image\.(truncated|damaged)/],
       [Buffer.from('no image at all'), {}, /image\.not_an_image/],
       [deep, { definition: 'opencv' }, /opencv has no 16-bit equalization/],
       [deep, { format: 'jpeg' }, /jpeg has no 16 bit/],
-      [deep, { mode: 'clahe' }, /8 bit alone/],
+      [deep, { mode: 'clahe' }, /supports 8 bit only/],
     ];
     for (const [upload, parameters, why] of refused) {
       const id = await mesh.submit(upload, parameters);
       const { phase, reason } = await mesh.over(id);
       assert.equal(phase, 'failed');
       assert.match(reason ?? '', why);
-      await until('its files are gone', async () => !(await mesh.blobs.exists(`jobs/${id}/input-1`)));
+      await until(
+        'its files are gone',
+        async () => !(await mesh.blobs.exists(`jobs/${id}/input-1`)),
+        meshPatience,
+      );
       assert.ok(!existsSync(mesh.blobs.localPath(`jobs/${id}/made`)));
     }
   });
 
-  it('chunks are as large as published, and what is no size changes nothing', async () => {
+  it('chunks have the published size, and an invalid one changes nothing', async () => {
     const any = new DynamicConfig<unknown>(mesh.zk, {
-      ...{ path: nodesOf(mesh.root).config, initial: {}, adminSecret },
+      path: nodesOf(mesh.root).config,
+      initial: {},
+      adminSecret,
       parse: (value) => value,
     });
     const rowsOfAChunk = async () => {
@@ -173,7 +190,7 @@ describe('three nodes', () => {
     assert.equal(await rowsOfAChunk(), 12);
     await any.publish({ chunk_pixels: 1_600 });
     let rows = 0;
-    await until('it counts', async () => (rows = await rowsOfAChunk()) !== 12);
+    await until('it counts', async () => (rows = await rowsOfAChunk()) !== 12, meshPatience);
     assert.equal(rows, 10);
     await any.publish({ chunk_pixels: 'large' });
     assert.equal(await rowsOfAChunk(), 10);
@@ -188,23 +205,27 @@ describe('hazards', () => {
   });
   afterEach(async () => mesh.remove());
 
-  it('a job that is cancelled while it is mapped ends, and so do its tasks', async () => {
+  it('a job that is cancelled during mapping ends, and so do its tasks', async () => {
     mesh = await openTestMesh(servers, { ...log, ...many });
     await mesh.start(1);
     const id = await mesh.submit(image);
     await mesh.until(id, ({ phase }) => phase === 'mapping');
     await mesh.jobs.cancel(id);
     assert.equal((await mesh.over(id)).phase, 'cancelled');
-    await until('the wish is gone', async () => {
-      const { names } = await mesh.zk.getChildren(nodesOf(mesh.root).cancellations);
-      return names.length === 0;
-    });
-    // The next one finds free partitions.
+    await until(
+      'the wish is gone',
+      async () => {
+        const { names } = await mesh.zk.getChildren(nodesOf(mesh.root).cancellations);
+        return names.length === 0;
+      },
+      meshPatience,
+    );
+    // The next job finds free partitions.
     const next = await mesh.submit(await pngOf({ ...colour, width: 2, height: 3 }));
     assert.equal((await mesh.over(next)).phase, 'finished');
   });
 
-  it('a job whose decoded pixels are lost fails with its reason and does not hang (I5)', async () => {
+  it('a job whose decoded pixels are lost fails with a reason (I5)', async () => {
     mesh = await openTestMesh(servers, { ...log, ...many });
     await mesh.start(1);
     const id = await mesh.submit(image);
@@ -215,18 +236,18 @@ describe('hazards', () => {
     assert.match(reason ?? '', /chunk \d+ failed 3 times while (mapping|applying)/);
   });
 
-  it('a job is forgotten after its retention: znodes and files go back to what they were', async () => {
+  it('a job is forgotten after its retention, with its znodes and files', async () => {
     mesh = await openTestMesh(servers, { ...log, JOB_RETENTION_MS: '300' });
     await mesh.start(1);
     const id = await mesh.submit(image);
     await mesh.over(id);
-    await until('it is forgotten', async () => (await mesh.blobs.listJobs()).length === 0);
+    await until('it is forgotten', async () => (await mesh.blobs.listJobs()).length === 0, meshPatience);
     const { jobs, progressOfJobs, cancellations } = nodesOf(mesh.root);
     for (const folder of [jobs, progressOfJobs, cancellations])
       assert.deepEqual((await mesh.zk.getChildren(folder)).names, []);
   });
 
-  it('jobs that are over and too many are forgotten before their time, the oldest first', async () => {
+  it('of too many jobs the oldest that are over are forgotten early', async () => {
     mesh = await openTestMesh(servers, { ...log, ...fewRemembered });
     await mesh.start(1);
     const ids: string[] = [];
@@ -235,11 +256,15 @@ describe('hazards', () => {
       await mesh.over(ids[nth] ?? '');
     }
     const names = async () => (await mesh.zk.getChildren(nodesOf(mesh.root).jobs)).names.sort();
-    await until('the first is forgotten', async () => (await mesh.blobs.listJobs()).length === 2);
+    await until(
+      'the first is forgotten',
+      async () => (await mesh.blobs.listJobs()).length === 2,
+      meshPatience,
+    );
     assert.deepEqual(await names(), ids.slice(1).sort());
   });
 
-  it('a job’s retention does not begin anew when the coordinator changes', async () => {
+  it('a new coordinator does not restart the retention of a job', async () => {
     mesh = await openTestMesh(servers, log);
     const first = await mesh.start(1);
     const ids = [await mesh.submit(image), await mesh.submit(image)];
@@ -254,11 +279,15 @@ describe('hazards', () => {
     const longAgo = { ...(await documentOf(old)), endedAtMs: Date.now() - 3_600_001 };
     await mesh.zk.setData(nodesOf(mesh.root).job(old), Buffer.from(JSON.stringify(longAgo)));
     await mesh.start(2);
-    await until('the old one is forgotten', async () => (await mesh.blobs.listJobs()).length === 1);
+    await until(
+      'the old one is forgotten',
+      async () => (await mesh.blobs.listJobs()).length === 1,
+      meshPatience,
+    );
     assert.equal((await documentOf(kept)).endedAtMs, before.endedAtMs, 'it was stored with another end');
   });
 
-  it('a task of a job that is over is passed over, and is no failure', async () => {
+  it('a task of a job that is over is skipped and does not fail', async () => {
     mesh = await openTestMesh(servers, { ...log, ...many });
     const { node, httpPort } = await mesh.start(1);
     const id = await mesh.submit(image);
@@ -266,27 +295,26 @@ describe('hazards', () => {
     await mesh.jobs.cancel(id);
     await mesh.over(id);
     const counted = async (what: RegExp) => what.test(await metricsOf(httpPort));
-    await until('its tasks are skipped', async () =>
-      counted(/tasks_skipped_total\{[^}]*job_over[^}]*\} [1-9]/),
-    );
+    const skipped = /tasks_skipped_total\{[^}]*job_over[^}]*\} [1-9]/;
+    await until('its tasks are skipped', async () => counted(skipped), meshPatience);
     assert.ok(!(await counted(/tasks_total\{[^}]*outcome="failed"/)), 'a task was answered with a failure');
     assert.ok(node.leader.leading.length > 0);
   });
 
-  it('nodes that come and go in the middle of a job hand their partitions over, and it ends the same', async () => {
+  it('nodes that join and leave during a job do not change its result', async () => {
     mesh = await openTestMesh(servers, { ...log, CHUNK_PIXELS: '100' });
     const first = await mesh.start(1);
     const id = await mesh.submit(image);
     await mesh.until(id, ({ phase }) => phase === 'mapping');
     await mesh.start(2);
     await mesh.settled('equalizer-1', 'equalizer-2');
-    // It coordinates too: the successor begins with what Kafka and ZooKeeper hold.
+    // It is also the coordinator: the successor starts from what Kafka and ZooKeeper hold.
     await first.stop();
     assert.equal(await mesh.coordinator(), 'equalizer-2');
     await sameAsAlone(id, image, colour);
   });
 
-  it('a coordinator that is killed in the middle of mapping has a successor that ends the same job (I5)', async () => {
+  it('the successor of a coordinator killed during mapping finishes the job (I5)', async () => {
     mesh = await openTestMesh(servers, { ...log, CHUNK_PIXELS: '200' });
     const doomed = await mesh.fork(1, { CRASH_POINT: 'equalizer.before-produce:40' });
     assert.equal(await mesh.coordinator(), 'equalizer-1');
@@ -297,7 +325,7 @@ describe('hazards', () => {
     assert.equal(await mesh.coordinator(), 'equalizer-2');
   });
 
-  it('a leader that is killed while it works on a chunk has a successor that does it', async () => {
+  it('the successor of a leader killed during a chunk does the chunk', async () => {
     mesh = await openTestMesh(servers, { ...log, CHUNK_PIXELS: '200', STRAGGLER_TIMEOUT_MS: '60000' });
     await mesh.start(1);
     await mesh.coordinator();
@@ -314,44 +342,54 @@ describe('hazards', () => {
     assert.equal(await mesh.coordinator(), 'equalizer-1');
     const successor = await mesh.start(2);
     const id = await mesh.submit(image);
-    await until('it is replaced', () => successor.node.coordinator.epoch !== undefined);
+    await until('it is replaced', () => successor.node.coordinator.epoch !== undefined, meshPatience);
     await sameAsAlone(id, image, colour);
     const path = nodesOf(mesh.root).job(id);
     const { stat: before } = await mesh.zk.getData(path);
     process.kill(paused.pid, 'SIGCONT');
-    await until('it has heard of its end', async () => {
-      const metrics = await (await fetch(`${paused.url}/metrics`)).text();
-      return /thermomesh_equalizer_terms_total\{[^}]*\} 1/.test(metrics);
-    });
+    await until(
+      'it has heard of its end',
+      async () => {
+        const metrics = await (await fetch(`${paused.url}/metrics`)).text();
+        return /thermomesh_equalizer_terms_total\{[^}]*\} 1/.test(metrics);
+      },
+      meshPatience,
+    );
     assert.equal((await mesh.zk.getData(path)).stat.mzxid, before.mzxid, 'it has written');
     assert.equal(await mesh.coordinator(), 'equalizer-2');
     await sameAsAlone(await mesh.submit(image), image, colour);
   });
 });
 
-describe('without its servers', () => {
+describe('outages of servers', () => {
   afterEach(async () => mesh.remove());
 
-  it('a node that cannot read from Kafka says so and is not ready, from its start or in the middle, until it can', async () => {
+  // Its waits together may take longer than the limit of a test; the error names the wait that
+  // fails.
+  it('a node that cannot read from Kafka is not ready until it can', { timeout: 480_000 }, async () => {
     mesh = await openTestMesh(servers, log);
     const idle = (await mesh.start(1)).httpPort;
-    await until('it is ready', async () => Object.keys(await reasonsOf(idle)).length === 0);
+    await until('it is ready', async () => Object.keys(await reasonsOf(idle)).length === 0, meshPatience);
     const [broker] = servers.members;
     await broker?.kill();
-    // It has nothing to send: only its readers can tell.
-    await until('it is not ready', async () => 'kafka' in (await reasonsOf(idle)));
+    // The node has nothing to send, so only its readers notice.
+    await until('it is not ready', async () => 'kafka' in (await reasonsOf(idle)), meshPatience);
     assert.match((await reasonsOf(idle))['kafka'] ?? '', /\.(tasks|results) is not read$/);
     const late = (await mesh.start(2)).httpPort;
-    assert.equal((await reasonsOf(late))['kafka'], 'the topics are not there yet');
+    assert.equal((await reasonsOf(late))['kafka'], 'the topics do not exist yet');
     await broker?.restart();
     for (const port of [idle, late])
-      await until('both are ready', async () => Object.keys(await reasonsOf(port)).length === 0);
+      await until(
+        'both are ready',
+        async () => Object.keys(await reasonsOf(port)).length === 0,
+        meshPatience,
+      );
   });
 
-  it('a job waits while ZooKeeper and the broker are away, goes on when they are back, and nobody is ready meanwhile', async () => {
+  it('a job survives an outage of ZooKeeper and Kafka; no node is ready meanwhile', async () => {
     mesh = await openTestMesh(servers, { ...log, ...many });
     const service = await mesh.start(1);
-    // Long enough to be met while it is mapped.
+    // A job that takes long enough to be interrupted while it is mapped.
     const image = await pngOf(colour);
     const id = await mesh.submit(image);
     await mesh.until(id, ({ phase }) => phase === 'mapping');
@@ -360,10 +398,10 @@ describe('without its servers', () => {
     assert.ok(broker && zookeeper);
     await Promise.all([zookeeper.kill(), broker.kill()]);
     const ready = async () => (await fetch(`http://127.0.0.1:${service.httpPort}/readyz`)).status;
-    await until('it is not ready', async () => (await ready()) === 503);
+    await until('it is not ready', async () => (await ready()) === 503, meshPatience);
     await zookeeper.restart();
     await broker.restart();
     await sameAsAlone(id, image, colour);
-    await until('it is ready', async () => (await ready()) === 200);
+    await until('it is ready', async () => (await ready()) === 200, meshPatience);
   });
 });

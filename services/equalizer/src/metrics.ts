@@ -1,4 +1,4 @@
-/** What a node counts. */
+/** Metrics of a node. */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Counter, Gauge, Histogram, Metrics } from '@thermomesh/runtime';
 
@@ -14,8 +14,8 @@ export interface EqualizerMetrics {
   refusals: Counter<'why'>;
   tasksProduced: Counter<'phase'>;
   tasksReissued: Counter<'phase'>;
-  ownWork: Histogram<'what'>;
-  ownWorkFailed: Counter<'what' | 'code'>;
+  coordinatorTaskMs: Histogram<'what'>;
+  coordinatorTasksFailed: Counter<'what' | 'code'>;
   orphansRemoved: Counter<string>;
   leading: Gauge<string>;
   tasks: Counter<'phase' | 'outcome'>;
@@ -30,44 +30,93 @@ export interface EqualizerMetrics {
 const workBucketsMs = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 60_000];
 
 export function createEqualizerMetrics(metrics: Metrics): EqualizerMetrics {
-  const counter = <L extends string>(name: string, help: string, labels?: readonly L[]) =>
-    metrics.counter(`equalizer_${name}`, help, labels);
-  const gauge = <L extends string>(name: string, help: string, labels?: readonly L[]) =>
-    metrics.gauge(`equalizer_${name}`, help, labels);
-  const histogram = <L extends string>(name: string, help: string, labels?: readonly L[]) =>
-    metrics.histogram(`equalizer_${name}`, help, workBucketsMs, labels);
+  return { ...coordinatorMetrics(metrics), ...leaderMetrics(metrics) };
+}
+
+function coordinatorMetrics(metrics: Metrics) {
   return {
-    coordinating: gauge('coordinator', '1 while this node coordinates'),
-    coordinatorEpoch: gauge('coordinator_epoch', 'Epoch of this node’s present or latest term'),
-    terms: counter('terms_total', 'Terms as coordinator that ended, by how', ['end']),
-    recoveryMs: histogram('recovery_ms', 'From the won epoch to the first step of a coordinator'),
-    jobs: gauge('jobs', 'Jobs that the coordinator knows, by phase; on other nodes nothing', ['phase']),
-    jobsEnded: counter('jobs_ended_total', 'Jobs that this coordinator ended, by how', ['phase']),
-    stores: counter('stores_total', 'Documents of jobs that this coordinator made durable'),
-    storesRefused: counter('stores_refused_total', 'Writes that the fence refused', ['role']),
-    refusals: counter('refusals_total', 'Results that changed nothing, by why', ['why']),
-    tasksProduced: counter('tasks_produced_total', 'Tasks that the brokers have taken', ['phase']),
-    tasksReissued: counter('tasks_reissued_total', 'Those of them that were not the first attempt', [
+    coordinating: metrics.gauge('equalizer_coordinator', '1 while this node coordinates'),
+    coordinatorEpoch: metrics.gauge(
+      'equalizer_coordinator_epoch',
+      'Epoch of this node’s current or latest term',
+    ),
+    terms: metrics.counter('equalizer_terms_total', 'Terms of this node as coordinator, by how they ended', [
+      'end',
+    ]),
+    recoveryMs: metrics.histogram(
+      'equalizer_recovery_ms',
+      'Time from an election to the first step of the coordinator',
+      workBucketsMs,
+    ),
+    jobs: metrics.gauge(
+      'equalizer_jobs',
+      'Jobs that the coordinator knows, by phase; absent on other nodes',
+      ['phase'],
+    ),
+    jobsEnded: metrics.counter(
+      'equalizer_jobs_ended_total',
+      'Jobs that ended under this coordinator, by final phase',
+      ['phase'],
+    ),
+    stores: metrics.counter('equalizer_stores_total', 'Job documents that this coordinator has written'),
+    storesRefused: metrics.counter('equalizer_stores_refused_total', 'Writes that the fence refused', [
+      'role',
+    ]),
+    refusals: metrics.counter('equalizer_refusals_total', 'Results that were refused, by reason', ['why']),
+    tasksProduced: metrics.counter('equalizer_tasks_produced_total', 'Tasks that the brokers have stored', [
       'phase',
     ]),
-    ownWork: histogram('own_work_ms', 'Decoding, reducing and stitching by the coordinator', ['what']),
-    ownWorkFailed: counter('own_work_failed_total', 'Of that, what ended by an error', ['what', 'code']),
-    orphansRemoved: counter('orphans_removed_total', 'Jobs whose files were left without a job'),
-    leading: gauge('leading_partitions', 'Partitions that this node leads'),
-    tasks: counter('tasks_total', 'Tasks that this node has answered', ['phase', 'outcome']),
-    skipped: counter('tasks_skipped_total', 'Records that were not worked on, by why', ['why']),
-    chunkMs: histogram('chunk_ms', 'Work on one chunk', ['phase']),
-    workersRunning: gauge('workers_running', 'Image tasks that run'),
-    workersWaiting: gauge('workers_waiting', 'Image tasks that wait for a thread'),
-    workerCrashes: counter('worker_crashes_total', 'Image threads that ended by themselves'),
-    eventLoopLagMs: gauge('event_loop_lag_ms', 'Delay of the event loop in the last second', ['quantile']),
+    tasksReissued: metrics.counter(
+      'equalizer_tasks_reissued_total',
+      'Stored tasks that were not the first attempt',
+      ['phase'],
+    ),
+    coordinatorTaskMs: metrics.histogram(
+      'equalizer_own_work_ms',
+      'Duration of the coordinator’s own tasks: decode, reduce, stitch',
+      workBucketsMs,
+      ['what'],
+    ),
+    coordinatorTasksFailed: metrics.counter(
+      'equalizer_own_work_failed_total',
+      'Failed attempts at the coordinator’s own tasks',
+      ['what', 'code'],
+    ),
+    orphansRemoved: metrics.counter(
+      'equalizer_orphans_removed_total',
+      'Jobs whose leftover files the janitor removed',
+    ),
+  };
+}
+
+function leaderMetrics(metrics: Metrics) {
+  return {
+    leading: metrics.gauge('equalizer_leading_partitions', 'Partitions that this node leads'),
+    tasks: metrics.counter('equalizer_tasks_total', 'Tasks that this node has answered, by outcome', [
+      'phase',
+      'outcome',
+    ]),
+    skipped: metrics.counter('equalizer_tasks_skipped_total', 'Task records that were skipped, by reason', [
+      'why',
+    ]),
+    chunkMs: metrics.histogram('equalizer_chunk_ms', 'Duration of the work on one chunk', workBucketsMs, [
+      'phase',
+    ]),
+    workersRunning: metrics.gauge('equalizer_workers_running', 'Image tasks that are running'),
+    workersWaiting: metrics.gauge('equalizer_workers_waiting', 'Image tasks that are waiting for a thread'),
+    workerCrashes: metrics.counter('equalizer_worker_crashes_total', 'Image threads that ended unexpectedly'),
+    eventLoopLagMs: metrics.gauge(
+      'equalizer_event_loop_lag_ms',
+      'Delay of the event loop during the last second',
+      ['quantile'],
+    ),
   };
 }
 
 const sampleIntervalMs = 1_000;
 const nanosecondsPerMs = 1e6;
 
-/** Samples what changes by itself. @returns what stops it */
+/** Samples the event loop and the image threads. @returns the function that stops the sampling */
 export function sampleGauges(
   metrics: EqualizerMetrics,
   read: () => { running: number; waiting: number },

@@ -1,4 +1,4 @@
-/** A node put together: the roles and the HTTP surface. Tests use the same composition. */
+/** An equalizer node: the roles and the HTTP surface. Tests use the same composition. */
 import {
   createHealth,
   createMetrics,
@@ -9,42 +9,39 @@ import {
 } from '@thermomesh/runtime';
 import about from '../package.json' with { type: 'json' };
 import { composeNode, type Node } from './compose.ts';
-import type { Config } from './config.ts';
-import { coordinatorRoute } from './coordinator/route.ts';
-import { createApp } from './http/app.ts';
+import type { EqualizerSettings } from './config.ts';
+import { createAccess } from './http/access.ts';
+import { createEqualizerApp } from './http/app.ts';
 import { createJanitor } from './janitor.ts';
 import { createEqualizerMetrics } from './metrics.ts';
 
 export interface EqualizerService extends Service {
-  /** The port that HTTP listens on; known once started. */
+  /** The port that HTTP listens on; 0 until the service is started. */
   readonly httpPort: number;
   readonly node: Node;
 }
 
-export async function createService(config: Config, log: Log): Promise<EqualizerService> {
+/** @throws MeshError `blob.io`, `blob.no_space` if the folder of blobs cannot be created */
+export async function createService(settings: EqualizerSettings, log: Log): Promise<EqualizerService> {
   const registry = createMetrics();
   const metrics = createEqualizerMetrics(registry);
   const health = createHealth();
-  const node = await composeNode({ config, log, health, metrics, version: about.version });
-  const { jobs, blobs, workers } = node;
-  const app = await createApp({
-    ...{ jobs, blobs, workers, log, health, metrics: registry },
-    secret: config.MESH_SECRET,
-    apiKeysFile: config.API_KEYS_FILE,
-    onDamagedKeys: (lines) => log.error({ event: 'access.keys_damaged', lines }),
-    limits: {
-      uploadBytesMax: config.UPLOAD_BYTES_MAX,
-      jobsOpenMax: config.JOBS_OPEN_MAX,
-      jobsPerCallerMax: config.JOBS_PER_CALLER_MAX,
-      wholeImagePixelsMax: config.WHOLE_IMAGE_PIXELS_MAX,
-    },
+  const node = await composeNode({ settings, log, health, metrics, version: about.version });
+  const { jobs, blobs, workers, coordinator, leader } = node;
+  const access = createAccess({
+    secret: settings.secret,
+    apiKeysFile: settings.http.apiKeysFile,
+    onDamagedKeys: (lines) => log.error({ event: 'api_keys.damaged', lines }),
   });
-  const { coordinator, leader } = node;
-  coordinatorRoute(app, { nodeId: config.NODE_ID, coordinator, leader, log });
+  const app = await createEqualizerApp(
+    { access, log, health, metrics: registry },
+    { nodeId: settings.nodeId, coordinator, leader, jobs, blobs, workers, limits: settings.http.limits },
+  );
   const janitor = createJanitor({
-    ...{ jobs, blobs, log },
-    orphanAgeMs: config.BLOB_ORPHAN_AGE_MS,
-    intervalMs: config.JANITOR_INTERVAL_MS,
+    jobs,
+    blobs,
+    log,
+    ...settings.janitor,
     onRemoved: () => metrics.orphansRemoved.inc(),
   });
   let httpPort = 0;
@@ -52,7 +49,7 @@ export async function createService(config: Config, log: Log): Promise<Equalizer
   async function stop(): Promise<void> {
     health.close();
     await node.withdraw();
-    // Uploads under way end while tasks in flight do: both still need ZooKeeper.
+    // Uploads finish while tasks in flight do: both still need ZooKeeper.
     await Promise.all([closeApp(app, log), node.handOver(), janitor.stop()]);
     await node.close();
   }
@@ -64,7 +61,8 @@ export async function createService(config: Config, log: Log): Promise<Equalizer
     async start() {
       node.start();
       janitor.start();
-      httpPort = Number(new URL(await listen(app, config.HTTP_HOST, config.HTTP_PORT)).port);
+      const { host, port } = settings.http;
+      httpPort = Number(new URL(await listen(app, host, port)).port);
       node.announce(httpPort);
       log.info({ event: 'equalizer.listening', httpPort });
     },
@@ -72,7 +70,7 @@ export async function createService(config: Config, log: Log): Promise<Equalizer
   };
 }
 
-/** The roles are handed over whatever becomes of it. */
+/** Closes the HTTP surface. An error is only logged, so that the roles are handed over anyway. */
 async function closeApp(app: HttpApp, log: Log): Promise<void> {
   try {
     await app.close();

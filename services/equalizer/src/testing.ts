@@ -1,4 +1,7 @@
-/** What integration tests of the roles share: a mesh of nodes in this process on real servers, jobs, and what their images must be. */
+/**
+ * Shared parts of the integration tests: a mesh of nodes in this process and in child processes, on
+ * real servers.
+ */
 import { fork } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
@@ -9,27 +12,30 @@ import { Readable } from 'node:stream';
 import { operatorUser, type JobParameters } from '@thermomesh/contracts';
 import { createLog, deriveToken, subjects } from '@thermomesh/runtime';
 import type { TestKafka } from '@thermomesh/servers';
+import { until } from '@thermomesh/testing';
 import { hasCode, ZooKeeper } from '@thermomesh/zookeeper';
 import { openFsBlobs } from './adapters/fs-blobs.ts';
 import { createZooKeeperJobs } from './adapters/zookeeper-jobs.ts';
-import { readEqualizerConfig } from './config.ts';
-import type { BlobStore } from './core/blob-store.ts';
-import { isOver, nodesOf, type Jobs, type JobView } from './core/jobs.ts';
+import { readEqualizerConfig, settingsOf } from './config.ts';
+import { isOver, nodesOf, type JobView } from './core/jobs.ts';
+import type { BlobStore, Jobs } from './core/ports.ts';
 import { createService, type EqualizerService } from './service.ts';
 
 export const meshSecret = 'the mesh secret, at least thirty-two characters';
-/** Who may publish configuration. */
+/** Credentials that may publish configuration. */
 export const adminSecret = `${operatorUser}:${deriveToken(meshSecret, subjects.operator)}`;
-/** The tick of the test servers: short sessions can be had. */
+/** Tick of the test servers; a short tick allows short sessions. */
 export const testTickTimeMs = 100;
 const partitions = 4;
 const deadlineMs = 60_000;
+/** How long tests wait for a condition of a whole mesh. */
+export const meshPatience = { timeoutMs: deadlineMs, pollMs: 20 };
 
-/** A node as a process. */
+/** A node in a process of its own. */
 export interface ChildNode {
   readonly pid: number;
   readonly url: string;
-  /** Settles when it has ended. */
+  /** Resolves when the process has ended. */
   readonly ended: Promise<void>;
   end(): Promise<void>;
 }
@@ -37,7 +43,10 @@ export interface ChildNode {
 type Settings = Record<string, string>;
 let meshes = 0;
 
-/** A mesh of its own znodes, topics and folder on the servers of a test. @param settings of every node */
+/**
+ * Opens a mesh with znodes, topics and a folder of its own on the servers of a test.
+ * @param settings settings of every node
+ */
 export async function openTestMesh(servers: TestKafka, settings: Settings = {}): Promise<TestMesh> {
   const name = `mesh${process.pid}-${meshes++}`;
   const folder = mkdtempSync(path.join(os.tmpdir(), 'thermomesh-equalizer-'));
@@ -83,7 +92,10 @@ export class TestMesh {
   /** Starts a node in this process. */
   async start(nodeId: number): Promise<EqualizerService> {
     const config = readEqualizerConfig(this.#env(nodeId));
-    const service = await createService(config, createLog(`equalizer-${nodeId}`, config.LOG_LEVEL));
+    const service = await createService(
+      settingsOf(config),
+      createLog(`equalizer-${nodeId}`, config.LOG_LEVEL),
+    );
     this.#nodes.push(service);
     await service.start();
     return service;
@@ -116,39 +128,47 @@ export class TestMesh {
     return id;
   }
 
-  /** The first view of the job of which `holds` is true. */
+  /** Waits for a view of the job for which `holds` is true. */
   async until(id: string, holds: (view: JobView) => boolean): Promise<JobView> {
     let last: JobView | undefined;
     for await (last of this.jobs.follow(id, AbortSignal.timeout(deadlineMs))) if (holds(last)) return last;
     throw new Error(`job ${id} is ${last?.phase ?? 'gone'}: ${last?.reason ?? ''}`);
   }
 
-  /** The job once nothing happens to it any more. */
+  /** Waits until the job is over. */
   async over(id: string): Promise<JobView> {
     return this.until(id, ({ phase }) => isOver(phase));
   }
 
-  /** The name of the node that coordinates. */
+  /** Waits for a coordinator. @returns the name of its node */
   async coordinator(): Promise<string> {
     const path = nodesOf(this.root).coordinator;
     const numberOf = (name: string) => Number(name.slice(-10));
     let first: string | undefined;
-    await until('a node coordinates', async () => {
-      const { names } = await this.zk.getChildren(path).catch(() => ({ names: [] as string[] }));
-      [first] = names.sort((a, b) => numberOf(a) - numberOf(b));
-      return first !== undefined;
-    });
+    await until(
+      'a node coordinates',
+      async () => {
+        const { names } = await this.zk.getChildren(path).catch(() => ({ names: [] as string[] }));
+        [first] = names.sort((a, b) => numberOf(a) - numberOf(b));
+        return first !== undefined;
+      },
+      meshPatience,
+    );
     const { data } = await this.zk.getData(`${path}/${first}`);
     return (JSON.parse(String(data)) as { id: string }).id;
   }
 
-  /** Settles when each partition has a leader among these, and each of them leads. */
+  /** Waits until every partition has a leader among these nodes, and each node leads. */
   async settled(...names: string[]): Promise<void> {
-    await until(`the partitions are led by ${names.join(', ')}`, async () => {
-      const all = Array.from({ length: partitions }, async (_, partition) => this.#ownerOf(partition));
-      const owners = await Promise.all(all);
-      return names.every((one) => owners.includes(one)) && owners.every((one) => names.includes(one ?? ''));
-    });
+    await until(
+      `the partitions are led by ${names.join(', ')}`,
+      async () => {
+        const all = Array.from({ length: partitions }, async (_, partition) => this.#ownerOf(partition));
+        const owners = await Promise.all(all);
+        return names.every((one) => owners.includes(one)) && owners.every((one) => names.includes(one ?? ''));
+      },
+      meshPatience,
+    );
   }
 
   async remove(): Promise<void> {
@@ -187,14 +207,5 @@ export class TestMesh {
       if (hasCode(error, 'zookeeper.no_node')) return undefined;
       throw error;
     }
-  }
-}
-
-/** Looks until it holds. */
-export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const end = Date.now() + deadlineMs;
-  while (!(await holds())) {
-    if (Date.now() > end) throw new Error(`not in time: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }

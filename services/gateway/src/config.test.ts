@@ -1,12 +1,10 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { checkoutConfigOf } from './checkout/settings.ts';
-import { readGatewayConfig } from './config.ts';
-import { hasEqualizer } from './jobs/settings.ts';
+import { readGatewayConfig, settingsOf } from './config.ts';
 
 const good = { MESH_SECRET: 'x'.repeat(32), DATA_DIR: '/nowhere' };
 
-it('needs a secret and a folder, the rest has defaults', () => {
+it('only the secret and the folder are required', () => {
   const config = readGatewayConfig(good);
   assert.deepEqual(
     [config.MQTT_PORT, config.COMMIT_LINGER_MS, config.DRAIN_WINDOW_MESSAGES],
@@ -15,7 +13,7 @@ it('needs a secret and a folder, the rest has defaults', () => {
   assert.equal(config.ALLOW_ANONYMOUS, false);
 });
 
-it('tells every fault at once, relations among limits too', () => {
+it('all issues are reported at once, also those between settings', () => {
   assert.throws(
     () => readGatewayConfig({ MESH_SECRET: 'short', MQTT_PORT: '70000' }),
     (error: Error) => {
@@ -45,9 +43,9 @@ const on = {
   CHECKOUT_SECRET: 'c'.repeat(32),
 };
 
-it('the checkout is on or off, never half: what is missing is named', () => {
-  assert.equal(checkoutConfigOf(readGatewayConfig(good)), undefined);
-  assert.equal(checkoutConfigOf(readGatewayConfig({ ...good, ...on }))?.CHECKOUT_QUEUE, 'checkouts');
+it('the checkout is on or off; a missing one of its four settings is named', () => {
+  assert.equal(settingsOf(readGatewayConfig(good)).checkout, undefined);
+  assert.equal(settingsOf(readGatewayConfig({ ...good, ...on })).checkout?.queue.name, 'checkouts');
   for (const name of Object.keys(on))
     assert.throws(
       () => readGatewayConfig({ ...good, ...on, [name]: '' }),
@@ -55,7 +53,7 @@ it('the checkout is on or off, never half: what is missing is named', () => {
     );
 });
 
-it('the checkout’s limits agree with one another and with the stop', () => {
+it('the limits of the checkout must fit each other and the shutdown', () => {
   const bad = {
     ...good,
     ...on,
@@ -72,10 +70,10 @@ it('the checkout’s limits agree with one another and with the stop', () => {
   assert.doesNotThrow(() => readGatewayConfig({ ...good, CHECKOUT_CALL_TIMEOUT_MS: '20000' }));
 });
 
-it('the way to the equalizer is off unless somebody says where it is; its limits agree', () => {
-  assert.equal(hasEqualizer(readGatewayConfig(good)), false);
+it('image jobs are off without an equalizer, and their time limits must fit', () => {
+  assert.equal(settingsOf(readGatewayConfig(good)).imageJobs, undefined);
   for (const where of [{ EQUALIZER_URLS: 'http://a:1,https://b:2' }, { ZOOKEEPER_HOSTS: 'a:2181' }])
-    assert.equal(hasEqualizer(readGatewayConfig({ ...good, ...where })), true);
+    assert.ok(settingsOf(readGatewayConfig({ ...good, ...where })).imageJobs);
   assert.throws(() => readGatewayConfig({ ...good, EQUALIZER_URLS: 'http://a:1/path' }), /EQUALIZER_URLS/);
   const bad = { EQUALIZER_TRY_TIMEOUT_MS: '60000', EQUALIZER_UPLOAD_TIMEOUT_MS: '30000' };
   assert.throws(

@@ -1,132 +1,81 @@
-/** The settings of the gateway; the only reader of the environment here. */
-import { crashPoints, messageOf, parseCrashPlan, readConfig, secretCharsMin } from '@thermomesh/runtime';
+/** Configuration of the gateway. No other file of it reads the environment. */
+import { crashPlanIssues, ms, port, readConfig, serviceSettings } from '@thermomesh/runtime';
 import Type, { type Static } from 'typebox';
-import { checkoutFaults, checkoutSettings } from './checkout/settings.ts';
-import { jobsFaults, jobsSettings } from './jobs/settings.ts';
-
-const KiB = 1024;
-const MiB = 1024 * KiB;
-const GiB = 1024 * MiB;
-const Port = (initial: number) =>
-  Type.Integer({ default: initial, minimum: 0, maximum: 65_535, description: '0 takes a free one' });
+import { brokerIssues, brokerOptions, brokerSettings, type BrokerOptions } from './broker/settings.ts';
+import {
+  checkoutIssues,
+  checkoutOptions,
+  checkoutSettings,
+  type CheckoutOptions,
+} from './checkout/settings.ts';
+import { discoverySettings } from './discovery-settings.ts';
+import {
+  imageJobsIssues,
+  imageJobsOptions,
+  imageJobsSettings,
+  type ImageJobsOptions,
+} from './image-jobs/settings.ts';
 
 const Settings = Type.Object({
-  MESH_SECRET: Type.String({
-    minLength: secretCharsMin,
-    description: 'the secret that tokens are derived from',
-  }),
-  DATA_DIR: Type.String({ minLength: 1, description: 'folder of the store; one gateway a folder' }),
-  MQTT_HOST: Type.String({ default: '127.0.0.1', description: 'address of the MQTT port' }),
-  MQTT_PORT: Port(1883),
-  HTTP_HOST: Type.String({ default: '127.0.0.1', description: 'address of the HTTP port' }),
-  HTTP_PORT: Port(8080),
-  API_KEYS_FILE: Type.Optional(Type.String({ description: 'hashes of API keys (mesh api-key)' })),
-  LOG_LEVEL: Type.String({ default: 'info', description: 'trace, debug, info, warn, error, fatal' }),
-  ALLOW_ANONYMOUS: Type.Boolean({
-    default: false,
-    description: 'lets in clients without a user name as the device that their id names: anonymous-…',
-  }),
-  BUFFER_BYTES_MAX: Type.Integer({
-    default: 4 * GiB,
-    minimum: 64 * KiB,
-    description: 'stored messages in bytes; above it devices get no PUBACK until space is freed',
-  }),
-  BUFFER_MESSAGES_MAX: Type.Integer({
-    default: 50_000_000,
-    minimum: 1,
-    description: 'messages that wait for the drain session; above it the same',
-  }),
-  COMMIT_LINGER_MS: Type.Integer({
-    default: 2,
-    minimum: 0,
-    maximum: 1000,
-    description: 'how long publishes gather before they are committed together',
-  }),
-  COMMIT_LINGER_MESSAGES_MAX: Type.Integer({
-    default: 128,
-    minimum: 1,
-    description: 'so many publishes that wait are committed without lingering',
-  }),
-  COMMIT_RETRY_MIN_MS: Type.Integer({
-    default: 50,
-    minimum: 1,
-    description: 'first pause after a commit that failed',
-  }),
-  COMMIT_RETRY_MAX_MS: Type.Integer({ default: 2_000, minimum: 1, description: 'longest pause' }),
-  PUBLISH_BYTES_MAX: Type.Integer({
-    default: MiB,
-    minimum: KiB,
-    maximum: 64 * MiB,
-    description: 'payload of one publish',
-  }),
-  DRAIN_WINDOW_MESSAGES: Type.Integer({
-    default: 8_000,
-    minimum: 1,
-    maximum: 65_534,
-    description: 'sent to the coordinator and not acknowledged; packet ids end at 65,535',
-  }),
-  DRAIN_WINDOW_BYTES: Type.Integer({
-    default: 8 * MiB,
-    minimum: KiB,
-    description: 'the same in bytes; one message always goes',
-  }),
-  SUBSCRIBER_BUFFER_BYTES_MAX: Type.Integer({
-    default: 4 * MiB,
-    minimum: KiB,
-    description: 'unsent to one live subscriber; above it the subscriber is disconnected',
-  }),
-  CONNECTIONS_MAX: Type.Integer({ default: 10_000, minimum: 1, description: 'open MQTT connections' }),
-  CONNECT_TIMEOUT_MS: Type.Integer({
-    default: 10_000,
-    minimum: 100,
-    description: 'a connection says who it is by then',
-  }),
-  STOP_TIMEOUT_MS: Type.Integer({
-    default: 10_000,
-    minimum: 100,
-    description: 'an orderly stop takes at most so long',
-  }),
-  CRASH_POINT: Type.Optional(
-    Type.String({ description: `tests only: name[:nth][:kill|stop], of ${crashPoints.join(', ')}` }),
-  ),
-  CRASH_WITNESS_FILE: Type.Optional(
-    Type.String({ description: 'tests only: told when the crash point is hit' }),
-  ),
+  ...serviceSettings,
+  HTTP_PORT: port(8080, 'TCP port of HTTP; 0 takes a free one.'),
+  STOP_TIMEOUT_MS: ms(10_000, 'Maximum duration of a graceful shutdown.', { minimum: 100 }),
+  ...brokerSettings,
+  ...discoverySettings,
   ...checkoutSettings,
-  ...jobsSettings,
+  ...imageJobsSettings,
 });
 
 export type Config = Static<typeof Settings>;
 
-/** Reads and checks everything. @throws MeshError `config.invalid` with all faults */
+/**
+ * Reads and checks all settings.
+ * @throws MeshError `config.invalid` that lists every issue
+ */
 export function readGatewayConfig(env: NodeJS.ProcessEnv = process.env): Config {
-  return readConfig(Settings, env, relations);
+  return readConfig(Settings, env, crossChecks);
 }
 
-/** The one setting of the migration. */
-export function readMigrateConfig(env: NodeJS.ProcessEnv = process.env): { DATABASE_URL: string } {
-  const Migration = Type.Object({ DATABASE_URL: Type.String({ pattern: '^postgres(ql)?://' }) });
-  return readConfig(Migration, env);
+function crossChecks(config: Config): string[] {
+  return [
+    ...brokerIssues(config),
+    ...checkoutIssues(config),
+    ...imageJobsIssues(config),
+    ...crashPlanIssues(config),
+  ];
 }
 
-function relations(config: Config): string[] {
-  const faults: string[] = [];
-  const notAbove = (low: keyof Config, high: keyof Config, times = 1) => {
-    if (Number(config[low]) * times > Number(config[high])) {
-      const factor = times === 1 ? '' : `${times} × `;
-      faults.push(`${factor}${low} (${config[low]}) must not be above ${high} (${config[high]})`);
-    }
+/** What the parts of the gateway need, without the names of environment variables. */
+export interface GatewaySettings {
+  /** Secret of the mesh, from which all tokens are derived. */
+  secret: string;
+  apiKeysFile: string | undefined;
+  stopTimeoutMs: number;
+  http: { host: string; port: number };
+  /** Requests per minute at the routes of the checkout. */
+  rateLimits: { requestsPerMinuteMax: number; addressRequestsPerMinuteMax: number };
+  crash: { point: string | undefined; witnessFile: string | undefined };
+  broker: BrokerOptions;
+  /** Undefined if the checkout is switched off. */
+  checkout: CheckoutOptions | undefined;
+  /** Undefined if the settings name no way to find an equalizer. */
+  imageJobs: ImageJobsOptions | undefined;
+}
+
+/** Translates the configuration into the options of the parts. */
+export function settingsOf(config: Config): GatewaySettings {
+  return {
+    secret: config.MESH_SECRET,
+    apiKeysFile: config.API_KEYS_FILE,
+    stopTimeoutMs: config.STOP_TIMEOUT_MS,
+    http: { host: config.HTTP_HOST, port: config.HTTP_PORT },
+    rateLimits: {
+      requestsPerMinuteMax: config.CHECKOUT_REQUESTS_PER_MINUTE_MAX,
+      addressRequestsPerMinuteMax: config.CHECKOUT_ADDRESS_REQUESTS_PER_MINUTE_MAX,
+    },
+    crash: { point: config.CRASH_POINT, witnessFile: config.CRASH_WITNESS_FILE },
+    broker: brokerOptions(config),
+    checkout: checkoutOptions(config),
+    imageJobs: imageJobsOptions(config),
   };
-  // A held message must find room again once the buffer is empty.
-  notAbove('PUBLISH_BYTES_MAX', 'BUFFER_BYTES_MAX', 2);
-  notAbove('DRAIN_WINDOW_BYTES', 'BUFFER_BYTES_MAX');
-  notAbove('COMMIT_RETRY_MIN_MS', 'COMMIT_RETRY_MAX_MS');
-  notAbove('COMMIT_LINGER_MS', 'STOP_TIMEOUT_MS');
-  faults.push(...checkoutFaults(config), ...jobsFaults(config));
-  try {
-    parseCrashPlan(config.CRASH_POINT);
-  } catch (error) {
-    faults.push(`CRASH_POINT: ${messageOf(error)}`);
-  }
-  return faults;
 }

@@ -1,15 +1,7 @@
-/** Brings the checkout's schema to this program's version: run once before the gateway starts, by whoever deploys. */
-import { fileURLToPath } from 'node:url';
-import { main } from '@thermomesh/runtime';
-import { migrate } from '@thermomesh/sql';
-import { readMigrateConfig } from './config.ts';
+/**
+ * Brings the schema of the checkout to the newest version. A deployment runs it once, before the
+ * gateway starts.
+ */
+import { runMigrations } from '@thermomesh/sql';
 
-await main(async () => {
-  const { DATABASE_URL } = readMigrateConfig();
-  const applied = await migrate({
-    url: DATABASE_URL,
-    folder: fileURLToPath(new URL('../migrations', import.meta.url)),
-    table: 'gateway_schema',
-  });
-  console.log(JSON.stringify({ event: 'schema.migrated', applied }));
-});
+await runMigrations({ table: 'gateway_schema', folder: new URL('../migrations', import.meta.url) });

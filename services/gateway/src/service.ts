@@ -1,131 +1,189 @@
-/** The gateway put together: store, log, broker, drain session, HTTP. Tests use the same composition. */
+/** Composes the gateway: broker, checkout, image jobs and HTTP. Tests use the same composition. */
 import {
+  createCrashHook,
   createGatekeeper,
   createHealth,
   createMetrics,
   listen,
+  parseCrashPlan,
+  type CallerGatekeeper,
+  type Health,
   type HttpApp,
   type Log,
-  type Metrics,
   type Service,
 } from '@thermomesh/runtime';
-import { createCheckout, type CheckoutService } from './checkout/checkout.ts';
-import { checkoutConfigOf } from './checkout/settings.ts';
-import { lockFolder, type FolderLock } from './adapters/folder-lock.ts';
-import { compose, storeState, type Running, type ServiceParts } from './compose.ts';
-import type { Config } from './config.ts';
-import { describe, figuresOf } from './describe.ts';
+import { lockFolder, type FolderLock } from './broker/adapters/folder-lock.ts';
+import { compose, storeState, type BrokerParts, type RunningBroker } from './broker/compose.ts';
+import { describe, statsOf } from './broker/describe.ts';
+import { createBrokerMetrics } from './broker/metrics.ts';
+import { createCheckout } from './checkout/checkout.ts';
+import type { GatewaySettings } from './config.ts';
 import { createGatewayApp } from './http/app.ts';
-import { createJobs } from './jobs/jobs.ts';
-import { createGatewayMetrics } from './metrics.ts';
+import { createImageJobs } from './image-jobs/image-jobs.ts';
 
-export type { ServiceParts } from './compose.ts';
+export type { BrokerParts } from './broker/compose.ts';
 
 export interface GatewayService extends Service {
-  /** Known once started. */
+  /** 0 until the gateway listens. */
   readonly mqttPort: number;
+  /** 0 until the gateway listens. */
   readonly httpPort: number;
 }
 
-/** How long a gateway that is about to end may keep its folder from the next one. */
+/** How long a gateway waits for its predecessor, which may still hold the lock of the folder. */
 const lockTimeoutMs = 3_000;
 
-/** Share of the stop that work of the checkout may take; the rest is for closing. */
+/** Share of the shutdown time that the checkout may take; the rest is for closing connections. */
 const checkoutStopShare = 0.8;
 
 const notOpen = { state: 'failing', reason: 'not open yet' } as const;
 
-export function createService(config: Config, log: Log, parts: ServiceParts = {}): GatewayService {
+/** The parts that are open; a start that fails leaves those that it has opened. */
+interface Opened {
+  lock?: FolderLock;
+  broker?: RunningBroker;
+  app?: HttpApp;
+}
+
+interface Ports {
+  mqtt: number;
+  http: number;
+}
+
+type State =
+  | { phase: 'new' }
+  | { phase: 'starting'; opened: Opened }
+  | { phase: 'listening'; opened: Opened; ports: Ports }
+  | { phase: 'stopped'; opened: Opened; ports: Ports; done: Promise<void> };
+
+/** @param parts replacements for parts of the broker, for tests */
+export function createService(settings: GatewaySettings, log: Log, parts: BrokerParts = {}): GatewayService {
+  const { secret, stopTimeoutMs } = settings;
   const metrics = createMetrics();
   const health = createHealth();
-  const figures = createGatewayMetrics(metrics, () => running && figuresOf(running));
-  const gatekeeper = createGatekeeper(config.MESH_SECRET, config.API_KEYS_FILE, (lines) =>
-    log.error({ event: 'api_keys.damaged', file: config.API_KEYS_FILE, lines }),
-  );
-  const checkout = openCheckout(config, log, metrics);
-  const jobs = createJobs(config, { log, metrics, secret: config.MESH_SECRET });
-  let running: Running | undefined;
-  let app: HttpApp | undefined;
-  let lock: FolderLock | undefined;
-  let mqttPort = 0;
-  let httpPort = 0;
-  let stopped: Promise<void> | undefined;
-
-  health.add('mqtt', () => (mqttPort === 0 ? 'not listening yet' : undefined));
-  health.add('store', () => {
-    const { state, reason } = running === undefined ? notOpen : storeState(running);
-    return state === 'ok' ? undefined : `${state}: ${reason}`;
+  const crash = createCrashHook(parseCrashPlan(settings.crash.point), settings.crash.witnessFile);
+  let state: State = { phase: 'new' };
+  const brokerMetrics = createBrokerMetrics(metrics, () => {
+    const { broker } = openedIn(state);
+    return broker && statsOf(broker);
   });
+  const gatekeeper = gatekeeperFor(settings, log);
+  const checkout = settings.checkout && createCheckout(settings.checkout, { log, metrics, secret, crash });
+  const jobs = settings.imageJobs && createImageJobs(settings.imageJobs, { log, metrics, secret });
 
-  async function start(): Promise<void> {
-    lock = await lockFolder(config.DATA_DIR, lockTimeoutMs);
-    running = await compose({ config, log, metrics: figures, parts });
-    await running.broker.start();
-    app = await createGatewayApp(
+  addHealthChecks(health, () => state);
+
+  async function openApp(running: RunningBroker): Promise<HttpApp> {
+    // The slowest requests are uploads of images.
+    const uploads = settings.imageJobs && { requestTimeoutMs: settings.imageJobs.uploadTimeoutMs };
+    return createGatewayApp(
+      { log, health, metrics, gatekeeper, ...uploads },
       {
-        ...{ log, health, metrics, gatekeeper },
-        // Images take longer to come than anything else that is sent here.
-        ...(jobs === undefined ? {} : { requestTimeoutMs: config.EQUALIZER_UPLOAD_TIMEOUT_MS }),
-      },
-      {
-        describeBroker: () => describe(running!, config, figures),
+        describeBroker: () => describe(running, settings.broker, brokerMetrics),
         checkout,
         jobs,
-        limits: {
-          requestsPerMinuteMax: config.CHECKOUT_REQUESTS_PER_MINUTE_MAX,
-          addressRequestsPerMinuteMax: config.CHECKOUT_ADDRESS_REQUESTS_PER_MINUTE_MAX,
-        },
+        limits: settings.rateLimits,
       },
     );
-    httpPort = Number(new URL(await listen(app, config.HTTP_HOST, config.HTTP_PORT)).port);
-    mqttPort = await running.listener.listen();
-    checkout?.start();
-    jobs?.start();
-    log.info({ event: 'gateway.listening', mqttPort, httpPort });
   }
 
-  /** Readiness off → no new work → pending commits and their PUBACKs, checkouts under way → connections → store. */
-  async function stop(): Promise<void> {
+  async function start(): Promise<void> {
+    const opened: Opened = {};
+    state = { phase: 'starting', opened };
+    opened.lock = await lockFolder(settings.broker.dataFolder, lockTimeoutMs);
+    const broker = await compose({ options: settings.broker, log, metrics: brokerMetrics, crash, parts });
+    opened.broker = broker;
+    await broker.aedes.start();
+    broker.expiry.start();
+    broker.keptExpiry.start();
+    opened.app = await openApp(broker);
+    const http = Number(new URL(await listen(opened.app, settings.http.host, settings.http.port)).port);
+    const mqtt = await broker.listener.listen();
+    state = { phase: 'listening', opened, ports: { mqtt, http } };
+    checkout?.start();
+    jobs?.start();
+    log.info({ event: 'gateway.listening', mqttPort: mqtt, httpPort: http });
+  }
+
+  /**
+   * Order: readiness, new work, pending commits with their PUBACKs and checkouts under way,
+   * connections, store.
+   */
+  async function close({ lock, broker, app }: Opened): Promise<void> {
     health.close();
-    const deadlineMs = Date.now() + config.STOP_TIMEOUT_MS * checkoutStopShare;
-    await Promise.all([stopBroker(running, config.STOP_TIMEOUT_MS / 2), checkout?.stop(deadlineMs)]);
+    const deadlineMs = Date.now() + stopTimeoutMs * checkoutStopShare;
+    await Promise.all([stopBroker(broker, stopTimeoutMs / 2), checkout?.stop(deadlineMs)]);
     await app?.close();
     await Promise.all([checkout?.close(), jobs?.stop()]);
     await lock?.release();
   }
 
+  function stop(): Promise<void> {
+    if (state.phase === 'stopped') return state.done;
+    const opened = openedIn(state);
+    const done = close(opened);
+    state = { phase: 'stopped', opened, ports: portsIn(state), done };
+    return done;
+  }
+
   return {
     get mqttPort() {
-      return mqttPort;
+      return portsIn(state).mqtt;
     },
     get httpPort() {
-      return httpPort;
+      return portsIn(state).http;
     },
     start,
-    stop: () => (stopped ??= stop()),
+    stop,
   };
 }
 
-/** Undefined if it is switched off. */
-function openCheckout(config: Config, log: Log, metrics: Metrics): CheckoutService | undefined {
-  const settings = checkoutConfigOf(config);
-  if (settings === undefined) return undefined;
-  return createCheckout(settings, {
-    log,
-    metrics,
-    secret: config.MESH_SECRET,
-    crashPoint: config.CRASH_POINT,
-    crashWitnessFile: config.CRASH_WITNESS_FILE,
+function gatekeeperFor({ secret, apiKeysFile }: GatewaySettings, log: Log): CallerGatekeeper {
+  return createGatekeeper(secret, apiKeysFile, (lines) =>
+    log.error({ event: 'api_keys.damaged', file: apiKeysFile, lines }),
+  );
+}
+
+function addHealthChecks(health: Health, state: () => State): void {
+  health.add('mqtt', () => (portsIn(state()).mqtt === 0 ? 'not listening yet' : undefined));
+  health.add('store', () => {
+    const { broker } = openedIn(state());
+    const store = broker === undefined ? notOpen : storeState(broker);
+    return store.state === 'ok' ? undefined : `${store.state}: ${store.reason}`;
   });
 }
 
-async function stopBroker(running: Running | undefined, commitTimeoutMs: number): Promise<void> {
-  if (running === undefined) return;
-  const { listener, committer, drain, broker, store } = running;
-  listener.stopIntake();
-  await committer.close(commitTimeoutMs);
-  drain.close();
-  await broker.close();
-  await listener.close();
-  await store.close();
+function openedIn(state: State): Opened {
+  switch (state.phase) {
+    case 'new':
+      return {};
+    case 'starting':
+    case 'listening':
+    case 'stopped':
+      return state.opened;
+  }
+}
+
+/** The ports of a gateway that listens or has listened; 0 before. */
+function portsIn(state: State): Ports {
+  switch (state.phase) {
+    case 'new':
+    case 'starting':
+      return { mqtt: 0, http: 0 };
+    case 'listening':
+    case 'stopped':
+      return state.ports;
+  }
+}
+
+async function stopBroker(broker: RunningBroker | undefined, commitTimeoutMs: number): Promise<void> {
+  if (broker === undefined) return;
+  broker.listener.stopIntake();
+  broker.expiry.stop();
+  broker.keptExpiry.stop();
+  await broker.committer.close(commitTimeoutMs);
+  broker.drain.close();
+  await broker.aedes.close();
+  await broker.listener.close();
+  await broker.store.close();
 }

@@ -1,5 +1,6 @@
 #!/bin/bash
-# The part of the official entry point that the mesh uses: POSTGRES_USER, POSTGRES_DB, POSTGRES_PASSWORD or …_FILE, POSTGRES_INITDB_ARGS.
+# The part of the official entry point that the mesh uses: POSTGRES_USER, POSTGRES_DB,
+# POSTGRES_PASSWORD or …_FILE, POSTGRES_INITDB_ARGS.
 set -euo pipefail
 if [ "${1:0:1}" = '-' ]; then set -- postgres "$@"; fi
 if [ "$(id -u)" = '0' ]; then

@@ -1,5 +1,5 @@
 #!/bin/bash
-# `zkServer.sh start-foreground`, the one word that the image is started with.
+# `zkServer.sh start-foreground`, which is how the image is started.
 cat > /tmp/log4j.properties <<'LOG'
 log4j.rootLogger=INFO, out
 log4j.appender.out=org.apache.log4j.ConsoleAppender

@@ -1,5 +1,6 @@
 #!/bin/bash
-# One broker: what differs from broker to broker comes from the environment, the rest from server.properties.
+# Starts one broker. Settings that differ between brokers come from the environment, the rest from
+# server.properties.
 set -euo pipefail
 : "${BROKER_ID:?}" "${ZOOKEEPER_CONNECT:?}" "${ADVERTISED_HOST:?}"
 {

@@ -1,4 +1,4 @@
-/** What containers and images of ours must be, looked at as they run. */
+/** Checks that our containers and images are as hardened as they must be, while they run. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -7,7 +7,7 @@ import { until } from './project.mjs';
 const root = path.resolve(import.meta.dirname, '../../..');
 const restartTimeoutMs = 60_000;
 const lookUpTimeoutMs = 4_000;
-/** On which networks each kind of service is, and on no other. */
+/** The networks of each kind of service; it is on no other. */
 const networksOf = [
   [/^gateway$/, ['data', 'front', 'mesh']],
   [/^(node|billing|equalizer)-\d$/, ['data', 'mesh']],
@@ -19,14 +19,17 @@ const networksOf = [
 ];
 const onceOnly = /^(secrets|migrate-.*)$/;
 
-/** Nobody has by accident: root, a way to write, more than his share, an open port, somebody else's network. */
+/**
+ * Checks that no container is root by accident, can write, has no limits, has an open port, or is
+ * on another service's network.
+ */
 export async function checkContainers(project) {
   const containers = await project.containers();
   assert.ok(containers.length >= 26, `${containers.length} containers`);
   for (const { Name, Config, HostConfig, NetworkSettings } of containers) {
     const service = Config.Labels['com.docker.compose.service'];
     const ours = Config.Image.startsWith('thermomesh/');
-    // It makes the secrets, gives each to its group, and ends.
+    // The exception makes the secrets, gives each to its group, and ends.
     if (service !== 'secrets')
       assert.ok(Config.User !== '' && !/^(0|root)(:|$)/.test(Config.User), `${Name} runs as root`);
     assert.deepEqual(HostConfig.CapDrop, ['ALL'], Name);
@@ -63,7 +66,7 @@ export async function checkContainers(project) {
   );
 }
 
-/** The rules as a process inside meets them. */
+/** Checks the same rules from inside the containers. */
 export async function checkInside(project) {
   const { inside } = project;
   const fails = async (service, ...words) => {
@@ -75,32 +78,36 @@ export async function checkInside(project) {
   };
   assert.match(await inside('gateway', 'id'), /^uid=10001\(mesh\)/);
   await fails('gateway', 'touch', '/app/here');
-  // Each may read its own secrets alone.
+  // Each container may read only its own secrets.
   await inside('billing-1', 'cat', '/run/secrets/processor.secret');
   await fails('node-1', 'cat', '/run/secrets/processor.secret');
   await fails('fleet', 'cat', '/run/secrets/database.url');
-  // Who is on the front knows no store; and a name that nobody knows is told at once, whatever name servers are there.
+  // A container on the front network finds no store. An unknown name fails at once, whichever name
+  // servers there are.
   const lookUp = (name) => ['node', '-e', lookUpScript, name, String(lookUpTimeoutMs)];
   await inside('node-1', ...lookUp('postgres'));
   await fails('fleet', ...lookUp('postgres'));
-  assert.match(await inside('node-1', ...lookUp('nobody.mesh')).catch(({ stdout }) => stdout), /^unknown/);
+  assert.match(await inside('node-1', ...lookUp('unknown.mesh')).catch(({ stdout }) => stdout), /^unknown/);
 }
 
-/** Says what became of a look-up, and ends with 1 if the name has no address; silent is neither. */
+/**
+ * Prints the outcome of a look-up. Exits with 1 if the name has no address, with 2 without an
+ * answer.
+ */
 const lookUpScript = `
 const timer = setTimeout(() => { console.log('silent'); process.exit(2); }, Number(process.argv[2]));
 require('node:dns').lookup(process.argv[1], (error) => {
   clearTimeout(timer); console.log(error === null ? 'known' : 'unknown ' + error.code); process.exitCode = error === null ? 0 : 1;
 });`;
 
-/** A process that dies by itself is started again by the engine, without anybody's help. */
+/** Checks that the engine starts a container again whose process dies by itself. */
 export async function checkRestart(project) {
   const find = async () =>
     (await project.containers()).find(
       ({ Config }) => Config.Labels['com.docker.compose.service'] === 'billing-2',
     );
   const { RestartCount } = await find();
-  // tini is the first process, and ends with the one that it has started.
+  // tini is the first process, and ends with the process that it has started.
   await project
     .inside('billing-2', 'sh', '-c', 'kill -9 $(cat /proc/1/task/1/children)')
     .catch(() => undefined);
@@ -110,7 +117,7 @@ export async function checkRestart(project) {
   });
 }
 
-/** Small, labelled, with tini and a health check, and nothing of what only development needs. */
+/** Checks that images are labelled, have tini and a health check, and no development packages. */
 export async function checkImages(project) {
   const { docker, current, say } = project;
   const names = ['gateway', 'analytics', 'billing', 'equalizer', 'card-processor', 'mesh', 'kafka'];
@@ -119,7 +126,7 @@ export async function checkImages(project) {
   for (const [index, { Config, Size }] of JSON.parse(await docker('image', 'inspect', ...tags)).entries()) {
     const tag = tags[index];
     say(`  ${names[index]}: ${(Size / 1e6).toFixed(0)} MB`);
-    // Kafka's has the engine's, by the Compose file.
+    // Kafka's container uses the engine's tini, by the Compose file.
     if (names[index] !== 'kafka') assert.equal(Config.Entrypoint[0], '/usr/bin/tini', tag);
     assert.ok(!['', '0', 'root'].includes(Config.User), `${tag} runs as root`);
     assert.ok(Config.Healthcheck?.Test?.length > 0, `${tag} has no health check`);
@@ -144,12 +151,12 @@ export async function checkImages(project) {
     assert.deepEqual(
       packages.filter((name) => name in devDependencies),
       [],
-      `${tag} holds what only development needs`,
+      `${tag} has packages for development`,
     );
   }
 }
 
-/** What the base images and the running mesh weigh. */
+/** Prints the sizes of the base images and the memory of the running mesh. */
 export async function weigh(project, images) {
   const { docker, say } = project;
   const bases = JSON.parse(await docker('image', 'inspect', ...Object.values(images)));

@@ -1,4 +1,4 @@
-/** Prometheus of the profile "metrics", asked what the dashboard asks. */
+/** Sends the queries of the dashboard to the Prometheus of the profile "metrics". */
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -17,8 +17,9 @@ const publishTimeoutMs = 10_000;
 const targetCount = 14;
 
 /**
- * Starts Prometheus and asks it, while the mesh is hurt, for every expression of the dashboard that has had no series yet: some count
- * what happens only then, and begin anew with the container that counts.
+ * Starts Prometheus. During the faults it evaluates every expression of the dashboard that has had
+ * no series yet: some count events that happen only then, and a restarted container counts from
+ * zero.
  * @param {import('./project.mjs').Project} project
  */
 export async function watchDashboard(project) {
@@ -41,7 +42,7 @@ export async function watchDashboard(project) {
   })();
   loop.catch(() => undefined);
   return {
-    /** @returns {Promise<number>} how many expressions there are; all of them have had an answer */
+    /** @returns {Promise<number>} the number of expressions; every one has had a series */
     async end() {
       over = true;
       await loop;
@@ -57,21 +58,21 @@ export async function watchDashboard(project) {
 async function query({ url }, text) {
   const answer = await fetch(url('PROMETHEUS', `/api/v1/query?query=${encodeURIComponent(text)}`)).then(
     async (response) => response.json(),
-    // Not up yet.
+    // Prometheus is not up yet.
     () => ({ status: 'silent' }),
   );
   if (answer.status === 'error') throw new Error(`${text}: ${answer.error}`);
   return answer.data?.result ?? [];
 }
 
-/** A device that publishes under another one's name is refused, and counted. */
+/** Publishes under another device's name, which the gateway refuses and counts. */
 async function publishForAnother({ home, name, ports }) {
   const device = 'impostor';
   const secret = readFileSync(path.join(home, `compose-${name}`, 'secret'), 'utf8').trim();
   const place = ['-h', '127.0.0.1', '-p', ports.MQTT_PORT, '-i', device];
   const who = ['-u', device, '-P', deriveToken(secret, subjects.device(device))];
-  const what = ['-t', 'thermostat/data/somebody-else', '-m', '{}'];
+  const what = ['-t', 'thermostat/data/another-device', '-m', '{}'];
   const words = [path.join(root, 'node_modules/.bin/mqtt_pub'), ...place, ...who, ...what];
-  // Its connection is closed, or the gateway is dead just then: either is what such a device gets.
+  // The gateway closes the connection, or is dead at that moment; both are expected.
   await run(process.execPath, words, { timeout: publishTimeoutMs }).catch(() => undefined);
 }

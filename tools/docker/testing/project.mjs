@@ -1,5 +1,4 @@
-/** One Compose project that a test makes, asks, hurts and takes down. */
-import assert from 'node:assert/strict';
+/** One Compose project that a test starts, queries, breaks and takes down. */
 import { execFile } from 'node:child_process';
 import { statSync } from 'node:fs';
 import os from 'node:os';
@@ -7,6 +6,7 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { freeLastingPort } from '../../../libs/servers/src/index.ts';
+import { takeDown, takeDownMesh } from './take-down.mjs';
 
 const run = promisify(execFile);
 const root = path.resolve(import.meta.dirname, '../../..');
@@ -22,23 +22,32 @@ const portNames = [
  * @typedef {Awaited<ReturnType<typeof createProject>>} Project
  * @param {object} options
  * @param {import('../engine.mjs').Engine} options.engine
- * @param {string} options.name of the project
- * @param {string} options.home a folder for everything that its tools write
- * @param {AbortSignal} options.signal ends whatever command runs; the taking down goes on
+ * @param {string} options.name the name of the project
+ * @param {string} options.home a folder for all files that its tools write
+ * @param {AbortSignal} options.signal ends the running command, but not the taking down
  * @param {(line: string) => void} options.say
  */
 export async function createProject({ engine, name, home, signal, say }) {
   const ports = {};
   for (const each of portNames) ports[`${each}_PORT`] = String(await freeLastingPort());
   const environment = (version) => environmentOf(engine, { ports, home, version });
-  /** Version of the images that are run where no other is named: beside those that somebody uses here. */
+  /**
+   * Default version of the images. It differs from the versions that other projects on this machine
+   * use.
+   */
   const current = `${name}-new`;
 
-  async function command(file, words, { version = current, cwd = root, lasting = false } = {}) {
-    const options = { env: environment(version), cwd, maxBuffer: outputBytesMax };
+  async function command(file, words, { version = current, cwd = root, lasting = false, timeout = 0 } = {}) {
+    const options = { env: environment(version), cwd, maxBuffer: outputBytesMax, timeout };
     return run(file, words, lasting ? options : { ...options, signal });
   }
-  /** @param {{ folder?: string, version?: string, lasting?: boolean }} where the Compose file is, and which images */
+  /**
+   * @param {object} where
+   * @param {string} [where.folder] of the Compose file
+   * @param {string} [where.version] of the images
+   * @param {boolean} [where.lasting] `signal` does not end the command
+   * @param {number} [where.timeout] the maximum duration in milliseconds; 0 for none
+   */
   async function compose({ folder = root, ...how }, ...words) {
     const [file, ...first] = engine.compose;
     const place = ['--project-name', name, '--project-directory', folder];
@@ -48,7 +57,7 @@ export async function createProject({ engine, name, home, signal, say }) {
   async function docker(...words) {
     return (await command('docker', words)).stdout.trim();
   }
-  /** A command of the mesh tool; its JSON document, whatever it exits with. */
+  /** Runs a command of the mesh tool. @returns its JSON document, whatever its exit code is */
   async function mesh(...words) {
     const script = path.join(root, 'tools/mesh/src/main.ts');
     const all = [script, '--target', 'compose', ...words, '--name', name, '--json'];
@@ -75,17 +84,33 @@ export async function createProject({ engine, name, home, signal, say }) {
     );
     return ids === '' ? [] : JSON.parse(await docker('inspect', ...ids.split('\n')));
   }
-  /** A command in a running container. */
+  /** Runs a command in a running container. @returns its output */
   async function inside(service, ...words) {
     return (await compose({}, 'exec', '--no-TTY', service, ...words)).stdout;
   }
   return {
-    ...{ engine, name, home, ports, current, say, signal },
-    ...{ compose, docker, mesh, untilReady, containers, inside },
-    /** A URL of something that is published. */
+    engine,
+    name,
+    home,
+    ports,
+    current,
+    say,
+    signal,
+    compose,
+    docker,
+    mesh,
+    untilReady,
+    containers,
+    inside,
+    /** The URL of a published port. */
     url: (port, rest = '') => `http://127.0.0.1:${ports[`${port}_PORT`]}${rest}`,
     showEnd: async () => showEnd({ name, compose, command }),
-    takeDown: async () => takeDown({ engine, name, home, compose, command }),
+    /** Ends the mesh and removes its containers, networks and volumes, but no images. */
+    takeDownMesh: async () => takeDownMesh({ engine, name, compose, command, say }),
+    takeDown: async () => {
+      await endProcesses(home);
+      await takeDown({ engine, name, compose, command, say });
+    },
   };
 }
 
@@ -95,26 +120,35 @@ function environmentOf(engine, { ports, home, version }) {
   return {
     ...all,
     ...ports,
-    ...{ DOCKER_BUILDKIT: '1', THERMOMESH_VERSION: version },
-    // The engine refuses limits above what there is.
-    ...{ GATEWAY_CPUS: cpus, POSTGRES_CPUS: cpus },
-    // Whatever its tools leave is below that folder.
-    ...{ MESH_HOME: home, TMPDIR: home },
-    ...{ CHAOS_TIMES: '1', LOAD_DEVICES: '20', LOAD_RATE: '200', LOAD_SECONDS: '5' },
+    DOCKER_BUILDKIT: '1',
+    THERMOMESH_VERSION: version,
+    // The engine refuses limits above what the machine has.
+    GATEWAY_CPUS: cpus,
+    POSTGRES_CPUS: cpus,
+    // The tools write all of their files below that folder.
+    MESH_HOME: home,
+    TMPDIR: home,
+    CHAOS_TIMES: '1',
+    LOAD_DEVICES: '20',
+    LOAD_RATE: '200',
+    LOAD_SECONDS: '5',
     ...socketOf(all.DOCKER_HOST),
-    // Our own engine has no way out of its networks: packages come over the machine's.
+    // Our own engine's networks do not reach the outside: packages come over the machine's network.
     ...(engine.own ? { BUILD_NETWORK: 'host' } : {}),
   };
 }
 
-/** Where the profile "chaos" finds the engine, and as whom. */
+/** The socket at which the profile "chaos" finds the engine, and the group that may use it. */
 function socketOf(dockerHost = 'unix:///var/run/docker.sock') {
   if (!dockerHost.startsWith('unix://')) return {};
   const socket = dockerHost.slice('unix://'.length);
   return { DOCKER_SOCKET: socket, DOCKER_GROUP: String(statSync(socket).gid) };
 }
 
-/** Asks until the answer is true. */
+/**
+ * Asks again and again until the answer is true.
+ * @throws Error that names `what` at the deadline
+ */
 export async function until(what, timeoutMs, ask) {
   const deadline = Date.now() + timeoutMs;
   while (!(await ask())) {
@@ -123,7 +157,10 @@ export async function until(what, timeoutMs, ask) {
   }
 }
 
-/** The load generator ends in order when it is told to; so does whatever else was begun below that folder. */
+/**
+ * Sends SIGTERM to every process whose command line names that folder, such as the load generator,
+ * which then ends gracefully.
+ */
 export async function endProcesses(home, part = '') {
   const { stdout } = await run('ps', ['-A', '-o', 'pid=,args=']);
   const lines = stdout.split('\n').filter((line) => line.includes(home) && line.includes(part));
@@ -132,13 +169,13 @@ export async function endProcesses(home, part = '') {
     try {
       if (pid !== process.pid) process.kill(pid, 'SIGTERM');
     } catch (error) {
-      // It has ended meanwhile.
+      // The process has ended meanwhile.
       if (error.code !== 'ESRCH') throw error;
     }
   }
 }
 
-/** What a reader of a failed run needs. */
+/** Prints what a reader of a failed run needs. */
 async function showEnd({ name, compose, command }) {
   const words = ['ps', '--all', '--filter', `label=com.docker.compose.project=${name}`];
   const { stdout } = await command('docker', [...words, '--format', '{{.Names}}  {{.Status}}'], {
@@ -146,32 +183,4 @@ async function showEnd({ name, compose, command }) {
   });
   console.error(stdout);
   console.error((await compose({ lasting: true }, 'logs', '--no-color', '--tail', '5')).stdout);
-}
-
-/** Containers, networks, volumes and the images of this run; then looks that nothing of it is left. */
-async function takeDown({ engine, name, home, compose, command }) {
-  const docker = async (...words) => (await command('docker', words, { lasting: true })).stdout.trim();
-  const ofProject = ['--filter', `label=com.docker.compose.project=${name}`];
-  const lines = (text) => text.split('\n').filter((line) => line !== '');
-  await endProcesses(home);
-  // One that is being thrown away needs no orderly end; a paused one would not come to it.
-  const ids = lines(await docker('ps', '--all', '--quiet', ...ofProject));
-  if (ids.length > 0) await docker('rm', '--force', '--volumes', ...ids);
-  await compose({ lasting: true }, '--profile', '*', 'down', '--volumes', '--remove-orphans');
-  const images = lines(await docker('images', '--format', '{{.Repository}}:{{.Tag}}'));
-  const own = images.filter((image) => image.includes(name));
-  if (own.length > 0) await docker('rmi', '--force', ...own);
-  const left = {
-    containers: lines(await docker('ps', '--all', '--quiet', ...(engine.own ? [] : ofProject))),
-    networks: lines(await docker('network', 'ls', '--quiet', ...ofProject)),
-    volumes: lines(await docker('volume', 'ls', '--quiet', ...(engine.own ? [] : ofProject))),
-    images: lines(await docker('images', '--format', '{{.Repository}}:{{.Tag}}')).filter((image) =>
-      image.includes(name),
-    ),
-  };
-  assert.deepEqual(
-    left,
-    { containers: [], networks: [], volumes: [], images: [] },
-    'something is left behind',
-  );
 }

@@ -1,4 +1,6 @@
-/** What goes on while services are replaced: orders and images of a customer who has a key, judged at the end. */
+/**
+ * Traffic during the upgrade: orders and images of a customer with an API key, judged at the end.
+ */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -17,10 +19,10 @@ const imagePauseMs = 1_500;
 const tryTimeoutMs = 4_000;
 const acceptTimeoutMs = 120_000;
 const finalTimeoutMs = 60_000;
-/** So much that no other order of a run costs it: a charge is known by its amount. */
+/** Amounts from here on identify a charge: no other order of a run costs as much. */
 const amountFirstMinor = 7_000_000;
 
-/** A key that was made by the mesh command in a container, as a file. */
+/** Makes an API key with the mesh command in a container, and writes it to a file. */
 export async function makeKey({ compose, home }) {
   const words = ['run', '--rm', '--no-deps', 'tools', 'api-key', 'create'];
   const { stdout } = await compose({}, ...words, '--scopes', 'read,checkout,images');
@@ -30,16 +32,16 @@ export async function makeKey({ compose, home }) {
   return { key, file };
 }
 
-/** Images of many kinds, and what one process alone makes of each. */
+/** Makes images of many kinds, and the result of one process alone for each. */
 export async function makeSamples({ home }) {
-  const script = path.join(root, 'services/equalizer/src/samples/main.ts');
+  const script = path.join(root, 'services/equalizer/src/programs/samples/main.ts');
   const words = [script, path.join(home, 'samples'), '--side', String(sampleSidePixels)];
   return JSON.parse((await run(process.execPath, words)).stdout).samples;
 }
 
 /**
  * Sends one image and compares the result, byte by byte.
- * @param {string[]} where more words of the command: another address, say
+ * @param {string[]} where more words of the command, such as another address
  */
 export async function equalize(project, { kind, file, expected, fields }, { keyFile, where = [] }) {
   const out = path.join(project.home, `result-${kind}`);
@@ -49,7 +51,10 @@ export async function equalize(project, { kind, file, expected, fields }, { keyF
   assert.ok(got.equals(wanted), `${kind}: ${got.length} bytes, not those of one process alone`);
 }
 
-/** One image after the other until it is ended. @returns {{ end: () => Promise<number> }} how many were right */
+/**
+ * Sends one image after the other until `end` is called.
+ * @returns {{ end: () => Promise<number> }} `end` returns the number of images
+ */
 export function startImages(project, samples, keyFile) {
   let over = false;
   let count = 0;
@@ -66,7 +71,10 @@ export function startImages(project, samples, keyFile) {
   );
 }
 
-/** Orders at a rate until they are ended: each is final then, and charged once by the card processor's own ledger. */
+/**
+ * Sends orders at a fixed rate until `end` is called, which checks that each is final, and charged
+ * once by the card processor's own ledger.
+ */
 export function startOrders(project, key) {
   let over = false;
   /** @type {Map<string, number>} checkout ids and amounts */
@@ -117,7 +125,7 @@ export function startOrders(project, key) {
   );
 }
 
-/** A loop that is ended in order; a fault of it is told then. */
+/** A handle that stops the loop, waits for it, rethrows its error, and returns the result. */
 function ending(loop, stop, result) {
   loop.catch(() => undefined);
   return {
@@ -129,18 +137,18 @@ function ending(loop, stop, result) {
   };
 }
 
-/** Undefined if there is no answer now. */
+/** Sends one request; undefined if there is no answer now. */
 async function ask(url, init) {
   try {
     const response = await fetch(url, { ...init, signal: AbortSignal.timeout(tryTimeoutMs) });
     return { status: response.status, body: await response.json() };
   } catch {
-    // Refused, broken or late: what was sent is sent again under the same key.
+    // Refused, broken or late: the caller repeats the request under the same key.
     return undefined;
   }
 }
 
-/** The card processor's own record. */
+/** Reads the card processor's own ledger. */
 async function ledger({ home, name, url }) {
   const secret = (await readFile(path.join(home, `compose-${name}`, 'processor.secret'), 'utf8')).trim();
   const headers = { authorization: `Bearer ${deriveToken(secret, subjects.operator)}` };

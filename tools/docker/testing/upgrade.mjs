@@ -1,9 +1,13 @@
-/** The previous commit's images, and the way from them to this version's: one service after the other, under load. */
+/**
+ * The upgrade from the previous commit's images to this version's: one service after the other,
+ * under load.
+ */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { findPreviousCommit } from '../src/previous-commit.ts';
 import { endProcesses, until } from './project.mjs';
 import { startImages, startOrders } from './traffic.mjs';
 
@@ -11,11 +15,11 @@ const run = promisify(execFile);
 const root = path.resolve(import.meta.dirname, '../../..');
 const waitSeconds = '180';
 const beginTimeoutMs = 120_000;
-/** The load is told to end; it never comes to this. */
+/** A maximum that is never reached: the test ends the load itself. */
 const loadSecondsMax = '1800';
 const numbered = (name, count) => Array.from({ length: count }, (_, index) => `${name}-${index + 1}`);
 
-/** Those with a build of their own; others share its image. */
+/** Services with a `build`; the others share their images. */
 export const built = [
   'secrets',
   'gateway',
@@ -27,8 +31,9 @@ export const built = [
 ];
 const migrations = ['migrate-analytics', 'migrate-billing', 'migrate-gateway'];
 /**
- * What others stand on comes first: "up" of one service brings all that it needs up to date, so nothing else may be left to replace
- * there. Stores come along, should their pins have moved.
+ * Services that others need come first: "up" of one service also updates all services that it
+ * needs, so those must already be up to date. The list includes the stores, in case their pins have
+ * changed.
  */
 const rolled = [
   ...[...numbered('zookeeper', 3), 'redis', 'postgres'],
@@ -42,31 +47,33 @@ const rolled = [
 ];
 
 /**
- * The sources of the commit before this one.
- * @returns {Promise<{ commit: string, folder: string } | undefined>} undefined if it is not here, or knows no containers
+ * Finds the commit before this one.
+ * @returns {Promise<string | undefined>} undefined if there is none to upgrade from
+ * @throws Error that says what to do, if the commit exists but is not here
  */
-export async function previousSources({ home, say }) {
-  const git = async (...words) => (await run('git', ['-C', root, ...words])).stdout.trim();
-  const asked = async (...words) => git(...words).catch(() => undefined);
-  const commit = await asked('rev-parse', '--verify', '--quiet', 'HEAD~1^{commit}');
-  if (commit === undefined) {
-    say('  the previous commit is not here (a shallow clone has none): the upgrade is NOT tested');
-    return undefined;
-  }
-  if ((await asked('cat-file', '-e', `${commit}:docker-compose.yml`)) === undefined) {
-    say('  the previous commit knows no containers: the upgrade is NOT tested');
-    return undefined;
-  }
+export async function findPrevious({ say }) {
+  const found = await findPreviousCommit(root);
+  if ('commit' in found) return found.commit;
+  say(`  ${found.none}: the upgrade is NOT tested`);
+  return undefined;
+}
+
+/**
+ * Unpacks the sources of that commit.
+ * @returns {Promise<{ commit: string, folder: string }>}
+ */
+export async function previousSources({ home }, commit) {
   const folder = path.join(home, 'previous');
   await mkdir(folder, { recursive: true });
   const archive = path.join(home, 'previous.tar');
-  await git('archive', '--output', archive, commit);
+  await run('git', ['-C', root, 'archive', '--output', archive, commit]);
   await run('tar', ['-x', '-f', archive, '-C', folder]);
   return { commit: commit.slice(0, 10), folder };
 }
 
 /**
- * One service after the other gets this version's images, on the data of the old ones, while readings, orders and images go on.
+ * Replaces one service after the other by this version's image, over the old data, while readings,
+ * orders and images continue.
  * @param {import('./project.mjs').Project} project
  */
 export async function upgrade(project, { key, samples }) {
@@ -78,7 +85,7 @@ export async function upgrade(project, { key, samples }) {
   const orders = startOrders(project, key.key);
   for (const service of rolled) {
     load.mustRun();
-    // Nobody waits for what runs to its end; the services after it do.
+    // "up" does not wait for migrations, which run to their end; the services after them do.
     const waiting = migrations.includes(service) ? [] : ['--wait', '--wait-timeout', waitSeconds];
     await compose({}, 'up', '--detach', '--no-build', '--quiet-pull', ...waiting, service);
   }
@@ -87,7 +94,7 @@ export async function upgrade(project, { key, samples }) {
   const orderCount = await orders.end();
   await endProcesses(project.home, ' load ');
   const { sent, acked } = judged(await load.over);
-  assert.ok(imageCount > 0 && orderCount > 0, 'nothing went on meanwhile');
+  assert.ok(imageCount > 0 && orderCount > 0, 'no order or image was accepted during the upgrade');
   say(
     `  ${sent} readings sent, ${acked} acked and stored; ${orderCount} orders charged once; ${imageCount} images as by one process alone`,
   );
@@ -105,7 +112,7 @@ export async function upgrade(project, { key, samples }) {
     assert.equal(settled.get(service)?.id, after.get(service)?.id, `${service} was replaced again`);
 }
 
-/** Nothing that was acked is gone, twice there or another. */
+/** Checks that no acked reading is lost, duplicated or corrupted. @returns the document */
 export function judged(document) {
   const { sent, acked, lost, duplicated, corrupted, rejected } = document;
   assert.ok(acked > 0 && acked <= sent, `${acked} of ${sent} acked`);
@@ -138,7 +145,7 @@ async function untilAccepting({ mesh }) {
   await until('the load to begin', beginTimeoutMs, async () => (await accepted()) >= before + 100);
 }
 
-/** Every service, with its container and its image. */
+/** Container id and image of every service. */
 async function lives({ containers }) {
   const found = await containers();
   return new Map(

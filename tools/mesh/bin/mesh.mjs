@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// Plain JavaScript, so that it also runs on the machine's own Node: it hands over to the pinned Node 24.
+// Plain JavaScript, so that it also runs on the machine's own Node: it hands over to the pinned
+// Node 24.
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -19,7 +20,8 @@ if (Number(process.versions.node.split('.')[0]) >= nodeMajorMin) {
     process.exit(1);
   }
   const child = spawn(pinned, [main, ...process.argv.slice(2)], { stdio: 'inherit' });
-  // A signal for this process is meant for the mesh; from a terminal it may arrive there twice, which does no harm.
+  // A signal for this process is meant for the mesh; from a terminal it may arrive there twice,
+  // which does no harm.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
   child.once('error', (error) => {
     console.error(`mesh: ${error.message}`);

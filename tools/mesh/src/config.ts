@@ -1,31 +1,38 @@
-/** What the command line tool takes from its environment; the only reader of it here. */
+/** The settings of the command line tool; only this file reads its environment. */
 import path from 'node:path';
-import { MeshError } from '@thermomesh/runtime';
-import type { Mesh } from './client/mesh.ts';
-import type { ElectionStrategy } from './state/run-file.ts';
+import { meshError } from './errors.ts';
+
+/** How the analytics nodes elect their coordinator. */
+export type ElectionStrategy = 'bully' | 'zookeeper';
 
 export interface MeshConfig {
-  /** The repository's root. */
+  /** Root folder of the repository. */
   root: string;
-  /** Holds one folder for each mesh. */
+  /** Folder that contains one folder for each mesh. */
   home: string;
-  /** A PostgreSQL that somebody else runs; undefined: the mesh runs its own. */
+  /** An external PostgreSQL; undefined if the mesh runs its own. */
   databaseUrl: string | undefined;
-  /** A Redis that somebody else runs; undefined: the mesh runs its own. */
+  /** An external Redis; undefined if the mesh runs its own. */
   redisUrl: string | undefined;
-  /** A ZooKeeper that somebody else runs, `host:port,…`; undefined: the mesh runs its own. */
+  /** An external ZooKeeper, `host:port,…`; undefined if the mesh runs its own. */
   zookeeperHosts: string | undefined;
-  /** Kafka brokers that somebody else runs, `host:port,…`; undefined: the mesh runs its own. */
+  /** External Kafka brokers, `host:port,…`; undefined if the mesh runs its own. */
   kafkaBrokers: string | undefined;
-  /** How the nodes elect if the command does not say it. */
+  /** Election strategy of the nodes unless the command names one. */
   election: ElectionStrategy;
-  /** Handed on to the mesh's processes, without what the mesh sets itself. */
+  /** Maximum size of the fleet's ledger. */
+  fleetLedgerBytesMax: number;
+  /** Maximum size of the ledgers of all loads, and of each other kind of evidence. */
+  evidenceBytesMax: number;
+  /** Environment of the mesh's processes, without the variables that the mesh sets itself. */
   environment: Record<string, string>;
-  /** The mesh that every command is about, if it is none of this machine's processes (`--target compose`). */
-  opened?: Mesh;
 }
 
-/** Names that belong to one process: a value from outside must not reach all of them. */
+const mebibyte = 1024 * 1024;
+const bytesDefaults = { fleetLedger: 32 * mebibyte, evidence: 1024 * mebibyte };
+const bytesLimits = { min: mebibyte, max: 1024 * 1024 * mebibyte };
+
+/** Variables that belong to one process: a value from outside must not reach all processes. */
 const ownNames = [
   'API_KEYS_FILE',
   'BILLING_SECRET',
@@ -38,6 +45,8 @@ const ownNames = [
   'DATABASE_URL',
   'DATA_DIR',
   'ELECTION',
+  'EVIDENCE_BYTES_MAX',
+  'FLEET_LEDGER_BYTES_MAX',
   'GATEWAY_URL',
   'HTTP_HOST',
   'HTTP_PORT',
@@ -62,37 +71,62 @@ const ownNames = [
 ];
 
 /**
- * Reads the settings.
+ * Reads the settings from the environment.
  * @throws MeshError `config.invalid`
  */
 export function readMeshConfig(env: NodeJS.ProcessEnv = process.env): MeshConfig {
   const root = path.resolve(import.meta.dirname, '../../..');
   const databaseUrl = textOf(env['DATABASE_URL']);
   if (databaseUrl !== undefined && !/^postgres(ql)?:\/\//.test(databaseUrl)) {
-    throw new MeshError('config.invalid', 'DATABASE_URL must be a postgresql:// address');
+    throw meshError('config.invalid', 'DATABASE_URL must be a postgresql:// address');
   }
   const redisUrl = textOf(env['REDIS_URL']);
   if (redisUrl !== undefined && !/^rediss?:\/\//.test(redisUrl)) {
-    throw new MeshError('config.invalid', 'REDIS_URL must be a redis:// address');
+    throw meshError('config.invalid', 'REDIS_URL must be a redis:// address');
   }
   const zookeeperHosts = addressesOf('ZOOKEEPER_HOSTS', env['ZOOKEEPER_HOSTS']);
   const kafkaBrokers = addressesOf('KAFKA_BROKERS', env['KAFKA_BROKERS']);
   const election = textOf(env['ELECTION']) ?? 'bully';
   if (election !== 'bully' && election !== 'zookeeper') {
-    throw new MeshError('config.invalid', 'ELECTION must be bully or zookeeper');
+    throw meshError('config.invalid', 'ELECTION must be bully or zookeeper');
   }
   const environment: Record<string, string> = {};
   for (const [name, value] of Object.entries(env)) {
     if (value !== undefined && !ownNames.includes(name)) environment[name] = value;
   }
   const home = path.resolve(root, textOf(env['MESH_HOME']) ?? '.mesh');
-  return { root, home, databaseUrl, redisUrl, zookeeperHosts, kafkaBrokers, election, environment };
+  const fleetLedgerBytesMax = bytesOf('FLEET_LEDGER_BYTES_MAX', env, bytesDefaults.fleetLedger);
+  const evidenceBytesMax = bytesOf('EVIDENCE_BYTES_MAX', env, bytesDefaults.evidence);
+  return {
+    root,
+    home,
+    databaseUrl,
+    redisUrl,
+    zookeeperHosts,
+    kafkaBrokers,
+    election,
+    fleetLedgerBytesMax,
+    evidenceBytesMax,
+    environment,
+  };
+}
+
+function bytesOf(name: string, env: NodeJS.ProcessEnv, fallback: number): number {
+  const text = textOf(env[name]);
+  if (text === undefined) return fallback;
+  const bytes = Number(text);
+  if (!/^\d+$/.test(text) || bytes < bytesLimits.min || bytes > bytesLimits.max)
+    throw meshError(
+      'config.invalid',
+      `${name} must be a whole number of bytes from ${bytesLimits.min} to ${bytesLimits.max}`,
+    );
+  return bytes;
 }
 
 function addressesOf(name: string, value: string | undefined): string | undefined {
   const text = textOf(value);
   if (text !== undefined && !/^[^,/\s]+:\d+(,[^,/\s]+:\d+)*$/.test(text)) {
-    throw new MeshError('config.invalid', `${name} must read host:port,host:port`);
+    throw meshError('config.invalid', `${name} must have the form host:port,host:port`);
   }
   return text;
 }

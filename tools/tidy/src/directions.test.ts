@@ -30,7 +30,7 @@ describe('import directions', () => {
     }
   });
 
-  it('services never import services, and nobody reaches into another package by path', () => {
+  it('services never import services, and no package imports another by path', () => {
     assert.match(offence('services/gateway/src/main.ts', '@thermomesh/analytics') ?? '', /may not import/);
     assert.match(offence('services/gateway/src/main.ts', '../../analytics/src/main.ts') ?? '', /by its name/);
     assert.equal(offence('services/gateway/src/http/app.ts', '../config.ts'), undefined);

@@ -31,7 +31,7 @@ async function run(...words: string[]): Promise<Outcome> {
   return { code, said };
 }
 
-/** Runs a test file as the suites do; it would live for ever if nobody ended it. */
+/** Runs a test file as the suites do; without a limit it would not end. */
 async function runFile(
   name: string,
   lines: string,
@@ -51,7 +51,7 @@ async function runFile(
 
 const forever = 3_600;
 
-it('a-file-that-leaves-something-open-ends-and-fails-although-its-tests-pass', async () => {
+it('a file that leaves a handle open ends and fails although its tests pass', async () => {
   const { code, said } = await runFile('leaks.test.mjs', "it('passes', () => {});", {
     seconds: forever,
     grace: 1,
@@ -61,14 +61,14 @@ it('a-file-that-leaves-something-open-ends-and-fails-although-its-tests-pass', a
   assert.match(said, /✖ .*leaks\.test\.mjs/);
 });
 
-it('a-file-whose-tests-hang-one-after-the-other-is-over-when-its-time-is', async () => {
+it('a file whose tests hang ends when its time is up', async () => {
   const hangs = 'for (const n of [1, 2]) it(`hangs ${n}`, () => new Promise(() => {}));';
   const { code, said } = await runFile('hangs.test.mjs', hangs, { seconds: 1, grace: forever });
   assert.equal(code, 1);
   assert.match(said, /hangs\.test\.mjs is not over after 1 s/);
 });
 
-it('a-suite-whose-time-is-up-is-killed-with-what-it-has-started-and-names-what-was-not-over', async () => {
+it('an overdue suite is killed with its children and names its unfinished files', async () => {
   const file = path.join(folder, 'loops.test.mjs');
   // No timer of its own process can end this one.
   writeFileSync(

@@ -1,24 +1,33 @@
 /**
- * The ledger on disk: one line an entry, `<crc32 of the JSON, 8 hex digits> <JSON>\n`, appended and fdatasynced before anybody is
- * answered. A last line that a crash has torn is recognised and cut off; a bad line anywhere else is refused.
+ * The ledger on disk: one line per entry, `<crc32 of the JSON, 8 hex digits> <JSON>\n`. An entry is
+ * appended and fdatasynced before its caller gets an answer. A last line that a crash has torn is
+ * cut off; a damaged line anywhere else is an error.
  */
 import { open, type FileHandle } from 'node:fs/promises';
+import path from 'node:path';
 import { crc32 } from 'node:zlib';
-import { MeshError } from '@thermomesh/runtime';
+import { syncFolder } from '@thermomesh/runtime';
+import { processorError } from '../core/errors.ts';
 
+/** An open ledger file. */
 export interface LedgerFile<E> {
-  /** What stood in the file at start. */
+  /** The entries that were in the file at the start. */
   readonly entries: readonly E[];
-  /** Bytes of a torn last line that were cut off at start. */
+  /** Number of bytes of a torn last line that were cut off at the start. */
   readonly tornBytes: number;
   /** Resolves when the entry is durable; entries of many callers share one fdatasync. */
   append(entry: E): Promise<void>;
   close(): Promise<void>;
 }
 
-/** @throws MeshError `ledger.corrupt` if a line before the last one is damaged */
+/**
+ * Opens the file, or creates it, and reads its entries.
+ * @throws MeshError `ledger.corrupt` if a line before the last one is damaged
+ */
 export async function openLedgerFile<E>(file: string): Promise<LedgerFile<E>> {
   const handle = await open(file, 'a+', 0o600);
+  // The file is on the disk, but its name only after this; a start may have died in between.
+  syncFolder(path.dirname(file));
   const bytes = await handle.readFile();
   const { entries, goodBytes } = parse<E>(bytes, file);
   const tornBytes = bytes.length - goodBytes;
@@ -53,9 +62,10 @@ function parse<E>(bytes: Buffer, file: string): { entries: E[]; goodBytes: numbe
     const line = bytes.toString('utf8', goodBytes, end);
     const json = line.slice(9);
     if (line.slice(0, 9) !== `${checksum(json)} `) {
-      // Blocks of one write may reach the disk in any order: only what nothing follows can be a torn write.
+      // The blocks of one write may reach the disk in any order, so only a line that nothing
+      // follows can be a torn write.
       if (bytes.indexOf(0x0a, end + 1) < 0) return { entries, goodBytes };
-      throw new MeshError(
+      throw processorError(
         'ledger.corrupt',
         `${file}: entry ${entries.length + 1} does not match its checksum`,
       );
@@ -65,7 +75,7 @@ function parse<E>(bytes: Buffer, file: string): { entries: E[]; goodBytes: numbe
   }
 }
 
-/** Writes what has gathered while the former write was under way: one fdatasync for all of it. */
+/** Writes all lines that gathered during the former write, with one fdatasync. */
 class GroupWriter {
   readonly #handle: FileHandle;
   #waiting: { line: string; resolve: () => void; reject: (reason: unknown) => void }[] = [];
@@ -77,9 +87,12 @@ class GroupWriter {
   }
 
   async append(line: string): Promise<void> {
-    // After a failed write nobody knows what the file holds: only a new start, which reads it, may go on.
+    // After a failed write the content of the file is unknown. The process must be started again,
+    // so that it reads the file.
     if (this.#failed !== undefined)
-      throw new MeshError('ledger.failed', 'the ledger has failed', { cause: this.#failed });
+      throw processorError('ledger.failed', 'an earlier write of the ledger has failed', {
+        cause: this.#failed,
+      });
     return new Promise((resolve, reject) => {
       this.#waiting.push({ line, resolve, reject });
       this.#writing ??= this.#write();

@@ -1,25 +1,26 @@
-/** The processor's book: what it has decided, by key. Pure; the caller makes each entry durable before it is answered. */
+/**
+ * The processor's book: its decisions by key. It is pure; the caller makes each entry durable
+ * before it answers.
+ */
 
-interface Common {
-  /** The caller's idempotency key; in the mode without keys, one that the processor makes. */
+interface EntryBase {
+  /** The caller's idempotency key; in the mode without keys, a key that the processor creates. */
   key: string;
   /** The processor's own reference. */
   id: string;
   amountMinor: number;
   currency: string;
-  /** Hash of the parameters: another charge under the same key is refused. */
+  /** Hash of the parameters, by which another charge under the same key is refused. */
   fingerprint: string;
   atMs: number;
 }
 
 /** One line of the ledger. */
 export type Entry =
-  | (Common & { kind: 'charge'; status: 'charged' | 'declined'; reason: string | null })
-  | (Common & { kind: 'refund'; charge: string; status: 'refunded' | 'declined'; reason: string | null });
+  | (EntryBase & { kind: 'charge'; status: 'charged' | 'declined'; reason: string | null })
+  | (EntryBase & { kind: 'refund'; charge: string; status: 'refunded' | 'declined'; reason: string | null });
 
-export type Found = 'none' | 'same' | 'other_parameters';
-
-/** In memory, made from the ledger's lines at start. */
+/** All entries in memory; filled from the ledger's lines at the start. */
 export class Book {
   readonly entries: Entry[] = [];
   readonly #byKey = new Map<string, Entry>();
@@ -27,6 +28,7 @@ export class Book {
   /** Sum of refunds by charge, in minor units. */
   readonly #refunded = new Map<string, number>();
 
+  /** Adds an entry. */
   add(entry: Entry): void {
     this.entries.push(entry);
     this.#byKey.set(entry.key, entry);
@@ -35,12 +37,13 @@ export class Book {
       this.#refunded.set(entry.charge, (this.#refunded.get(entry.charge) ?? 0) + entry.amountMinor);
   }
 
+  /** Returns the entry under a key. */
   byKey(key: string): Entry | undefined {
     return this.#byKey.get(key);
   }
 
-  /** Why a refund of `amountMinor` is declined; null if it is not. */
-  refundFault(charge: string, amountMinor: number, currency: string): string | null {
+  /** Returns why a refund of `amountMinor` is declined; null if it is allowed. */
+  refundIssue(charge: string, amountMinor: number, currency: string): string | null {
     const entry = this.#charges.get(charge);
     if (entry === undefined || entry.status !== 'charged') return 'unknown_charge';
     if (entry.currency !== currency) return 'other_currency';

@@ -15,14 +15,14 @@ const charge: Entry = {
   reason: null,
 };
 
-it('ordered faults come in order and once, then none', () => {
+it('planned faults come once and in order, then none', () => {
   const faults = new Faults(1);
   faults.plan = { ...noFaults, next: ['hang', 'drop-reply'] };
   assert.deepEqual([faults.draw(), faults.draw(), faults.draw()], ['hang', 'drop-reply', undefined]);
   assert.deepEqual(faults.given, { hang: 1, 'drop-reply': 1 });
 });
 
-it('faults by rate come about as often as asked, and the same seed gives the same ones', () => {
+it('faults by rate match their rates and repeat with the same seed', () => {
   const draws = (seed: number) => {
     const faults = new Faults(seed);
     faults.plan = { ...noFaults, rates: { 'drop-reply': 0.25, refuse: 0.25 } };
@@ -40,7 +40,7 @@ it('faults by rate come about as often as asked, and the same seed gives the sam
 it('refunds never exceed their charge', () => {
   const book = new Book();
   book.add(charge);
-  assert.equal(book.refundFault('c1', 100, 'EUR'), null);
+  assert.equal(book.refundIssue('c1', 100, 'EUR'), null);
   book.add({
     ...charge,
     kind: 'refund',
@@ -50,8 +50,8 @@ it('refunds never exceed their charge', () => {
     amountMinor: 60,
     status: 'refunded',
   });
-  assert.equal(book.refundFault('c1', 40, 'EUR'), null);
-  assert.equal(book.refundFault('c1', 41, 'EUR'), 'exceeds_charge');
-  assert.equal(book.refundFault('c1', 1, 'USD'), 'other_currency');
-  assert.equal(book.refundFault('r1', 1, 'EUR'), 'unknown_charge');
+  assert.equal(book.refundIssue('c1', 40, 'EUR'), null);
+  assert.equal(book.refundIssue('c1', 41, 'EUR'), 'exceeds_charge');
+  assert.equal(book.refundIssue('c1', 1, 'USD'), 'other_currency');
+  assert.equal(book.refundIssue('r1', 1, 'EUR'), 'unknown_charge');
 });

@@ -1,43 +1,49 @@
-/** Which fault the next call gets: those ordered for the next calls first, then by rate. Pure, but for its own seeded chance. */
+/**
+ * Decides which fault the next call gets: first the faults that are planned for the next calls,
+ * then faults by rate. It is pure, because its randomness comes from a seed.
+ */
 
+/** The faults that can be injected. */
 export const faultNames = [
-  /** 503 and nothing else. */
+  /** The processor answers 503 and does not charge. */
   'refuse',
-  /** The card is declined: a proper, final answer. */
+  /** The card is declined, which is a final answer. */
   'decline',
-  /** It charges only after `delayMs`: by then the caller may have given up. */
+  /** The processor charges after `delayMs`, when the caller may have given up. */
   'delay',
-  /** It never answers and never charges. */
+  /** The processor never answers and never charges. */
   'hang',
-  /** It charges, and the connection breaks before the answer. */
+  /** The processor charges, and the connection breaks before the answer. */
   'drop-reply',
-  /** The connection breaks before anything is done. */
+  /** The connection breaks before the processor charges. */
   'drop-request',
-  /** The process ends before it charges. */
+  /** The process dies before it charges. */
   'crash-before',
-  /** It charges, the ledger is durable, and the process ends. */
+  /** The process charges, makes the ledger durable and dies. */
   'crash-after',
 ] as const;
+/** The name of a fault. */
 export type FaultName = (typeof faultNames)[number];
 
-/** What tests and people order. */
+/** The plan that tests and people set. */
 export interface FaultPlan {
-  /** One for each of the next calls, in order. */
+  /** One fault for each of the next calls, in order. */
   next: FaultName[];
-  /** Probability of each, for calls that `next` does not cover. Their sum is at most 1. */
+  /** Probabilities for the calls that `next` does not cover. Their sum is at most 1. */
   rates: Partial<Record<FaultName, number>>;
-  /** How long `delay` takes. */
+  /** Duration of the fault `delay`. */
   delayMs: number;
-  /** False: keys are ignored, every call charges anew. Shows what then cannot be promised. */
+  /** False: keys are ignored and each call is a new charge, as with a processor without keys. */
   idempotency: boolean;
 }
 
+/** The plan without faults. */
 export const noFaults: FaultPlan = { next: [], rates: {}, delayMs: 1_000, idempotency: true };
 
-/** Draws faults; the same seed and the same calls give the same ones. */
+/** Draws faults; the same seed and the same calls give the same faults. */
 export class Faults {
   plan: FaultPlan = noFaults;
-  /** How often each was given. */
+  /** How often each fault was injected. */
   readonly given: Partial<Record<FaultName, number>> = {};
   #state: number;
 
@@ -45,11 +51,11 @@ export class Faults {
     this.#state = seed >>> 0;
   }
 
-  /** The fault of this call; undefined for none. */
+  /** Returns the fault of this call; undefined for none. */
   draw(): FaultName | undefined {
-    const [ordered, ...rest] = this.plan.next;
-    const fault = ordered ?? this.#byRate();
-    if (ordered !== undefined) this.plan = { ...this.plan, next: rest };
+    const [planned, ...rest] = this.plan.next;
+    const fault = planned ?? this.#byRate();
+    if (planned !== undefined) this.plan = { ...this.plan, next: rest };
     if (fault !== undefined) this.given[fault] = (this.given[fault] ?? 0) + 1;
     return fault;
   }
@@ -63,7 +69,10 @@ export class Faults {
     return undefined;
   }
 
-  /** Mulberry32 (Tommy Ettinger, public domain): 32 bits of state are enough to make tests repeatable. */
+  /**
+   * Returns a number in [0, 1) by mulberry32 (Tommy Ettinger, public domain). Its 32 bits of state
+   * are enough to make tests repeatable.
+   */
   #random(): number {
     this.#state = (this.#state + 0x6d2b79f5) >>> 0;
     let t = this.#state;

@@ -1,20 +1,10 @@
 /** The HTTP surface of the card processor. */
-import { createHttpApp, type HttpApp, type HttpOptions, type Log } from '@thermomesh/runtime';
-import type { Faults } from '../core/faults.ts';
-import type { Processor } from '../processor.ts';
+import { createHttpApp, type HttpApp, type HttpOptions } from '@thermomesh/runtime';
+import type { RouteDeps } from './deps.ts';
 import { chargeRoutes } from './routes/charges.ts';
 import { faultRoutes } from './routes/faults.ts';
 
-export interface RouteDeps {
-  processor: Processor;
-  faults: Faults;
-  log: Log;
-  /** Ends the process at once, as kill -9 does. */
-  crash: () => void;
-  /** Settles when the service stops: delays end then. */
-  stopping: AbortSignal;
-}
-
+/** Creates the app with all routes; it does not listen yet. */
 export async function createProcessorApp(
   options: Omit<HttpOptions, 'title' | 'version'>,
   routes: Omit<RouteDeps, 'log'>,

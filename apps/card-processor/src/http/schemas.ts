@@ -1,12 +1,13 @@
-/** Bodies of the processor's routes. Amounts in minor units. */
+/** Bodies of the processor's routes. Amounts are in minor units. */
+import { Nullable } from '@thermomesh/contracts';
 import Type, { type Static } from 'typebox';
 import { faultNames } from '../core/faults.ts';
 
 const strict = { additionalProperties: false };
 const AmountMinor = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
 const Currency = Type.String({ pattern: '^[A-Z]{3}$' });
-const Nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 
+/** The body of `POST /v1/charges`. */
 export const ChargeBody = Type.Object(
   {
     amountMinor: AmountMinor,
@@ -15,12 +16,13 @@ export const ChargeBody = Type.Object(
   },
   strict,
 );
+/** The body of `POST /v1/refunds`; `charge` is the id of the charge. */
 export const RefundBody = Type.Object(
   { amountMinor: AmountMinor, currency: Currency, charge: Type.String({ minLength: 1, maxLength: 64 }) },
   strict,
 );
 
-/** What callers and verifiers see of an entry. */
+/** An entry as callers and verifiers see it. */
 export const EntryDocument = Type.Object({
   key: Type.String(),
   kind: Type.Union([Type.Literal('charge'), Type.Literal('refund')]),
@@ -36,7 +38,7 @@ export const EntryDocument = Type.Object({
 const Fault = Type.Union(faultNames.map((name) => Type.Literal(name)));
 const Rate = Type.Optional(Type.Number({ minimum: 0, maximum: 1 }));
 
-/** What `PUT /v1/faults` takes; what is left out is as without faults. */
+/** The body of `PUT /v1/faults`. A missing field has its value of a plan without faults. */
 export const FaultsBody = Type.Object(
   {
     next: Type.Optional(Type.Array(Fault, { maxItems: 100_000 })),
@@ -53,6 +55,7 @@ export const FaultsBody = Type.Object(
 );
 export type FaultsBody = Static<typeof FaultsBody>;
 
+/** The header with the idempotency key. */
 export const KeyHeader = Type.Object({
   'idempotency-key': Type.Optional(Type.String({ maxLength: 200 })),
 });

@@ -1,7 +1,7 @@
 /**
- * A device's connection by mqtt.js. Each connection is a client of its own with a clean session and no reconnect of the
- * library's: what is unacknowledged is kept and sent again by the device itself, which must do so over restarts anyhow, and
- * (deviceId, seq) makes a repetition harmless (I1).
+ * A device's connection by mqtt.js. Each connection is a new client with a clean session, and the
+ * library does not reconnect. The device itself keeps unacknowledged readings and sends them again,
+ * because it must do so after a restart anyway; (deviceId, seq) makes a repetition harmless (I1).
  */
 import mqtt, { type MqttClient } from 'mqtt';
 
@@ -16,11 +16,13 @@ export interface MqttLinkOptions {
 }
 
 export interface MqttLinkHandlers {
+  /** The broker has accepted the connection. */
   onUp(): void;
-  /** Called once for each `open`. */
+  /** The connection ended or was not made. Called once per `open`. */
   onDown(reason: string): void;
 }
 
+/** Opens one connection at a time. */
 export class MqttLink {
   readonly #options: MqttLinkOptions;
   readonly #handlers: MqttLinkHandlers;
@@ -38,7 +40,12 @@ export class MqttLink {
   open(): void {
     const { host, port, clientId, password } = this.#options;
     const client = mqtt.connect({
-      ...{ protocol: 'mqtt', host, port, clientId, username: clientId, password },
+      protocol: 'mqtt',
+      host,
+      port,
+      clientId,
+      username: clientId,
+      password,
       clean: true,
       reconnectPeriod: 0,
       connectTimeout: connectTimeoutMs,
@@ -49,7 +56,7 @@ export class MqttLink {
     client.on('connect', () => this.#handlers.onUp());
     client.on('error', (error) => {
       reason = error.message;
-      // A refused CONNECT leaves the socket to the client.
+      // After a refused CONNECT the client must close the socket.
       client.end(true);
     });
     client.on('close', () => {
@@ -60,19 +67,22 @@ export class MqttLink {
     });
   }
 
-  /** QoS 1. `onAck` is called when the broker has taken the message over, and never if the connection ends before. */
+  /**
+   * Publishes at QoS 1. `onAck` is called when the broker has acknowledged the message; it is not
+   * called if the connection ends before.
+   */
   publish(topic: string, payload: string, onAck: () => void): void {
     this.#client?.publish(topic, payload, { qos: 1 }, (error) => {
       if (error === undefined || error === null) onAck();
     });
   }
 
-  /** Cuts the connection without a word. */
+  /** Closes the connection without DISCONNECT. */
   cut(): void {
     this.#client?.end(true);
   }
 
-  /** Says DISCONNECT and closes. */
+  /** Sends DISCONNECT and closes the connection. */
   async end(): Promise<void> {
     const client = this.#client;
     if (client === undefined) return;

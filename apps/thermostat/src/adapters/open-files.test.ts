@@ -3,7 +3,7 @@ import { it } from 'node:test';
 import { codeOf } from '@thermomesh/runtime';
 import { checkOpenFiles } from './open-files.ts';
 
-it('more devices than open files are refused before the first of them connects', () => {
+it('a run with more devices than open files is refused', () => {
   assert.throws(
     () => checkOpenFiles(1000, 1024),
     (error) => codeOf(error) === 'load.open_files',

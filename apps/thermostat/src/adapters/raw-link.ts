@@ -1,13 +1,16 @@
-/** One device's connection on a raw socket: CONNECT by mqtt-packet, everything else by hand (core/packets.ts). */
+/**
+ * One device's connection on a raw socket. mqtt-packet encodes CONNECT, core/packets.ts all other
+ * packets.
+ */
 import { connect, type Socket } from 'node:net';
 import { generate } from 'mqtt-packet';
 import { createPacketReader, disconnectPacket, pingreqPacket } from '../core/packets.ts';
 
-/** Told to the broker: it may drop a device that is silent for 1.5 times this. */
+/** The keepalive in CONNECT: the broker may drop a device that is silent for 1.5 times this. */
 export const keepaliveSeconds = 60;
-/** A device that sent nothing for this long pings. */
+/** A device that has sent nothing for this time sends a ping. */
 const pingAfterMs = 30_000;
-/** Nothing came though something was expected for this long: the connection is dead and nobody said so. */
+/** A connection on which an expected answer is missing for this time counts as dead. */
 const silenceMsMax = 15_000;
 const connectTimeoutMs = 10_000;
 
@@ -19,14 +22,17 @@ export interface RawLinkOptions {
 }
 
 export interface RawLinkHandlers {
-  /** CONNACK with return code 0. */
+  /** The broker has sent CONNACK with return code 0. */
   onUp(): void;
   onPuback(packetId: number): void;
-  /** The connection ended or did not come about; called once per `open`. `refused` is a CONNACK return code. */
+  /**
+   * The connection ended or was not made. Called once per `open`. `refused` is the return code of a
+   * CONNACK that refused the connection.
+   */
   onDown(reason: string, refused: number | undefined): void;
 }
 
-/** Opens one connection at a time; who holds it decides when to try again. */
+/** Opens one connection at a time; its owner decides when to try again. */
 export class RawLink {
   readonly #options: RawLinkOptions;
   readonly #handlers: RawLinkHandlers;
@@ -40,7 +46,8 @@ export class RawLink {
   constructor(options: RawLinkOptions, handlers: RawLinkHandlers) {
     this.#options = options;
     this.#handlers = handlers;
-    // The session is kept: then what is unacknowledged must be sent again with DUP after a reconnect [MQTT-4.4.0-1].
+    // With a kept session the device must send unacknowledged messages again with DUP after a
+    // reconnect [MQTT-4.4.0-1].
     this.#connectPacket = generate({
       cmd: 'connect',
       protocolId: 'MQTT',
@@ -57,7 +64,7 @@ export class RawLink {
     return this.#up;
   }
 
-  /** Bytes that wait in this process because the broker does not read. */
+  /** Number of bytes that wait in this process because the broker does not read. */
   get waitingBytes(): number {
     return this.#socket?.writableLength ?? 0;
   }
@@ -83,7 +90,7 @@ export class RawLink {
         this.#handlers.onUp();
       },
       onPuback: (packetId) => this.#handlers.onPuback(packetId),
-      onFault: (fault) => socket.destroy(new Error(fault)),
+      onInvalid: (why) => socket.destroy(new Error(why)),
     });
     socket.on('connect', () => socket.write(this.#connectPacket));
     socket.on('data', (chunk: Buffer) => {
@@ -107,20 +114,24 @@ export class RawLink {
     this.#socket?.write(bytes);
   }
 
-  /** Cuts the connection without a word, as a device does that loses its network. */
+  /** Closes the connection without DISCONNECT, like a device that loses its network. */
   cut(): void {
     this.#socket?.destroy();
   }
 
-  /** Says DISCONNECT and closes; `onDown` follows. */
+  /** Sends DISCONNECT and closes the connection; `onDown` follows. */
   end(): void {
     this.#socket?.end(disconnectPacket);
   }
 
-  /** To be called about once a second: pings, and gives up a connection on which an answer is overdue. */
+  /**
+   * Sends pings, and closes a connection on which an answer is overdue. Call it about once per
+   * second.
+   */
   sweep(nowMs: number, answerDue: boolean): void {
     if (!this.#up) return;
-    // Reading the clock for every chunk would cost more than the second that is lost here.
+    // The clock is read here and not for every chunk, which would cost too much. It is late by up
+    // to a second.
     if (this.#heardAtMs < 0 || !(answerDue || this.#pinged)) this.#heardAtMs = nowMs;
     if (this.#sentAtMs < 0) this.#sentAtMs = nowMs;
     if (nowMs - this.#heardAtMs > silenceMsMax) {

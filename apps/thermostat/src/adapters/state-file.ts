@@ -1,21 +1,32 @@
-/** What a fleet must not forget: the next `seq` of each device and its unacknowledged readings. */
+/** The state file of a fleet: the next `seq` of each device and its unacknowledged readings. */
 import type { Reading } from '@thermomesh/contracts';
-import { codeOf, MeshError } from '@thermomesh/runtime';
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { codeOf, makeDurableFolder, syncFolder } from '@thermomesh/runtime';
+import { open, readFile, rename } from 'node:fs/promises';
 import path from 'node:path';
+import { thermostatError } from '../core/errors.ts';
 
 const format = 'thermomesh.fleet.v1';
 
+/** A reading in the file; those of earlier versions name no incarnation. */
+export type KeptReading = Omit<Reading, 'incarnation'> & { incarnation?: number };
+
+/** The state of one device. */
 export interface DeviceMemory {
-  /** The first number that was surely never used. */
+  /** Which life of the device this is; 0 if absent. */
+  incarnation?: number;
+  /** The lowest number that has certainly not been used. */
   nextSeq: number;
   /** Unacknowledged readings, oldest first. */
-  kept: Reading[];
+  kept: KeptReading[];
 }
 
+/** The state of each device, by its id. */
 export type FleetMemory = Record<string, DeviceMemory>;
 
-/** @returns an empty memory if there is no file. @throws MeshError `fleet.state_damaged`: guessing would use a seq twice */
+/**
+ * Reads the file; returns an empty state if there is no file.
+ * @throws MeshError `fleet.state_damaged`: with a guessed state a device would use a seq twice
+ */
 export async function loadFleetMemory(file: string): Promise<FleetMemory> {
   let text: string;
   try {
@@ -27,15 +38,15 @@ export async function loadFleetMemory(file: string): Promise<FleetMemory> {
   try {
     const state = JSON.parse(text) as { format?: string; devices?: FleetMemory };
     if (state.format !== format || state.devices === undefined) throw new Error(`not a ${format}`);
-    for (const [id, { nextSeq, kept }] of Object.entries(state.devices)) {
-      if (!Number.isSafeInteger(nextSeq) || !Array.isArray(kept))
+    for (const [id, { incarnation = 0, nextSeq, kept }] of Object.entries(state.devices)) {
+      if (!Number.isSafeInteger(incarnation) || !Number.isSafeInteger(nextSeq) || !Array.isArray(kept))
         throw new Error(`device ${id} is not readable`);
     }
     return state.devices;
   } catch (error) {
-    throw new MeshError(
+    throw thermostatError(
       'fleet.state_damaged',
-      `${file} cannot be read; a fleet with another --prefix can start afresh`,
+      `${file} is damaged; start a new fleet with another --prefix and --state`,
       {
         cause: error,
       },
@@ -43,18 +54,16 @@ export async function loadFleetMemory(file: string): Promise<FleetMemory> {
   }
 }
 
-/** Replaces the file in one step and returns when it is on disk: a kill at any moment leaves the old one or the new one. */
+/**
+ * Replaces the file atomically. Resolves when it is on disk; a kill at any moment leaves the old or
+ * the new file.
+ */
 export async function saveFleetMemory(file: string, devices: FleetMemory): Promise<void> {
   const temporary = `${file}.new`;
-  await mkdir(path.dirname(file), { recursive: true });
+  makeDurableFolder(path.dirname(file));
   await writeThrough(temporary, JSON.stringify({ format, devices }));
   await rename(temporary, file);
-  const folder = await open(path.dirname(file), 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
+  syncFolder(path.dirname(file));
 }
 
 async function writeThrough(file: string, text: string): Promise<void> {

@@ -2,22 +2,28 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Reading } from '@thermomesh/contracts';
 import fc from 'fast-check';
-import { backoffMaxMs, backoffMinMs, backoffMs } from './backoff.ts';
 import { deviceTimeMs } from './clock.ts';
 import { InFlight, packetIdMax } from './in-flight.ts';
 import { Outbox } from './outbox.ts';
 import { createRandom } from './random.ts';
+import { reconnectLimits, reconnectPauseMs } from './reconnect.ts';
 import { seqBlock, Sequence } from './sequence.ts';
 
 const reading = (seq: number): Reading => ({
-  ...{ deviceId: 'd', seq, measuredAtMs: seq, celsius: 20 },
-  ...{ setpointCelsius: null, humidityPercent: null, heating: null },
+  deviceId: 'd',
+  incarnation: 0,
+  seq,
+  measuredAtMs: seq,
+  celsius: 20,
+  setpointCelsius: null,
+  humidityPercent: null,
+  heating: null,
 });
 const seqs = (outbox: Outbox) => outbox.all().map(({ seq }) => seq);
 
 describe('sequence numbers', () => {
-  it('are never used twice, whenever the device is killed', () => {
-    // What the disk holds is all that a start after a kill -9 knows.
+  it('sequence numbers are never used twice, whenever the device is killed', () => {
+    // After a kill -9 a start knows only what is on disk.
     const step = fc.oneof(
       { weight: 8, arbitrary: fc.integer({ min: 1, max: 700 }).map((count) => ({ take: count })) },
       fc.constant('save' as const),
@@ -51,7 +57,7 @@ describe('sequence numbers', () => {
     );
   });
 
-  it('are not given out before their block is on disk', () => {
+  it('sequence numbers are not used before their block is on disk', () => {
     const sequence = new Sequence(7);
     assert.equal(sequence.take(), undefined);
     assert.ok(sequence.low);
@@ -63,17 +69,17 @@ describe('sequence numbers', () => {
 });
 
 describe('the outbox of a device', () => {
-  it('sends again what was in flight, first and in order', () => {
+  it('a lost connection sends readings in flight again, first and in order', () => {
     const outbox = new Outbox(10, [0, 1, 2, 3].map(reading));
     assert.deepEqual([outbox.take(2)?.seq, outbox.take(2)?.seq, outbox.take(2)], [0, 1, undefined]);
     assert.ok(outbox.acked(1));
     outbox.lost();
     assert.deepEqual(seqs(outbox), [0, 2, 3]);
     assert.equal(outbox.inFlight, 0);
-    assert.equal(outbox.acked(0), false, 'an ack of the lost connection');
+    assert.equal(outbox.acked(0), false, 'an acknowledgement of the lost connection');
   });
 
-  it('gives up the oldest unsent reading when it is full, never one in flight', () => {
+  it('a full outbox drops the oldest unsent reading, never one in flight', () => {
     const outbox = new Outbox(3, [0, 1, 2].map(reading));
     outbox.take(1);
     outbox.add(reading(3));
@@ -84,7 +90,7 @@ describe('the outbox of a device', () => {
 describe('the window', () => {
   const message = (number: number) => ({ number, payload: '', sentUs: 0, good: true });
 
-  it('hands back each message for its own packet id, in any order, over the wrap of the ids', () => {
+  it('each acknowledgement finds its message, even after the ids wrap around', () => {
     fc.assert(
       fc.property(fc.array(fc.nat(4), { maxLength: 200 }), fc.boolean(), (picks, wraps) => {
         const window = new InFlight();
@@ -112,7 +118,7 @@ describe('the window', () => {
     );
   });
 
-  it('knows nothing of an id that is not in flight', () => {
+  it('an id that is not in flight acknowledges nothing', () => {
     const window = new InFlight();
     const packetId = window.add(message(0));
     assert.equal(window.ack(packetId + 1), undefined);
@@ -121,16 +127,16 @@ describe('the window', () => {
   });
 });
 
-describe('clock and backoff', () => {
-  it('a clock is off by its skew and runs away by its drift', () => {
+describe('clock and reconnects', () => {
+  it('a clock is off by its skew and its drift', () => {
     assert.equal(deviceTimeMs({ skewMs: -5000, driftPpm: 100 }, 1000, 1000), -4000);
     assert.equal(deviceTimeMs({ skewMs: 0, driftPpm: 100 }, 0, 10_000_000), 10_001_000);
   });
 
-  it('backoff stays within its limits and spreads a fleet', () => {
+  it('pauses before reconnects stay in their limits and spread a fleet', () => {
     const random = createRandom(1);
-    const waits = Array.from({ length: 1000 }, (_, index) => backoffMs(index % 30, random));
-    assert.ok(waits.every((ms) => ms >= backoffMinMs && ms <= backoffMaxMs));
+    const waits = Array.from({ length: 1000 }, (_, index) => reconnectPauseMs(index % 30, random));
+    assert.ok(waits.every((ms) => ms >= reconnectLimits.minMs && ms <= reconnectLimits.maxMs));
     assert.ok(new Set(waits).size > 500);
   });
 });

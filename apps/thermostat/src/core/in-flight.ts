@@ -1,23 +1,26 @@
-/** The messages of one device that are published and not yet acknowledged, in the order in which they were sent. */
+/**
+ * The messages of one device that are published and not yet acknowledged, in the order of sending.
+ */
 
+/** One published message. */
 export interface InFlightMessage {
   packetId: number;
   /** Number of the message within its device. */
   number: number;
-  /** Bytes as latin1 text. */
+  /** The payload as latin1 text, one character per byte. */
   payload: string;
-  /** First send, microseconds since the run's start. */
+  /** Time of the first send, in microseconds after the start of the run. */
   sentUs: number;
-  /** Poison is false. */
+  /** False for poison. */
   good: boolean;
 }
 
-/** Packet ids are 16 bits and never 0 [MQTT-2.3.1-1]. */
+/** The highest packet id: ids have 16 bits and are never 0 [MQTT-2.3.1-1]. */
 export const packetIdMax = 0xffff;
 
 /**
- * A first-in-first-out window. A broker acknowledges in order [MQTT-4.6.0-2], hence the head is looked at first; others are
- * found all the same, and counted.
+ * A first-in-first-out window. A broker acknowledges in order [MQTT-4.6.0-2], so the head is
+ * checked first. Acknowledgements out of order are handled too, and counted.
  */
 export class InFlight {
   #queue: InFlightMessage[] = [];
@@ -29,7 +32,10 @@ export class InFlight {
     return this.#queue.length - this.#head;
   }
 
-  /** Adds a message and returns its packet id. The window must be smaller than the number of packet ids. */
+  /**
+   * Adds a message and returns its packet id. The window must be smaller than the number of packet
+   * ids.
+   */
   add(message: Omit<InFlightMessage, 'packetId'>): number {
     this.#lastPacketId = this.#lastPacketId === packetIdMax ? 1 : this.#lastPacketId + 1;
     const { number, payload, sentUs, good } = message;
@@ -37,7 +43,7 @@ export class InFlight {
     return this.#lastPacketId;
   }
 
-  /** Takes out the message that is acknowledged; undefined for an id that is not in flight. */
+  /** Removes and returns the acknowledged message; undefined for an id that is not in flight. */
   ack(packetId: number): InFlightMessage | undefined {
     const first = this.#queue[this.#head];
     if (first?.packetId === packetId) {
@@ -53,7 +59,7 @@ export class InFlight {
     return this.#queue.splice(at, 1)[0];
   }
 
-  /** All messages, oldest first: what a reconnected device sends again [MQTT-4.6.0-1]. */
+  /** Returns all messages, oldest first: a reconnected device sends them again [MQTT-4.6.0-1]. */
   pending(): readonly InFlightMessage[] {
     return this.#queue.slice(this.#head);
   }

@@ -1,11 +1,15 @@
-/** The readings that a device keeps until they are acknowledged: those in flight, then those not yet sent, oldest first. */
+/**
+ * The readings that a device keeps until they are acknowledged: first those in flight, then those
+ * that are not yet sent, oldest first.
+ */
 import type { Reading } from '@thermomesh/contracts';
 
+/** Keeps at most `max` readings. */
 export class Outbox {
   readonly #max: number;
   #inFlight: Reading[] = [];
   #unsent: Reading[] = [];
-  /** Readings given up because the device had no room for more. */
+  /** Number of readings that were dropped because the outbox was full. */
   dropped = 0;
 
   constructor(max: number, kept: readonly Reading[] = []) {
@@ -21,15 +25,22 @@ export class Outbox {
     return this.#inFlight.length;
   }
 
-  /** Keeps a reading; the oldest unsent one makes room. What is in flight is never given up: it may be stored already. */
-  add(reading: Reading): void {
+  /**
+   * Adds a reading. If the outbox is full, the oldest unsent reading is dropped; a reading in
+   * flight never is, because it may be stored already.
+   * @returns the dropped reading, if there is one
+   */
+  add(reading: Reading): Reading | undefined {
     this.#unsent.push(reading);
-    if (this.size <= this.#max) return;
-    this.#unsent.shift();
+    if (this.size <= this.#max) return undefined;
     this.dropped++;
+    return this.#unsent.shift();
   }
 
-  /** The next reading to publish, now in flight; undefined if there is none or the window is full. */
+  /**
+   * Returns the next reading to publish, which is then in flight; undefined if there is none or the
+   * window is full.
+   */
   take(window: number): Reading | undefined {
     if (this.#inFlight.length >= window) return undefined;
     const reading = this.#unsent.shift();
@@ -37,7 +48,7 @@ export class Outbox {
     return reading;
   }
 
-  /** The broker has taken over `seq`; false if it was not in flight. */
+  /** Removes an acknowledged reading; returns false if it was not in flight. */
   acked(seq: number): boolean {
     const at = this.#inFlight.findIndex((reading) => reading.seq === seq);
     if (at < 0) return false;
@@ -45,13 +56,16 @@ export class Outbox {
     return true;
   }
 
-  /** The connection is gone: what was in flight is sent again, before everything else and in its order. */
+  /**
+   * Call it when the connection is lost: readings in flight are sent again, in their order and
+   * before all others.
+   */
   lost(): void {
     this.#unsent = [...this.#inFlight, ...this.#unsent];
     this.#inFlight = [];
   }
 
-  /** Everything that is not acknowledged, oldest first. */
+  /** Returns all unacknowledged readings, oldest first. */
   all(): Reading[] {
     return [...this.#inFlight, ...this.#unsent];
   }

@@ -12,7 +12,7 @@ const options = fc.record({
 });
 
 describe('the schedule', () => {
-  it('keeps the rate however late and irregular the ticks are', () => {
+  it('the schedule keeps the rate with late and irregular ticks', () => {
     const gaps = fc.array(fc.integer({ min: 1, max: 3_000_000 }), { minLength: 1, maxLength: 50 });
     fc.assert(
       fc.property(options, gaps, (given, list) => {
@@ -34,7 +34,7 @@ describe('the schedule', () => {
     );
   });
 
-  it('ends with rate × seconds readings, rounded up to whole bursts', () => {
+  it('the schedule ends with rate × seconds readings, rounded up to bursts', () => {
     fc.assert(
       fc.property(options, (given) => {
         const pacing = createPacing(given);
@@ -44,7 +44,7 @@ describe('the schedule', () => {
     );
   });
 
-  it('says when each reading was due, also after the device was away', () => {
+  it('the due time of each reading is known after the device was offline', () => {
     fc.assert(
       fc.property(options, fc.nat(10_000), (given, seed) => {
         const pacing = createPacing(given);
@@ -59,7 +59,7 @@ describe('the schedule', () => {
     );
   });
 
-  it('puts what a device has kept one a minute before the start, and goes on from there', () => {
+  it('kept readings are due one per minute before the start', () => {
     const plan = { devices: 7, rate: 1000, burst: 3, seconds: 2 };
     const [fresh, offline] = [createPacing({ ...plan, kept: 0 }), createPacing({ ...plan, kept: 60 })];
     const minutes = [0, 1, 59].map((number) => offline.dueUs(4, number) / 60e6);
@@ -68,7 +68,7 @@ describe('the schedule', () => {
     assert.equal(offline.bursts, fresh.bursts);
   });
 
-  it('gives every device the same number of bursts, give or take one', () => {
+  it('all devices have the same number of bursts, plus or minus one', () => {
     const pacing = createPacing({ devices: 7, rate: 1000, burst: 3, seconds: 2, kept: 0 });
     const counts = new Array<number>(7).fill(0);
     for (let burst = 0; burst < pacing.bursts; burst++) {
@@ -80,7 +80,7 @@ describe('the schedule', () => {
 });
 
 describe('offline periods', () => {
-  it('take the asked share of the time, and end in time for the back-fill', () => {
+  it('offline periods take their share of the time and end before the run', () => {
     const plan = { ratio: 0.25, cycleUs: 1000, untilUs: 100_000 };
     for (const phase of [0, 0.1, 0.99]) {
       const offline = Array.from({ length: 120_000 }, (_, us) => isOffline(plan, phase, us));

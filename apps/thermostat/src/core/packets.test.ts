@@ -6,7 +6,7 @@ import { createPacketReader, createPublishEncoder } from './packets.ts';
 import { payloadOf, readingOf } from './payload.ts';
 import { makePoison, poisonKinds } from './poison.ts';
 
-/** PUBLISH taken apart by the text of MQTT 3.1.1, 3.3, independently of the encoder. */
+/** Decodes a PUBLISH as MQTT 3.1.1, 3.3 defines it, independently of the encoder. */
 function decodePublish(bytes: Buffer): {
   flags: number;
   topic: string;
@@ -37,7 +37,7 @@ function decodePublish(bytes: Buffer): {
 }
 
 describe('PUBLISH by hand', () => {
-  it('carries topic, id, flags and every byte of the payload, at every size', () => {
+  it('PUBLISH carries topic, id, flags and payload at every size', () => {
     const size = fc.oneof(fc.nat(300), fc.constantFrom(100, 127, 128, 16_383, 16_384, 20_000));
     fc.assert(
       fc.property(
@@ -71,14 +71,14 @@ describe('PUBLISH by hand', () => {
 });
 
 describe('reading packets', () => {
-  it('finds CONNACK and PUBACKs however the bytes are cut', () => {
+  it('CONNACK and PUBACK are found wherever the bytes are cut', () => {
     const bytes = Buffer.from([0x20, 2, 0, 0, 0x40, 2, 0x12, 0x34, 0xd0, 0, 0x40, 2, 0, 1]);
     for (let size = 1; size <= bytes.length; size++) {
       const seen: string[] = [];
       const read = createPacketReader({
         onConnack: (code) => seen.push(`connack ${code}`),
         onPuback: (id) => seen.push(`puback ${id}`),
-        onFault: (reason) => assert.fail(reason),
+        onInvalid: (reason) => assert.fail(reason),
       });
       for (let at = 0; at < bytes.length; at += size) read(bytes.subarray(at, at + size));
       assert.deepEqual(seen, ['connack 0', `puback ${0x1234}`, 'puback 1']);
@@ -86,27 +86,27 @@ describe('reading packets', () => {
   });
 });
 
-describe('what is no packet for a publisher', () => {
-  it('is told, and no ack is taken from it', () => {
+describe('packets that a publisher does not expect', () => {
+  it('an unexpected packet is reported and acknowledges nothing', () => {
     for (const bytes of [
       Buffer.from('HTTP/1.1 400 Bad Request'),
       Buffer.from([0x30, 0xff, 0x01]),
       Buffer.from([0x40, 3, 0, 1, 0]),
     ]) {
-      const faults: string[] = [];
+      const issues: string[] = [];
       const unexpected = () => assert.fail();
       createPacketReader({
         onConnack: unexpected,
         onPuback: unexpected,
-        onFault: (reason) => faults.push(reason),
+        onInvalid: (reason) => issues.push(reason),
       })(bytes);
-      assert.equal(faults.length, 1);
+      assert.equal(issues.length, 1);
     }
   });
 });
 
 describe('payloads', () => {
-  it('good readings are accepted, with the values that the ledger notes', () => {
+  it('valid readings are accepted with the values in the ledger', () => {
     fc.assert(
       fc.property(fc.nat(), fc.nat(10_000), fc.nat(1_000_000), (seed, device, number) => {
         const values = readingOf(seed, device, number, 1_767_225_600_000 + number);
@@ -115,6 +115,7 @@ describe('payloads', () => {
         const orNull = (text: string) => (text === '' ? null : Number(text));
         assert.deepEqual(parsed.reading, {
           deviceId: 'load-r-1',
+          incarnation: 0,
           seq: number,
           measuredAtMs: 1_767_225_600_000 + number,
           celsius: Number(values.celsius),
@@ -126,7 +127,7 @@ describe('payloads', () => {
     );
   });
 
-  it('every kind of poison is rejected for the reason that it names, and no two are the same bytes', () => {
+  it('each kind of poison is rejected for its reason, and no two are equal', () => {
     const seen = new Set<string>();
     const reasons = new Set<string>();
     for (let kind = 0; kind < poisonKinds; kind++) {
@@ -134,7 +135,7 @@ describe('payloads', () => {
         const { payload, reason } = makePoison(kind, {
           deviceId: 'd-1',
           number,
-          measuredAtMs: 1000,
+          measuredAtMs: 1_767_225_600_000,
           storedSeq,
         });
         assert.ok(!seen.has(payload));
@@ -142,7 +143,7 @@ describe('payloads', () => {
         reasons.add(reason);
         const parsed = parseReading(Buffer.from(payload, 'latin1'), 'd-1');
         if (reason === 'seq_conflict') {
-          // Well formed: only the stored row can tell.
+          // The message is well formed; only the stored row reveals the conflict.
           assert.ok('reading' in parsed);
           assert.equal(parsed.reading.seq, storedSeq);
         } else {

@@ -1,28 +1,34 @@
 /**
- * The few MQTT 3.1.1 packets that a publishing device exchanges, by hand: a general encoder costs several times as much, and
- * the generator shares its core. Payloads are latin1 text, one character a byte.
+ * Encodes and decodes the few MQTT 3.1.1 packets that a publishing device needs. A general encoder
+ * costs several times as much, and the load generator shares its core with others. Payloads are
+ * latin1 text, one character per byte.
  */
 
 const publishQos0 = 0x30;
 const publishQos1 = 0x32;
 const dupBit = 0x08;
-/** First two bytes of what may come: type with flags, remaining length. */
+/** The first two bytes of the packets that may arrive: type with flags, remaining length. */
 const connackHead = 0x2002;
 const pubackHead = 0x4002;
 const pingrespHead = 0xd000;
 
+/** A complete PINGREQ. */
 export const pingreqPacket = Buffer.from([0xc0, 0]);
+/** A complete DISCONNECT. */
 export const disconnectPacket = Buffer.from([0xe0, 0]);
 
 /** Writes PUBLISH packets for one topic. */
 export interface PublishEncoder {
-  /** Size of a packet in bytes. */
+  /** Returns the size of a packet in bytes. */
   bytes(payload: string): number;
-  /** Writes a packet at `offset`; returns the offset behind it. `packetId` undefined means QoS 0. */
+  /**
+   * Writes a packet at `offset` and returns the offset behind it. Without a `packetId` it has QoS
+   * 0.
+   */
   write(target: Buffer, offset: number, payload: string, packetId: number | undefined, dup: boolean): number;
 }
 
-/** @param qos of every packet that the encoder writes */
+/** Creates an encoder. @param qos the QoS of every packet that it writes */
 export function createPublishEncoder(topic: string, qos: 0 | 1): PublishEncoder {
   const head = Buffer.alloc(2 + topic.length);
   head.writeUInt16BE(topic.length, 0);
@@ -51,7 +57,7 @@ function lengthBytes(length: number): number {
   return length < 128 ? 1 : length < 16_384 ? 2 : length < 2_097_152 ? 3 : 4;
 }
 
-/** Remaining length, seven bits a byte [MQTT 3.1.1, 2.2.3]. */
+/** Writes the remaining length, seven bits per byte [MQTT 3.1.1, 2.2.3]. */
 function writeLength(target: Buffer, offset: number, length: number): number {
   let at = offset;
   let rest = length;
@@ -63,16 +69,17 @@ function writeLength(target: Buffer, offset: number, length: number): number {
   return at;
 }
 
+/** Receives the packets of the broker. */
 export interface PacketHandlers {
   onConnack(returnCode: number): void;
   onPuback(packetId: number): void;
-  /** What came is no packet for a publisher: the connection is to be given up. */
-  onFault(reason: string): void;
+  /** A packet arrived that a publisher does not expect. The connection must be closed. */
+  onInvalid(reason: string): void;
 }
 
 /**
- * Reads what a broker sends to a publisher, from chunks cut anywhere: CONNACK, PUBACK and PINGRESP, nothing else.
- * @returns a function that takes the next chunk
+ * Creates a reader of the packets that a broker sends to a publisher: CONNACK, PUBACK and PINGRESP.
+ * @returns a function that takes the next chunk; chunks may be cut anywhere
  */
 export function createPacketReader(handlers: PacketHandlers): (chunk: Buffer) => void {
   let rest: Buffer | undefined;
@@ -82,7 +89,7 @@ export function createPacketReader(handlers: PacketHandlers): (chunk: Buffer) =>
     while (at + 1 < bytes.length) {
       const head = bytes.readUInt16BE(at);
       if (head !== pubackHead && head !== connackHead && head !== pingrespHead) {
-        handlers.onFault(`unexpected packet 0x${head.toString(16)}`);
+        handlers.onInvalid(`unexpected packet 0x${head.toString(16)}`);
         return;
       }
       const end = at + 2 + (head & 0xff);

@@ -1,7 +1,7 @@
-/** What a device of a load run measures: a value for each (device, number), and its payload. */
+/** The readings of a load run: the values for each device and number, and their payload. */
 import { hash32 } from './random.ts';
 
-/** A reading as texts, as they stand in the payload and in the ledger; '' means absent. */
+/** A reading as texts, for the payload and the ledger; '' means that a value is absent. */
 export interface LoadReading {
   measuredAtMs: number;
   celsius: string;
@@ -10,13 +10,13 @@ export interface LoadReading {
   heating: '' | '0' | '1';
 }
 
-// 15.00 to 25.23 °C: formatting a double costs more than all the rest, so it is done once.
+// 15.00 to 25.23 °C. Formatting a double costs more than all the rest, so it is done once.
 const celsiusTexts = Array.from({ length: 1024 }, (_, index) => (15 + index / 100).toFixed(2));
 const setpointTexts = ['18', '19.5', '20', '21.5'];
 
 /**
- * The reading `number` of device `device`. One in four carries every optional value, one in four some, the others none, so
- * that absent values are judged too.
+ * Returns reading `number` of device `device`. One in four has all optional values, one in four has
+ * some and the others have none, so that absent values are verified too.
  */
 export function readingOf(seed: number, device: number, number: number, measuredAtMs: number): LoadReading {
   const bits = hash32(seed + device, number);
@@ -30,7 +30,7 @@ export function readingOf(seed: number, device: number, number: number, measured
   };
 }
 
-/** The JSON of a reading. Device ids need no escaping: their alphabet is that of `isDeviceId`. */
+/** Returns the JSON of a reading. Ids that `isDeviceId` accepts need no escaping. */
 export function payloadOf(deviceId: string, seq: number, reading: LoadReading): string {
   let text = `{"deviceId":"${deviceId}","seq":${seq},"measuredAt":${reading.measuredAtMs},"celsius":${reading.celsius}`;
   if (reading.setpointCelsius !== '') text += `,"setpointCelsius":${reading.setpointCelsius}`;

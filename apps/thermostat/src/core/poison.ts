@@ -1,17 +1,19 @@
-/** Messages that must be acknowledged and land in `rejected_readings`, with the reason that is expected. */
+/** Messages that must be acknowledged and rejected, each with the expected reason. */
 import { readingBytesMax, type RejectionReason } from '@thermomesh/contracts';
 
+/** What a poison message is made from. */
 export interface PoisonContext {
   deviceId: string;
   /** The `seq` that this message uses up. */
   number: number;
   measuredAtMs: number;
-  /** A good reading of this device that is acknowledged; undefined if there is none yet. */
+  /** The seq of an acknowledged reading of this device; undefined if there is none yet. */
   storedSeq: number | undefined;
 }
 
+/** A poison message and the reason for which it must be rejected. */
 export interface Poison {
-  /** Latin1 text; unique within the device, because the same bytes again are a resend and no second rejection. */
+  /** Latin1 text. It is unique within the device: the ledger recognises a message by its bytes. */
   payload: string;
   reason: RejectionReason;
 }
@@ -20,7 +22,7 @@ type Recipe = (context: PoisonContext) => Poison;
 
 const json = (fields: Record<string, unknown>) => JSON.stringify(fields);
 
-/** Good readings but for one field. */
+/** Fields of a valid reading; each recipe spoils one of them. */
 const fieldsOf = ({ deviceId, number, measuredAtMs }: PoisonContext) => ({
   deviceId,
   seq: number,
@@ -47,8 +49,9 @@ const recipes: readonly Recipe[] = [
     payload: json({ ...fieldsOf(context), padding: 'x'.repeat(readingBytesMax + 1024) }),
     reason: 'too_large',
   }),
-  // A seq that is stored already, with a value that no good reading has: a device that was reset. Only an acknowledged reading
-  // is taken, because then it is the earlier one whatever dies.
+  // A seq that is stored already with a value that no valid reading has, as a device that was reset
+  // would send it. Only the seq of an acknowledged reading is used: that reading stays the earlier
+  // one whichever process dies.
   (context) =>
     context.storedSeq === undefined
       ? { payload: json({ ...fieldsOf(context), celsius: 'warm' }), reason: 'bad_celsius' }
@@ -63,9 +66,10 @@ const recipes: readonly Recipe[] = [
         },
 ];
 
+/** Number of kinds of poison. */
 export const poisonKinds = recipes.length;
 
-/** @param kind from 0 to {@link poisonKinds} - 1 */
+/** Makes a poison message. @param kind from 0 to {@link poisonKinds} - 1 */
 export function makePoison(kind: number, context: PoisonContext): Poison {
   const recipe = recipes[kind % recipes.length];
   if (recipe === undefined) throw new RangeError(`no poison of kind ${kind}`);

@@ -1,9 +1,12 @@
 /** Seeded randomness: a run can be repeated from its seed. */
 
-/** Numbers from 0 (inclusive) to 1 (exclusive). */
+/** Returns the next number in [0, 1). */
 export type Random = () => number;
 
-/** mulberry32 by Tommy Ettinger (public domain): 32 bits of state, good enough for rooms and jitter, not for secrets. */
+/**
+ * Creates a generator from a seed: mulberry32 by Tommy Ettinger (public domain). Its 32 bits of
+ * state are good enough for rooms and jitter, not for secrets.
+ */
 export function createRandom(seed: number): Random {
   let state = seed >>> 0;
   return () => {
@@ -14,12 +17,12 @@ export function createRandom(seed: number): Random {
   };
 }
 
-/** A number from -max to max. */
+/** Returns a number from -max to max. */
 export function symmetric(random: Random, max: number): number {
   return (random() * 2 - 1) * max;
 }
 
-/** Unsigned 32 bits that look random, from two integers: a value for (device, number) without any state. */
+/** Returns an unsigned 32-bit hash of two integers: a random value for (device, number). */
 export function hash32(a: number, b: number): number {
   let mixed = Math.imul(a ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(b + 0x7f4a7c15, 0xc2b2ae35);
   mixed = Math.imul(mixed ^ (mixed >>> 16), 0x45d9f3b);

@@ -8,7 +8,7 @@ const celsius = fc.double({ min: -30, max: 45, noNaN: true });
 const hours = fc.double({ min: 0, max: 10_000, noNaN: true });
 
 describe('a room', () => {
-  it('without heating ends at the outside temperature and never beyond it, however long the step', () => {
+  it('an unheated room never gets colder or warmer than the outside', () => {
     fc.assert(
       fc.property(celsius, celsius, hours, (start, outside, dt) => {
         const after = stepRoom({ celsius: start, heating: false }, traits, outside, -100, dt).celsius;
@@ -17,7 +17,7 @@ describe('a room', () => {
     );
   });
 
-  it('is as warm after one step as after two halves', () => {
+  it('one step of a room equals two half steps', () => {
     fc.assert(
       fc.property(
         celsius,
@@ -25,7 +25,7 @@ describe('a room', () => {
         fc.boolean(),
         fc.double({ min: 0, max: 48, noNaN: true }),
         (start, outside, heating, dt) => {
-          // Setpoints far away keep the heater as it is.
+          // A setpoint far away keeps the heater from switching.
           const setpoint = heating ? 1000 : -1000;
           const whole = stepRoom({ celsius: start, heating }, traits, outside, setpoint, dt);
           const half = stepRoom(
@@ -41,7 +41,7 @@ describe('a room', () => {
     );
   });
 
-  it('is kept near its setpoint by the thermostat through a cold day', () => {
+  it('the thermostat keeps a room near its setpoint through a cold day', () => {
     let room = { celsius: 20, heating: false };
     for (let minute = 0; minute < 24 * 60; minute++) {
       const hour = minute / 60;
@@ -50,7 +50,7 @@ describe('a room', () => {
     }
   });
 
-  it('keeps the heater as it is within the band', () => {
+  it('the heater does not switch within the band of the hysteresis', () => {
     for (const heating of [true, false]) {
       assert.equal(stepRoom({ celsius: 20.2, heating }, traits, 20.2, 20, 0).heating, heating);
     }
@@ -58,7 +58,7 @@ describe('a room', () => {
     assert.equal(stepRoom({ celsius: 21, heating: true }, traits, 21, 20, 0).heating, false);
   });
 
-  it('has values that every reading may carry', () => {
+  it('the values of a room are valid in a reading', () => {
     fc.assert(
       fc.property(fc.integer({ min: -1e12, max: 4e12 }), celsius, (ms, value) => {
         const hour = hourOfDayAt(ms);

@@ -1,19 +1,19 @@
-/** One device of a load run: its window, what it owes, its connection and what it sends again. */
+/** One device of a load run: its window, the readings that it owes, its connection, its resends. */
 import { bareDataTopic, dataTopic } from '@thermomesh/contracts';
 import type { LedgerWriter } from '@thermomesh/ledger';
 import { fingerprint } from '@thermomesh/ledger';
 import { RawLink } from '../adapters/raw-link.ts';
-import { backoffMs } from '../core/backoff.ts';
 import { InFlight, type InFlightMessage } from '../core/in-flight.ts';
 import { createPublishEncoder, type PublishEncoder } from '../core/packets.ts';
 import { payloadOf, readingOf } from '../core/payload.ts';
 import { makePoison, poisonKinds } from '../core/poison.ts';
 import { symmetric, type Random } from '../core/random.ts';
+import { reconnectPauseMs } from '../core/reconnect.ts';
 
-/** A device at QoS 0 has no window: beyond this it waits for the broker to read. */
+/** A device at QoS 0 has no window. Above this number of bytes it waits until the broker reads. */
 const waitingBytesMax = 256 * 1024;
 
-/** What all devices of a run share. */
+/** What all devices of a run have in common. */
 export interface LoadContext {
   host: string;
   port: number;
@@ -22,40 +22,43 @@ export interface LoadContext {
   seed: number;
   skewSeconds: number;
   poisonRatio: number;
-  /** Unix ms of the run's start. */
+  /** Start of the run, Unix ms. */
   startedAtMs: number;
   ledger: LedgerWriter;
   random: Random;
-  /** Microseconds since the run's start. */
+  /** Returns the time in microseconds after the start of the run. */
   nowUs(): number;
-  /** When reading `number` of `device` was due. */
+  /** Returns when reading `number` of `device` was due. */
   dueUs(device: number, number: number): number;
   onUp(device: LoadDevice): void;
   onDown(device: LoadDevice, reason: string, refused: number | undefined): void;
-  /** The device may send again. */
+  /** Called when the device may send again. */
   onRoom(device: LoadDevice): void;
   onAck(message: InFlightMessage, nowUs: number): void;
 }
 
+/** Whether a device connects: `offline` on purpose, or `closing` at the end of the run. */
+type DeviceState = 'online' | 'offline' | 'closing';
+
+/** A device that sends the readings of a load run. */
 export class LoadDevice {
   readonly index: number;
   readonly id: string;
   readonly inFlight = new InFlight();
-  /** Readings that are due and not yet sent. */
+  /** Number of readings that are due and not yet sent. */
   owed = 0;
   sent = 0;
   connections = 0;
-  offline = false;
-  /** Stands in the sender's list of those who may send. */
+  /** True while the device is in the sender's list of devices that may send. */
   queued = false;
   readonly #context: LoadContext;
   readonly #link: RawLink;
   readonly #encoder: PublishEncoder;
   readonly #skewMs: number;
-  /** The last good reading that was acknowledged. */
+  /** The seq of the last valid reading that was acknowledged. */
   #storedSeq: number | undefined;
   #failures = 0;
-  #closing = false;
+  #state: DeviceState = 'online';
   #retry: NodeJS.Timeout | undefined;
 
   constructor(context: LoadContext, index: number, id: string, password: string) {
@@ -63,7 +66,7 @@ export class LoadDevice {
     this.index = index;
     this.id = id;
     this.#skewMs = Math.round(symmetric(context.random, context.skewSeconds * 1000));
-    // Both topics of the contract are used: one device in ten knows only the bare one.
+    // The contract has two topics. One device in ten uses the one without the device id.
     this.#encoder = createPublishEncoder(index % 10 === 9 ? bareDataTopic : dataTopic(id), context.qos);
     this.#link = new RawLink(
       { host: context.host, port: context.port, clientId: id, password },
@@ -85,12 +88,13 @@ export class LoadDevice {
   }
 
   /**
-   * Takes as many owed readings as the window has room for, notes them in the ledger and returns their packets, to be handed
-   * to `write` after the ledger was flushed; undefined if there is nothing to send now.
+   * Takes as many owed readings as the window has room for and records them in the ledger. Returns
+   * their packets, which the caller passes to `write` after it has flushed the ledger; undefined if
+   * there is nothing to send now.
    */
   prepare(): Buffer | undefined {
     const { qos, window } = this.#context;
-    if (this.owed === 0 || !this.#link.up || this.#closing) return undefined;
+    if (this.owed === 0 || !this.#link.up || this.#state === 'closing') return undefined;
     const room =
       qos === 1 ? window - this.inFlight.size : this.#link.waitingBytes > waitingBytesMax ? 0 : window;
     const count = Math.min(this.owed, room);
@@ -112,8 +116,8 @@ export class LoadDevice {
   }
 
   setOffline(offline: boolean): void {
-    if (offline === this.offline) return;
-    this.offline = offline;
+    if (this.#state === 'closing' || offline === (this.#state === 'offline')) return;
+    this.#state = offline ? 'offline' : 'online';
     if (offline) this.#link.cut();
     else if (!this.#link.up) this.#openLater(0);
   }
@@ -123,13 +127,13 @@ export class LoadDevice {
   }
 
   close(): void {
-    this.#closing = true;
+    this.#state = 'closing';
     clearTimeout(this.#retry);
     if (this.#link.up) this.#link.end();
     else this.#link.cut();
   }
 
-  /** Ends the connection at once; for the end of a stop that took too long. */
+  /** Closes the connection at once, when a graceful shutdown has taken too long. */
   abandon(): void {
     this.close();
     this.#link.cut();
@@ -181,7 +185,7 @@ export class LoadDevice {
 
   #onPuback(packetId: number): void {
     const message = this.inFlight.ack(packetId);
-    // An id that is not in flight: the broker acknowledged both the first send and the resend.
+    // The id is not in flight if the broker acknowledged both the first send and the resend.
     if (message === undefined) return;
     const nowUs = this.#context.nowUs();
     this.#context.ledger.acked(this.index, message.number, nowUs);
@@ -191,14 +195,14 @@ export class LoadDevice {
   }
 
   #onDown(reason: string, refused: number | undefined): void {
-    if (!this.#closing && !this.offline) this.#openLater(backoffMs(this.#failures++, this.#context.random));
+    if (this.#state === 'online') this.#openLater(reconnectPauseMs(this.#failures++, this.#context.random));
     this.#context.onDown(this, reason, refused);
   }
 
   #openLater(delayMs: number): void {
     this.#retry ??= setTimeout(() => {
       this.#retry = undefined;
-      if (!this.offline && !this.#closing) this.open();
+      if (this.#state === 'online') this.open();
     }, delayMs);
   }
 }

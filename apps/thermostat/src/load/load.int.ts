@@ -7,31 +7,41 @@ import { describe, it } from 'node:test';
 import type { BrokerDocument } from '@thermomesh/contracts';
 import { readLedger } from '@thermomesh/ledger';
 import { codeOf, deriveToken, subjects } from '@thermomesh/runtime';
-import { secret, startGateway, startWire, temporaryFolder, thermostatMain, until } from '../testing.ts';
+import { temporaryFolder, until } from '@thermomesh/testing';
+import { secret, startGateway, startWire, thermostatMain } from '../testing.ts';
 import type { LoadSummary } from './report.ts';
 import { startLoad, type LoadObserver, type LoadOptions } from './service.ts';
 
 const quiet: LoadObserver = { onReady: () => undefined, onProgress: () => undefined };
 
 const optionsOf = (port: number, ledgerFolder: string, other: Partial<LoadOptions>): LoadOptions => ({
-  ...{ host: '127.0.0.1', port, secret, ledgerFolder, mesh: '', runId: 'test', seed: 1 },
-  ...{ devices: 10, rate: 200, seconds: 1, qos: 1, window: 20, burst: 1 },
-  ...{
-    skewSeconds: 0,
-    offlineRatio: 0,
-    backfillMinutes: 0,
-    stormSeconds: 0,
-    poisonRatio: 0,
-    ackTimeoutMs: 60_000,
-    connectTimeoutMs: 30_000,
-  },
+  host: '127.0.0.1',
+  port,
+  secret,
+  ledgerFolder,
+  mesh: '',
+  runId: 'test',
+  seed: 1,
+  devices: 10,
+  rate: 200,
+  seconds: 1,
+  qos: 1,
+  window: 20,
+  burst: 1,
+  skewSeconds: 0,
+  offlineRatio: 0,
+  backfillMinutes: 0,
+  stormSeconds: 0,
+  poisonRatio: 0,
+  ackTimeoutMs: 60_000,
+  connectTimeoutMs: 30_000,
   ...other,
 });
 
 const resendsOf = (flags: number[]) => flags.filter((flag) => (flag & 8) !== 0).length;
 
 describe('the load generator and the real gateway', () => {
-  it('every reading is acknowledged and in the ledger, poison included', async () => {
+  it('every reading, poison included, is acknowledged and in the ledger', async () => {
     await using data = await temporaryFolder('data');
     await using gateway = await startGateway(data.folder);
     const options = optionsOf(gateway.mqttPort, path.join(data.folder, 'ledgers'), { poisonRatio: 0.2 });
@@ -46,14 +56,14 @@ describe('the load generator and the real gateway', () => {
     assert.equal((await brokerOf(gateway.httpPort)).counters.accepted, 200);
   });
 
-  it('a device never has more than its window in flight, and sends all of it again with DUP after a cut', async () => {
+  it('a device keeps to its window and sends it again with DUP after a cut', async () => {
     await using data = await temporaryFolder('data');
     await using gateway = await startGateway(data.folder);
     await using wire = await startWire(gateway.mqttPort);
     wire.holdAcks();
     const options = optionsOf(wire.port, data.folder, { devices: 4, rate: 400, seconds: 1, window: 5 });
     const running = startLoad(options, quiet);
-    // 100 readings a device are due, but only a window's worth may leave.
+    // 100 readings per device are due, but only as many as the window holds may leave.
     await until('full windows', () => wire.published.filter((flags) => flags.length === 5).length === 4);
     const ledgerFile = path.join(data.folder, 'test.ledger');
     await until('the end of sending', async () => {
@@ -72,7 +82,7 @@ describe('the load generator and the real gateway', () => {
     assert.ok(summary.resent >= 20 && summary.reconnects >= 4);
   });
 
-  it('gateway killed while the fleet sends: what was not acknowledged is sent again until it is', async () => {
+  it('readings that a killed gateway did not acknowledge are sent again', async () => {
     await using data = await temporaryFolder('data');
     let gateway = await startGateway(data.folder);
     await using wire = await startWire(gateway.mqttPort);
@@ -85,7 +95,7 @@ describe('the load generator and the real gateway', () => {
     });
     const running = startLoad(options, { onReady: () => undefined, onProgress: () => killing.resolve() });
     await Promise.race([killing.promise, running.done]);
-    // Acks are held so that there surely is something in flight when the gateway dies.
+    // Acknowledgements are held, so that readings are in flight when the gateway dies.
     wire.holdAcks();
     await until('readings in flight', async () => {
       const ledger = await readLedger(path.join(data.folder, 'test.ledger'));
@@ -100,12 +110,13 @@ describe('the load generator and the real gateway', () => {
     assert.ok(summary.resent >= 20);
     const ledger = await readLedger(summary.ledger);
     assert.deepEqual([ledger.acked, ledger.resent], [summary.sent, summary.resent]);
-    // I1: what was acknowledged before the kill is still there, what was sent again may be there twice.
+    // I1: readings that were acknowledged before the kill are still there; readings that were sent
+    // again may be there twice.
     const { counters } = await brokerOf(gateway.httpPort);
     assert.ok(counters.accepted >= summary.sent && counters.accepted <= summary.sent + summary.resent);
   });
 
-  it('a fleet that was offline for an hour sends what it has kept, all of it, with the times at which it was measured', async () => {
+  it('a fleet that was offline for an hour sends all kept readings', async () => {
     await using data = await temporaryFolder('data');
     await using gateway = await startGateway(data.folder);
     const storm = { devices: 50, rate: 50, backfillMinutes: 60, stormSeconds: 0.5 };
@@ -133,7 +144,7 @@ describe('the load generator and the real gateway', () => {
     assert.equal((await readLedger(path.join(data.folder, 'test.ledger'))).sent, 0);
   });
 
-  it('wrong credentials end the run at once, with a reason', async () => {
+  it('wrong credentials end the run at once with a reason', async () => {
     await using data = await temporaryFolder('data');
     await using gateway = await startGateway(data.folder);
     const options = optionsOf(gateway.mqttPort, data.folder, {
@@ -174,7 +185,7 @@ describe('the load generator as a process', () => {
   };
   const ledgerHas = async (file: string, acked: number) => (await readLedger(file)).acked >= acked;
 
-  it('ends in order on SIGTERM: acks awaited, ledger closed, one document on stdout', async () => {
+  it('SIGTERM awaits acknowledgements, closes the ledger, prints the summary', async () => {
     await using data = await temporaryFolder('data');
     await using gateway = await startGateway(data.folder);
     const { child, exit, stdout, ready } = spawnLoad(gateway.mqttPort, data.folder);
@@ -188,7 +199,7 @@ describe('the load generator as a process', () => {
     assert.deepEqual([ledger.end?.interrupted, ledger.acked], [true, summary.sent]);
   });
 
-  it('leaves a ledger that can be judged when it is killed', async () => {
+  it('a killed run leaves a readable ledger', async () => {
     await using data = await temporaryFolder('data');
     await using gateway = await startGateway(data.folder);
     const { child, exit, ready } = spawnLoad(gateway.mqttPort, data.folder);
@@ -198,7 +209,8 @@ describe('the load generator as a process', () => {
     await exit;
     const ledger = await readLedger(message.ledger);
     assert.equal(ledger.end, null);
-    // Never a publish without a sent line: the gateway has taken over nothing that the ledger does not know.
+    // No reading is published before its line is in the ledger, so the ledger has all readings of
+    // the gateway.
     assert.ok((await brokerOf(gateway.httpPort)).counters.accepted <= ledger.sent);
   });
 });

@@ -1,12 +1,14 @@
-/** Where a load run's words go: progress to stderr, the result to stdout. */
+/** Prints the output of a load run: progress to stderr, the summary to stdout. */
 import { describeSummary, type LoadSummary } from './report.ts';
 
-/** Without a terminal, a line only every so many progress lines (one a second). */
+/** Without a terminal, one of this number of progress lines is printed; there is one per second. */
 const sparseEvery = 5;
 
-/** A printer of progress lines: one that rewrites itself on a terminal, a sparse log elsewhere. */
+/**
+ * Returns a printer of progress lines: on a terminal it rewrites one line, else it prints a few.
+ */
 export function watchProgress(runId: string, stderr: NodeJS.WriteStream): (line: string) => void {
-  // Who reads may have gone; that is no reason to lose the ledger.
+  // A broken pipe must not end the run, which would lose the ledger.
   stderr.on('error', () => undefined);
   let lines = 0;
   return (line) => {
@@ -15,7 +17,7 @@ export function watchProgress(runId: string, stderr: NodeJS.WriteStream): (line:
   };
 }
 
-/** Prints the summary, as one JSON document or in words. */
+/** Prints the summary, as one JSON document or as text. */
 export function printSummary(summary: LoadSummary, json: boolean, stdout: NodeJS.WriteStream): void {
   if (process.stderr.isTTY) process.stderr.write('\n');
   stdout.write(json ? `${JSON.stringify(summary)}\n` : `${describeSummary(summary)}\n`);

@@ -1,24 +1,27 @@
-/** What a load run counts, and how it tells of it: lines on stderr while it runs, one document on stdout at its end. */
+/**
+ * The statistics of a load run: progress lines for stderr while it runs, and a summary document for
+ * stdout at its end.
+ */
 import type { Latency } from '@thermomesh/contracts';
 import { createLatencyHistogram, latencyOf, recordLatency, type LedgerWriter } from '@thermomesh/ledger';
 
-/** The document on stdout. */
+/** The summary document. */
 export interface LoadSummary {
   runId: string;
   /** Path of the ledger file. */
   ledger: string;
   sent: number;
   acked: number;
-  /** Sent at QoS 1 and never acknowledged: the devices would send them again. */
+  /** Sent at QoS 1 and not acknowledged; the devices would send these again. */
   unacked: number;
   resent: number;
   poisoned: number;
-  /** First send → PUBACK. */
+  /** Time from the first send to the PUBACK. */
   ackMs: Latency;
-  /** What was reached. */
+  /** The rate that was reached. */
   ratePerSecond: number;
   targetRatePerSecond: number;
-  /** Time in which readings were sent. */
+  /** Duration of sending. */
   seconds: number;
   reconnects: number;
   outOfOrderAcks: number;
@@ -26,6 +29,7 @@ export interface LoadSummary {
   perSecond: { sent: number; acked: number }[];
 }
 
+/** Counts what a run sends and what is acknowledged. */
 export class LoadReport {
   readonly #ledger: LedgerWriter;
   readonly #ack = createLatencyHistogram();
@@ -46,7 +50,7 @@ export class LoadReport {
     this.#second(atUs).acked++;
   }
 
-  /** One line for people. */
+  /** Returns a progress line. */
   line(atUs: number, up: number, devices: number): string {
     const { sent, acked, resent } = this.#ledger.counts;
     const last = this.#perSecond[Math.floor(atUs / 1e6) - 1] ?? { sent: 0, acked: 0 };
@@ -54,7 +58,10 @@ export class LoadReport {
     return `${(atUs / 1e6).toFixed(0)} s: ${sent} sent (${last.sent}/s), ${acked} acked (${last.acked}/s)${again}, ${up}/${devices} devices up`;
   }
 
-  /** @param plannedSeconds how long readings were to be sent; less if a signal ended it */
+  /**
+   * Returns the summary. `plannedSeconds` is the planned duration of sending, or less if a signal
+   * ended the run.
+   */
   summary(run: {
     runId: string;
     qos: 0 | 1;
@@ -92,7 +99,7 @@ export class LoadReport {
   }
 }
 
-/** The summary in words. */
+/** Returns the summary as text. */
 export function describeSummary(summary: LoadSummary): string {
   const { ackMs } = summary;
   const ms = (value: number | null) => (value === null ? '-' : `${value.toFixed(1)} ms`);

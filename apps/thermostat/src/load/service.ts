@@ -1,15 +1,18 @@
-/** The load generator: connects the devices, keeps the schedule, waits for the acks, closes the ledger. */
+/**
+ * The load generator: connects the devices, sends by the schedule, waits for the acknowledgements
+ * and closes the ledger.
+ */
 import { ledgerExtension, openLedger, type LedgerWriter } from '@thermomesh/ledger';
-import { deriveToken, MeshError, subjects } from '@thermomesh/runtime';
+import { deriveToken, sleep, subjects, type MeshError } from '@thermomesh/runtime';
 import path from 'node:path';
-import { setTimeout } from 'node:timers/promises';
 import { checkOpenFiles } from '../adapters/open-files.ts';
+import { thermostatError } from '../core/errors.ts';
 import { createPacing, isOffline, type Pacing } from '../core/pacing.ts';
 import { createRandom, type Random } from '../core/random.ts';
 import { LoadDevice, type LoadContext } from './device.ts';
 import { LoadReport, type LoadSummary } from './report.ts';
 
-/** What a run is asked for; see the README for each. */
+/** The options of a run; the README explains each. */
 export interface LoadOptions {
   host: string;
   port: number;
@@ -22,9 +25,12 @@ export interface LoadOptions {
   burst: number;
   skewSeconds: number;
   offlineRatio: number;
-  /** Each device begins with the readings of so many minutes that it was offline, one a minute. */
+  /** Each device starts with the readings of this many offline minutes, one per minute. */
   backfillMinutes: number;
-  /** First connections are made within this time, and readings sent as soon as they stand; 0: all devices connect first. */
+  /**
+   * All devices connect within this time, and each sends as soon as it is connected. 0: all devices
+   * connect before the first one sends.
+   */
   stormSeconds: number;
   poisonRatio: number;
   ackTimeoutMs: number;
@@ -35,35 +41,38 @@ export interface LoadOptions {
   mesh: string;
 }
 
-/** What a run tells while it runs. */
+/** Receives the progress of a run. */
 export interface LoadObserver {
-  /** All devices are connected and sending begins. */
+  /** Called when all devices are connected and sending begins. */
   onReady(ledgerFile: string): void;
-  /** About once a second. */
+  /** Called about once per second. */
   onProgress(line: string): void;
 }
 
+/** A run under way. */
 export interface LoadRun {
-  /** Ends with the summary; rejects with a MeshError if the run could not take place. */
+  /** Resolves with the summary; rejects with a MeshError if the run could not take place. */
   readonly done: Promise<LoadSummary>;
-  /** No new readings; a second call also ends the wait for acks. */
+  /** Sends no new readings. A second call also ends the wait for acknowledgements. */
   stop(): void;
 }
 
-/** First connections that may be under way at once: a listening broker's backlog is 511. */
+/** Maximum number of concurrent first connections; the backlog of a listening broker is 511. */
 const connectsAtOnceMax = 200;
 const tickMs = 1;
 const sweepMs = 1000;
 const offlineCheckUs = 100_000;
-/** How long one device is offline and online again. */
+/** Maximum duration of one offline and one online period of a device together. */
 const offlineCycleUsMax = 10_000_000;
-/** Share of the run after which every device stays online, so that its back-fill falls into the run. */
+/**
+ * After this share of the run every device stays online, so that its back-fill ends within the run.
+ */
 const onlineAgainAt = 0.8;
-/** Readings that were due at the very end get this long to find room in the window. */
+/** Readings that are due at the very end wait at most this time for room in the window. */
 const lastReadingsUs = 250_000;
 const closeTimeoutMs = 5000;
-/** CONNACK return codes 4 and 5: the credentials are wrong, and will be wrong at the next try too. */
-const isCredentialFault = (returnCode: number | undefined) => returnCode === 4 || returnCode === 5;
+/** CONNACK return codes 4 and 5 mean wrong credentials, which no retry would change. */
+const refusesCredentials = (returnCode: number | undefined) => returnCode === 4 || returnCode === 5;
 
 /** Starts a run. The ledger is created before anything is sent. @throws LedgerError */
 export function startLoad(options: LoadOptions, observer: LoadObserver): LoadRun {
@@ -76,14 +85,14 @@ class Run {
   readonly #observer: LoadObserver;
   readonly #pacing: Pacing;
   readonly #devices: LoadDevice[];
-  /** Where in its cycle of offline periods each device begins. */
+  /** The point of its offline cycle at which each device starts, in [0, 1). */
   readonly #phases: number[];
   #ledger!: LedgerWriter;
   #report!: LoadReport;
   #startedAtMs = 0;
   #startedAt = 0;
   #sending = false;
-  /** Devices that owe readings and may have room for them. */
+  /** Devices that owe readings and may have room in their window. */
   #ready: LoadDevice[] = [];
   #burstsDue = 0;
   #opened = 0;
@@ -92,8 +101,8 @@ class Run {
   #stops = 0;
   #interruptedAtUs: number | undefined;
   #offlineCheckedUs = 0;
-  #fault: MeshError | undefined;
-  /** Looks again at what is waited for; called after every change that could bring it about. */
+  #failure: MeshError | undefined;
+  /** Checks the awaited condition again. Called after every change that could make it true. */
   #changed: () => void = () => undefined;
 
   constructor(options: LoadOptions, observer: LoadObserver) {
@@ -132,11 +141,18 @@ class Run {
   }
 
   #context(random: Random): LoadContext {
-    // The getters below have a `this` of their own.
+    // The getters of the object below have a `this` of their own.
     const run = this;
     const { host, port, qos, window, seed, skewSeconds, poisonRatio } = this.#options;
     return {
-      ...{ host, port, qos, window, seed, skewSeconds, poisonRatio, random },
+      host,
+      port,
+      qos,
+      window,
+      seed,
+      skewSeconds,
+      poisonRatio,
+      random,
       get startedAtMs() {
         return run.#startedAtMs;
       },
@@ -159,22 +175,23 @@ class Run {
     return Math.round((performance.now() - this.#startedAt) * 1000);
   }
 
-  /** The first connection of every device; goes on without those that are not up in time, as long as there is one. */
+  /**
+   * Makes the first connection of every device. It continues without devices that are not connected
+   * in time, unless none is.
+   */
   async #connect(): Promise<void> {
     this.#openMore();
     const everyone = () =>
-      this.#connected === this.#devices.length || this.#fault !== undefined || this.#stops > 0;
+      this.#connected === this.#devices.length || this.#failure !== undefined || this.#stops > 0;
     await this.#until(everyone, this.#options.connectTimeoutMs);
-    if (this.#fault !== undefined) throw this.#fault;
+    if (this.#failure !== undefined) throw this.#failure;
     if (this.#connected === 0 && this.#stops === 0) throw this.#noBroker();
     for (; this.#opened < this.#devices.length; this.#opened++) this.#devices[this.#opened]?.open();
   }
 
   #noBroker(): MeshError {
     const { host, port } = this.#options;
-    return new MeshError('load.no_broker', `no device could connect to ${host}:${port}: ${this.#lastDown}`, {
-      retriable: true,
-    });
+    return thermostatError('load.no_broker', `no device could connect to ${host}:${port}: ${this.#lastDown}`);
   }
 
   #openMore(): void {
@@ -192,28 +209,36 @@ class Run {
 
   #onDown(device: LoadDevice, reason: string, refused: number | undefined): void {
     this.#lastDown = reason;
-    if ((!this.#sending || this.#connected === 0) && isCredentialFault(refused)) {
-      this.#fault = new MeshError(
+    if ((!this.#sending || this.#connected === 0) && refusesCredentials(refused)) {
+      this.#failure = thermostatError(
         'load.refused',
-        `the broker refuses ${device.id}: wrong secret, or another mesh`,
+        `the broker refuses ${device.id}: the secret is wrong, or it is another mesh`,
       );
     }
     this.#changed();
   }
 
   #openLedger(): void {
-    const { secret: _secret, host, port, ...told } = this.#options;
+    const { secret: _secret, host, port, ...recorded } = this.#options;
     const { runId, mesh, qos, devices, ledgerFolder } = this.#options;
     this.#startedAtMs = Date.now();
     this.#startedAt = performance.now();
     this.#ledger = openLedger(path.resolve(ledgerFolder, runId + ledgerExtension), {
-      ...{ runId, mesh, qos, devices, startedAtMs: this.#startedAtMs, devicePrefix: devicePrefix(runId) },
-      options: { ...told, mqttUrl: `mqtt://${host}:${port}` },
+      runId,
+      mesh,
+      qos,
+      devices,
+      startedAtMs: this.#startedAtMs,
+      devicePrefix: devicePrefix(runId),
+      options: { ...recorded, mqttUrl: `mqtt://${host}:${port}` },
     });
     this.#report = new LoadReport(this.#ledger);
   }
 
-  /** Sends until the time is over and nobody owes anything, or the grace for that is over too, or a signal ends it. */
+  /**
+   * Sends until the planned time is over and no device owes readings, until the grace period after
+   * it is over too, or until a signal ends the run.
+   */
   async #send(): Promise<void> {
     this.#sending = true;
     const { seconds, backfillMinutes, ackTimeoutMs } = this.#options;
@@ -225,7 +250,7 @@ class Run {
     }
     for (;;) {
       const nowUs = this.#nowUs();
-      this.#throwFault(nowUs);
+      this.#throwFailure(nowUs);
       if (this.#stops > 0) {
         this.#interruptedAtUs = Math.min(nowUs, endUs);
         return;
@@ -233,20 +258,22 @@ class Run {
       if (nowUs >= endUs + graceUs) return;
       this.#tick(nowUs, endUs);
       if (nowUs >= endUs && this.#devices.every((device) => device.owed === 0)) return;
-      await setTimeout(tickMs);
+      await sleep(tickMs);
     }
   }
 
-  /** A storm meets its first connection, or the refusal of it, only while it sends. */
-  #throwFault(nowUs: number): void {
+  /** Throws the failure of the first connections; in a storm they are made while devices send. */
+  #throwFailure(nowUs: number): void {
     const none = this.#connected === 0 && nowUs > this.#options.connectTimeoutMs * 1000;
-    const fault = this.#fault ?? (none ? this.#noBroker() : undefined);
-    if (fault === undefined) return;
+    const failure = this.#failure ?? (none ? this.#noBroker() : undefined);
+    if (failure === undefined) return;
     this.#ledger.close(true);
-    throw fault;
+    throw failure;
   }
 
-  /** A reconnect storm: every device at its own moment, whatever has become of those before. */
+  /**
+   * In a storm every device connects at its own time, whether or not the earlier ones succeeded.
+   */
   #openDue(nowUs: number): void {
     const stormUs = this.#options.stormSeconds * 1e6;
     if (stormUs === 0) return;
@@ -274,10 +301,11 @@ class Run {
         writes.push([device, packets]);
         this.#report.sent(device.sent - before, nowUs);
       }
-      // At QoS 1 an ack makes room; at QoS 0 nothing does but time.
+      // At QoS 1 an acknowledgement makes room. At QoS 0 the device must try again.
       if (this.#options.qos === 0 && device.owed > 0 && device.up) this.#enqueue(device);
     }
-    // I1's evidence: the sent lines are the operating system's before the first of these packets leaves.
+    // The ledger is the evidence for I1: the operating system has the lines before the first of
+    // these packets leaves.
     this.#ledger.flush();
     for (const [device, packets] of writes) device.write(packets);
   }
@@ -312,11 +340,11 @@ class Run {
     for (const device of this.#devices) device.abandon();
   }
 
-  /** Waits for a condition; false if the time is over first. */
+  /** Waits for a condition; returns false if the time is up first. */
   async #until(condition: () => boolean, timeoutMs: number): Promise<boolean> {
     if (condition()) return true;
     const { promise, resolve } = Promise.withResolvers<boolean>();
-    const deadline = globalThis.setTimeout(() => resolve(false), timeoutMs);
+    const deadline = setTimeout(() => resolve(false), timeoutMs);
     this.#changed = () => {
       if (condition()) resolve(true);
     };
@@ -344,7 +372,11 @@ class Run {
       outOfOrderAcks += device.inFlight.outOfOrderAcks;
     }
     return this.#report.summary({
-      ...{ runId, qos, reconnects, outOfOrderAcks, targetRatePerSecond: rate },
+      runId,
+      qos,
+      reconnects,
+      outOfOrderAcks,
+      targetRatePerSecond: rate,
       interrupted: this.#interruptedAtUs !== undefined,
       plannedSeconds: (this.#interruptedAtUs ?? seconds * 1e6) / 1e6,
     });

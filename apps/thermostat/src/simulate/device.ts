@@ -1,11 +1,11 @@
-/** One simulated thermostat: its room, its clock, its readings and their way to the broker. */
+/** One simulated thermostat: its room, its clock, its readings and its connection to the broker. */
 import { dataTopic, type Reading } from '@thermomesh/contracts';
 import { MqttLink } from '../adapters/mqtt-link.ts';
 import type { DeviceMemory } from '../adapters/state-file.ts';
-import { backoffMs } from '../core/backoff.ts';
 import { deviceTimeMs, type ClockTraits } from '../core/clock.ts';
 import { Outbox } from '../core/outbox.ts';
 import { symmetric, type Random } from '../core/random.ts';
+import { reconnectPauseMs } from '../core/reconnect.ts';
 import {
   hourOfDayAt,
   humidityPercentAt,
@@ -31,17 +31,28 @@ export interface DeviceOptions {
   driftPpm: number;
   memory: DeviceMemory;
   random: Random;
-  /** Called after everything that a stop may wait for. */
+  /** Called after every change that a graceful shutdown may wait for. */
   onChange(): void;
+  /** Receives each reading before it is published, also before it is published again. */
+  onSend(reading: Reading): void;
+  onAcked(seq: number): void;
+  /** Receives a reading that is dropped because the outbox is full. */
+  onDropped(seq: number): void;
 }
 
+/** Whether a device connects: `offline` on purpose, or `stopped` because it is closed. */
+type DeviceState = 'online' | 'offline' | 'stopped';
+
+/** A thermostat that measures and publishes. */
 export class Device {
   readonly id: string;
+  /** Which life of the device this is. */
+  readonly incarnation: number;
   readonly sequence: Sequence;
   readonly outbox: Outbox;
   made = 0;
   acked = 0;
-  /** Measurements that could not be numbered, because the state file could not be written. */
+  /** Number of measurements without a seq, because the state file could not be written. */
   skipped = 0;
   connections = 0;
   readonly #options: DeviceOptions;
@@ -49,19 +60,24 @@ export class Device {
   readonly #room: RoomTraits;
   readonly #clock: ClockTraits;
   readonly #originMs = Date.now();
-  #state: RoomState;
+  #roomState: RoomState;
   #measuredAtMs = this.#originMs;
   #failures = 0;
-  #offline = false;
-  #stopped = false;
+  #state: DeviceState = 'online';
   #retry: NodeJS.Timeout | undefined;
 
   constructor(options: DeviceOptions) {
     const { random } = options;
     this.#options = options;
     this.id = options.id;
+    this.incarnation = options.memory.incarnation ?? 0;
     this.sequence = new Sequence(options.memory.nextSeq);
-    this.outbox = new Outbox(options.keptReadingsMax, options.memory.kept);
+    // A file of an earlier version names no incarnation in its readings.
+    const kept = options.memory.kept.map((reading) => ({
+      ...reading,
+      incarnation: reading.incarnation ?? 0,
+    }));
+    this.outbox = new Outbox(options.keptReadingsMax, kept);
     this.#room = {
       timeConstantHours: 8 + random() * 30,
       heaterCelsiusPerHour: 2 + random() * 3,
@@ -71,7 +87,7 @@ export class Device {
       skewMs: symmetric(random, options.skewMs),
       driftPpm: symmetric(random, options.driftPpm),
     };
-    this.#state = { celsius: 17 + random() * 4, heating: false };
+    this.#roomState = { celsius: 17 + random() * 4, heating: false };
     const { id: clientId, host, port, password } = options;
     this.#link = new MqttLink(
       { clientId, host, port, password },
@@ -84,16 +100,16 @@ export class Device {
   }
 
   connect(): void {
-    if (!this.#stopped && !this.#offline) this.#link.open();
+    if (this.#state === 'online') this.#link.open();
   }
 
-  /** Measures, keeps the reading and sends what can be sent. */
+  /** Measures, keeps the reading and sends as many readings as the window allows. */
   measure(nowMs: number): void {
     const hour = hourOfDayAt(nowMs);
     const outside = outsideCelsiusAt(hour, outsideMeanCelsius, outsideSwingCelsius);
     const setpointCelsius = setpointCelsiusAt(hour);
-    this.#state = stepRoom(
-      this.#state,
+    this.#roomState = stepRoom(
+      this.#roomState,
       this.#room,
       outside,
       setpointCelsius,
@@ -106,28 +122,30 @@ export class Device {
       return;
     }
     this.made++;
-    this.outbox.add({
+    const dropped = this.outbox.add({
       deviceId: this.id,
+      incarnation: this.incarnation,
       seq,
       measuredAtMs: deviceTimeMs(this.#clock, this.#originMs, nowMs),
-      celsius: round(this.#state.celsius),
+      celsius: round(this.#roomState.celsius),
       setpointCelsius,
-      humidityPercent: round(humidityPercentAt(this.#state.celsius)),
-      heating: this.#state.heating,
+      humidityPercent: round(humidityPercentAt(this.#roomState.celsius)),
+      heating: this.#roomState.heating,
     });
+    if (dropped !== undefined) this.#options.onDropped(dropped.seq);
     this.#pump();
   }
 
   setOffline(offline: boolean): void {
-    if (offline === this.#offline) return;
-    this.#offline = offline;
+    if (this.#state === 'stopped' || offline === (this.#state === 'offline')) return;
+    this.#state = offline ? 'offline' : 'online';
     if (offline) this.#link.cut();
     else this.#retry ??= this.#later(0);
   }
 
-  /** Everything but the connection ends: nothing is measured, what is unacknowledged may still be. */
+  /** Closes the connection; the device does not connect again. */
   async close(): Promise<void> {
-    this.#stopped = true;
+    this.#state = 'stopped';
     clearTimeout(this.#retry);
     await this.#link.end();
   }
@@ -140,8 +158,8 @@ export class Device {
 
   #onDown(): void {
     this.outbox.lost();
-    if (!this.#stopped && !this.#offline)
-      this.#retry ??= this.#later(backoffMs(this.#failures++, this.#options.random));
+    if (this.#state === 'online')
+      this.#retry ??= this.#later(reconnectPauseMs(this.#failures++, this.#options.random));
     this.#options.onChange();
   }
 
@@ -156,6 +174,7 @@ export class Device {
     while (this.#link.up) {
       const reading = this.outbox.take(this.#options.window);
       if (reading === undefined) return;
+      this.#options.onSend(reading);
       this.#link.publish(dataTopic(this.id), payloadOf(reading), () => this.#onAck(reading.seq));
     }
   }
@@ -163,14 +182,18 @@ export class Device {
   #onAck(seq: number): void {
     if (!this.outbox.acked(seq)) return;
     this.acked++;
+    this.#options.onAcked(seq);
     this.#pump();
     this.#options.onChange();
   }
 }
 
-/** The reading as JSON, with the time in ISO 8601. */
-function payloadOf({ measuredAtMs, ...values }: Reading): string {
-  return JSON.stringify({ ...values, measuredAt: new Date(measuredAtMs).toISOString() });
+/**
+ * Returns the reading as JSON, with the time in ISO 8601. The first life of a device has no name.
+ */
+function payloadOf({ measuredAtMs, incarnation, ...values }: Reading): string {
+  const life = incarnation > 0 ? { incarnation } : {};
+  return JSON.stringify({ ...values, ...life, measuredAt: new Date(measuredAtMs).toISOString() });
 }
 
 function round(value: number): number {

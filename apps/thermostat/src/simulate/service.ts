@@ -1,11 +1,20 @@
-/** The standing fleet: makes the devices, lets them measure, keeps their memory on disk, stops honestly. */
-import { deriveToken, messageOf, subjects, type Log, type Service } from '@thermomesh/runtime';
-import { loadFleetMemory, saveFleetMemory, type FleetMemory } from '../adapters/state-file.ts';
+/**
+ * The simulated fleet: creates the devices, lets them measure, keeps their state on disk, and waits
+ * for acknowledgements when it stops.
+ */
+import { createSequencer, deriveToken, subjects, type Log, type Service } from '@thermomesh/runtime';
+import { openFleetLedger, type FleetLedger } from '../adapters/fleet-ledger.ts';
+import {
+  loadFleetMemory,
+  saveFleetMemory,
+  type DeviceMemory,
+  type FleetMemory,
+} from '../adapters/state-file.ts';
 import { isOffline } from '../core/pacing.ts';
 import { createRandom } from '../core/random.ts';
 import { Device } from './device.ts';
 
-/** What a fleet is asked for; see the README for each. */
+/** The options of a fleet; the README explains each. */
 export interface SimulateOptions {
   host: string;
   port: number;
@@ -13,6 +22,8 @@ export interface SimulateOptions {
   devices: number;
   prefix: string;
   stateFile: string;
+  /** Every device has lost its memory: it takes a higher incarnation and counts from 0 again. */
+  reset?: boolean;
   intervalMs: number;
   window: number;
   keptReadingsMax: number;
@@ -22,19 +33,26 @@ export interface SimulateOptions {
   offlineMs: number;
   stopTimeoutMs: number;
   seed: number;
+  /** Folder of the ledger; undefined keeps none. */
+  ledgerFolder: string | undefined;
+  /** Maximum size of the ledger; the oldest part is removed above it. */
+  ledgerBytesMax: number;
+  /** Name of the mesh, for the ledger. */
+  mesh: string;
 }
 
-/** The fleet's figures, summed over its devices. */
+/** The counts of a fleet, summed over its devices. */
 export interface FleetCounts {
   made: number;
   acked: number;
-  /** Unacknowledged, in memory and in the state file after a stop. */
+  /** Unacknowledged readings; after a stop they are in the state file. */
   kept: number;
   dropped: number;
   skipped: number;
   up: number;
 }
 
+/** A fleet of simulated thermostats. */
 export interface Fleet extends Service {
   counts(): FleetCounts;
 }
@@ -42,7 +60,7 @@ export interface Fleet extends Service {
 const reportEveryMs = 30_000;
 const housekeepingMs = 1000;
 
-/** The devices measure at even distances within the interval, so that the fleet's load is even. */
+/** Creates a fleet whose devices measure at evenly spaced times, so that its load is even. */
 export function createFleet(options: SimulateOptions, log: Log): Fleet {
   return new SimulatedFleet(options, log);
 }
@@ -52,16 +70,23 @@ class SimulatedFleet implements Fleet {
   readonly #log: Log;
   #devices: Device[] = [];
   #phases: number[] = [];
-  /** Devices in the state file that this fleet does not have; they keep their place there. */
+  /** Devices of the state file that this fleet does not have; the file keeps them. */
   #others: FleetMemory = {};
   #timers: NodeJS.Timeout[] = [];
-  #saving: Promise<void> = Promise.resolve();
+  readonly #ledger: FleetLedger;
+  /**
+   * Saves one state after another, so that a later state is never overwritten by an earlier one.
+   */
+  readonly #inTurn = createSequencer();
   #stopping: Promise<void> | undefined;
+  /** Which life of its devices the fleet plays. */
+  #incarnation = 0;
   #changed: () => void = () => undefined;
 
   constructor(options: SimulateOptions, log: Log) {
     this.#options = options;
     this.#log = log;
+    this.#ledger = openFleetLedger({ ...options, incarnation: () => this.#incarnation }, log);
   }
 
   async start(): Promise<void> {
@@ -79,18 +104,20 @@ class SimulatedFleet implements Fleet {
       stateFile,
     } = this.#options;
     const memory = await loadFleetMemory(stateFile);
+    this.#incarnation = this.#incarnationAfter(memory);
     const shared = { host, port, window, keptReadingsMax, skewMs, driftPpm, onChange: () => this.#changed() };
     this.#devices = Array.from({ length: devices }, (_, index) => {
       const id = `${prefix}-${index + 1}`;
       const password = deriveToken(secret, subjects.device(id));
       const random = createRandom(seed + index * 7919);
-      return new Device({ ...shared, id, password, random, memory: memory[id] ?? { nextSeq: 0, kept: [] } });
+      const own = { id, password, random, memory: this.#memoryOf(memory[id]) };
+      return new Device({ ...shared, ...own, ...this.#ledger.ofDevice(index + 1) });
     });
     const random = createRandom(seed);
     this.#phases = this.#devices.map(random);
     const own = new Set(this.#devices.map(({ id }) => id));
     this.#others = Object.fromEntries(Object.entries(memory).filter(([id]) => !own.has(id)));
-    // Nothing is numbered before its number is reserved on disk.
+    // No reading gets a seq before that seq is reserved on disk.
     await this.#save('reserve');
     for (const device of this.#devices) device.connect();
     this.#devices.forEach((device, index) => this.#startMeasuring(device, index));
@@ -119,6 +146,21 @@ class SimulatedFleet implements Fleet {
     return counts;
   }
 
+  /** The life that the fleet begins or continues. */
+  #incarnationAfter(memory: FleetMemory): number {
+    const { prefix, devices, reset } = this.#options;
+    const own = Array.from({ length: devices }, (_, index) => memory[`${prefix}-${index + 1}`]);
+    const last = Math.max(...own.map((stored) => stored?.incarnation ?? 0));
+    return reset === true ? last + 1 : last;
+  }
+
+  /** What a device remembers at its start: nothing after a reset. */
+  #memoryOf(stored: DeviceMemory | undefined): DeviceMemory {
+    const { nextSeq, kept } =
+      this.#options.reset === true || stored === undefined ? { nextSeq: 0, kept: [] } : stored;
+    return { incarnation: this.#incarnation, nextSeq, kept };
+  }
+
   #startMeasuring(device: Device, index: number): void {
     const { intervalMs, devices } = this.#options;
     const first = setTimeout(
@@ -132,6 +174,7 @@ class SimulatedFleet implements Fleet {
   }
 
   async #keepHouse(): Promise<void> {
+    this.#ledger.flush();
     const { offlineRatio: ratio, offlineMs } = this.#options;
     if (ratio > 0) {
       const plan = { ratio, cycleUs: (offlineMs / ratio) * 1000, untilUs: Infinity };
@@ -144,29 +187,30 @@ class SimulatedFleet implements Fleet {
     try {
       await this.#save('reserve');
     } catch (error) {
-      // Without a reservation the devices stop numbering by themselves; the next second tries again.
-      this.#log.error({ event: 'fleet.save_failed', err: error }, messageOf(error));
+      // Without a reservation the devices skip measurements by themselves. The next second tries
+      // again.
+      this.#log.error({ event: 'fleet.save_failed', err: error });
     }
   }
 
-  /** `reserve` writes the ends of new blocks; `exact` the very next numbers, when none will be taken any more. */
+  /**
+   * Writes the state file: with `reserve` the ends of the next blocks, with `exact` the next
+   * numbers, when no device takes a number any more.
+   */
   async #save(mode: 'reserve' | 'exact'): Promise<void> {
     const write = async () => {
       const ends = this.#devices.map(({ sequence }) =>
         mode === 'exact' ? sequence.next : sequence.endWithNextBlock,
       );
       const entries = this.#devices.map(
-        (device, index) => [device.id, { nextSeq: ends[index] ?? 0, kept: device.outbox.all() }] as const,
+        ({ id, incarnation, outbox }, index) =>
+          [id, { incarnation, nextSeq: ends[index] ?? 0, kept: outbox.all() }] as const,
       );
       await saveFleetMemory(this.#options.stateFile, { ...this.#others, ...Object.fromEntries(entries) });
       if (mode === 'reserve')
         this.#devices.forEach(({ sequence }, index) => sequence.reserved(ends[index] ?? 0));
     };
-    // One after another: a later state must not be overtaken by an earlier one.
-    const before = this.#saving;
-    const saved = before.catch(() => undefined).then(write);
-    this.#saving = saved;
-    return saved;
+    return this.#inTurn(write);
   }
 
   async #stop(): Promise<void> {
@@ -174,11 +218,15 @@ class SimulatedFleet implements Fleet {
     await this.#waitForAcks();
     await Promise.all(this.#devices.map((device) => device.close()));
     if (this.#devices.length > 0) await this.#save('exact');
+    this.#ledger.close();
     const { made, acked, kept, dropped, skipped } = this.counts();
     this.#log.info({ event: 'fleet.stopped', made, acked, kept, dropped, skipped });
   }
 
-  /** Until all that can be acknowledged is, by the deadline: a device without connection is not waited for. */
+  /**
+   * Waits, up to the time limit, until all readings of connected devices are acknowledged. Devices
+   * without a connection are ignored.
+   */
   async #waitForAcks(): Promise<void> {
     const done = () => this.#devices.every((device) => !device.up || device.outbox.size === 0);
     if (done()) return;

@@ -4,34 +4,36 @@ import path from 'node:path';
 import { describe, it } from 'node:test';
 import { codeOf, createLog } from '@thermomesh/runtime';
 import { loadFleetMemory, saveFleetMemory } from '../adapters/state-file.ts';
-import { secret, startGateway, startWire, temporaryFolder, until } from '../testing.ts';
+import { temporaryFolder, until } from '@thermomesh/testing';
+import { secret, startGateway, startWire } from '../testing.ts';
+import { listLedgers, readLedger } from '@thermomesh/ledger';
 import { createFleet, type SimulateOptions } from './service.ts';
 
 const log = createLog('test', 'silent');
 const optionsOf = (port: number, folder: string, other: Partial<SimulateOptions> = {}): SimulateOptions => ({
-  ...{
-    host: '127.0.0.1',
-    port,
-    secret,
-    devices: 3,
-    prefix: 'room',
-    stateFile: path.join(folder, 'fleet.json'),
-  },
-  ...{
-    intervalMs: 20,
-    window: 4,
-    keptReadingsMax: 1000,
-    skewMs: 1000,
-    driftPpm: 100,
-    offlineRatio: 0,
-    offlineMs: 1000,
-  },
-  ...{ stopTimeoutMs: 20_000, seed: 1 },
+  host: '127.0.0.1',
+  port,
+  secret,
+  devices: 3,
+  prefix: 'room',
+  stateFile: path.join(folder, 'fleet.json'),
+  intervalMs: 20,
+  window: 4,
+  keptReadingsMax: 1000,
+  skewMs: 1000,
+  driftPpm: 100,
+  offlineRatio: 0,
+  offlineMs: 1000,
+  stopTimeoutMs: 20_000,
+  seed: 1,
+  ledgerFolder: undefined,
+  ledgerBytesMax: 1024 * 1024,
+  mesh: '',
   ...other,
 });
 
 describe('the simulated fleet and the real gateway', () => {
-  it('a stopped fleet goes on with the next seq and owes nothing', async () => {
+  it('a restarted fleet continues with the next seq and owes nothing', async () => {
     await using data = await temporaryFolder('data');
     await using gateway = await startGateway(data.folder);
     const options = optionsOf(gateway.mqttPort, data.folder);
@@ -50,7 +52,43 @@ describe('the simulated fleet and the real gateway', () => {
     }
   });
 
-  it('what was measured without a broker is kept over restarts and sent when there is one', async () => {
+  it('the ledger of a fleet tells what was sent and acknowledged, over a restart', async () => {
+    await using data = await temporaryFolder('data');
+    await using gateway = await startGateway(data.folder);
+    const ledgerFolder = path.join(data.folder, 'ledgers');
+    const options = optionsOf(gateway.mqttPort, data.folder, { ledgerFolder });
+    let made = 0;
+    for (let round = 0; round < 2; round++) {
+      const fleet = createFleet(options, log);
+      await fleet.start();
+      await until('acks', () => fleet.counts().acked >= 15);
+      await fleet.stop();
+      made += fleet.counts().made;
+    }
+    const ledgers = await Promise.all((await listLedgers(ledgerFolder)).map(readLedger));
+    assert.equal(ledgers.length, 2);
+    assert.ok(ledgers.every(({ header, end }) => header.partial === true && end !== null));
+    const sum = (values: number[]) => values.reduce((total, value) => total + value, 0);
+    assert.deepEqual([sum(ledgers.map(({ acked }) => acked)), made >= 30], [made, true]);
+  });
+
+  it('a fleet that lost its memory takes the next incarnation and counts from 0', async () => {
+    await using data = await temporaryFolder('data');
+    await using gateway = await startGateway(data.folder);
+    const options = optionsOf(gateway.mqttPort, data.folder);
+    await saveFleetMemory(options.stateFile, { 'room-1': { nextSeq: 5000, kept: [] } });
+    for (const incarnation of [1, 2]) {
+      const fleet = createFleet({ ...options, reset: true }, log);
+      await fleet.start();
+      await until('acks', () => fleet.counts().acked >= 9);
+      await fleet.stop();
+      const memory = (await loadFleetMemory(options.stateFile))['room-1'];
+      assert.equal(memory?.incarnation, incarnation);
+      assert.ok(memory.nextSeq > 0 && memory.nextSeq < 5000, `next seq ${memory.nextSeq}`);
+    }
+  });
+
+  it('readings without a broker survive restarts and are sent later', async () => {
     await using data = await temporaryFolder('data');
     const gone = await startGateway(data.folder);
     await gone.kill();
@@ -71,7 +109,7 @@ describe('the simulated fleet and the real gateway', () => {
     assert.deepEqual([fleet.counts().kept, fleet.counts().acked], [0, kept + fleet.counts().made]);
   });
 
-  it('the window bounds what is in flight, and a cut connection loses nothing', async () => {
+  it('the window limits readings in flight, a cut connection loses none', async () => {
     await using data = await temporaryFolder('data');
     await using gateway = await startGateway(data.folder);
     await using wire = await startWire(gateway.mqttPort);
@@ -91,7 +129,7 @@ describe('the simulated fleet and the real gateway', () => {
 });
 
 describe('the state file', () => {
-  it('that is damaged stops the fleet instead of using a seq twice', async () => {
+  it('a damaged state file stops the fleet before it uses a seq twice', async () => {
     await using data = await temporaryFolder('state');
     const file = path.join(data.folder, 'fleet.json');
     for (const damage of [
@@ -105,7 +143,7 @@ describe('the state file', () => {
     }
   });
 
-  it('is replaced in one step, and a half-written successor does not count', async () => {
+  it('the state file is replaced atomically, half a successor is ignored', async () => {
     await using data = await temporaryFolder('state');
     const file = path.join(data.folder, 'deep', 'fleet.json');
     assert.deepEqual(await loadFleetMemory(file), {});
@@ -114,7 +152,7 @@ describe('the state file', () => {
     assert.deepEqual(await loadFleetMemory(file), { a: { nextSeq: 7, kept: [] } });
   });
 
-  it('keeps the devices that the present fleet does not have', async () => {
+  it('the state file keeps devices that the present fleet does not have', async () => {
     await using data = await temporaryFolder('state');
     const options = optionsOf(1, data.folder, { devices: 1, stopTimeoutMs: 0 });
     await mkdir(data.folder, { recursive: true });

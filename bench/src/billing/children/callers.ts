@@ -1,4 +1,6 @@
-/** Callers that pay: each has one payment under way, and begins the next when the answer is there. */
+/**
+ * Callers that pay. Each has one open payment, and begins the next one when it has the answer.
+ */
 import { randomUUID } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { percentile } from '../../core/statistics.ts';
@@ -13,7 +15,7 @@ export interface ConnectArgs {
   token: string;
 }
 
-/** What happened since `mark`. */
+/** The answers since `mark`. */
 export interface CallersReading {
   seconds: number;
   answered: number;
@@ -39,7 +41,7 @@ serve({
       Array.from({ length: args.concurrent }, async () => Connection.open(args.host, args.port)),
     );
   },
-  /** New payments, or replays of those that were answered, until `pause`. */
+  /** Sends new payments, or repeats answered ones, until `pause`. */
   send({ replay }: { replay: boolean }) {
     running = true;
     const known = accepted.length;
@@ -54,7 +56,7 @@ serve({
         }
       }),
     );
-    // Whoever pauses hears of it.
+    // `pause` rethrows the error.
     loops.catch(() => undefined);
   },
   mark() {
@@ -72,7 +74,7 @@ serve({
       busy: performance.eventLoopUtilization(idle).utilization,
     };
   },
-  /** No more; everything under way is answered. */
+  /** Stops sending, and resolves when every open payment is answered. */
   async pause() {
     running = false;
     await loops;
@@ -82,10 +84,10 @@ serve({
 
 function check({ status, replayed }: HttpAnswer, replay: boolean): void {
   if (status !== 201 || replayed !== replay)
-    throw new Error(`status ${status}${replayed ? ', replayed' : ''}: not what was asked for`);
+    throw new Error(`unexpected answer: status ${status}${replayed ? ', replayed' : ''}`);
 }
 
-/** The same key is the same payment: everything else follows from it. */
+/** The request of a payment; all of its parameters follow from the key. */
 function requestOf(key: string): string {
   const body = `{"payer":"payer-${key.slice(0, 2)}","amountMinor":1250,"currency":"EUR","paymentToken":"tok_${key.slice(0, 8)}"}`;
   return (

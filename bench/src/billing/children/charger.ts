@@ -1,4 +1,4 @@
-/** Charges at the card processor as billing does: `node:http`, connections kept. */
+/** Charges at the card processor as billing does: over `node:http`, with kept connections. */
 import http from 'node:http';
 
 export interface Charge {
@@ -7,7 +7,7 @@ export interface Charge {
   reason: string | null;
 }
 
-/** @throws Error for whatever is no answer */
+/** Makes one charge. @throws Error for everything but a 201 */
 export type Charger = (
   key: string,
   order: { amountMinor: number; currency: string; paymentToken: string },

@@ -1,4 +1,7 @@
-/** One caller's connection: HTTP/1.1 on a raw socket, one request under way, so that the caller costs as little as it can. */
+/**
+ * One caller's connection: HTTP/1.1 on a raw socket, with one open request, so that the caller
+ * itself uses as little CPU as possible.
+ */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 
@@ -14,7 +17,7 @@ export class Connection {
   #text = '';
   #waiting: PromiseWithResolvers<HttpAnswer> | undefined;
 
-  private constructor(socket: Socket) {
+  constructor(socket: Socket) {
     this.#socket = socket;
     socket.setEncoding('latin1');
     socket.on('data', (chunk: string) => this.#read(chunk));
@@ -38,7 +41,7 @@ export class Connection {
     this.#socket.destroy();
   }
 
-  /** Answers have a Content-Length, and nothing is sent before one is whole. */
+  /** Every answer has a Content-Length, and the next request waits for the whole answer. */
   #read(chunk: string): void {
     this.#text += chunk;
     const bodyAt = this.#text.indexOf(headEnd) + headEnd.length;

@@ -1,6 +1,7 @@
 /**
- * The usual recipe for idempotent payments: one database transaction a request, held open from the key's claim over the charge to the
- * answer. The same HTTP stack, tables, books and number of connections as billing; safe, as long as nothing dies after a charge.
+ * The usual recipe for idempotent payments: one database transaction a request, held open from the
+ * claim of the key through the charge to the answer. It has the same HTTP stack, tables, books and
+ * number of connections as billing. It is safe as long as no process dies after a charge.
  */
 import { createHash } from 'node:crypto';
 import { parseTransactionId, PaymentRequest } from '@thermomesh/contracts';
@@ -30,8 +31,8 @@ const claim = `INSERT INTO operations (caller, transaction_id, kind, payer, amou
   VALUES ($1, $2, 'charge', $3, $4, $5, $6, $7, 'charging', 'one-transaction', clock_timestamp()) ON CONFLICT DO NOTHING RETURNING id`;
 const known = 'SELECT fingerprint, answer_body FROM operations WHERE caller = $1 AND transaction_id = $2';
 const finish = 'SELECT finish_operation($1, $2, 1, $3, $4, $5, $6) AS done';
-/** A transaction waits for its charge: the sessions' own limits must not end it. */
-const patienceMs = 60_000;
+/** Longer than any charge: a transaction waits for its charge, and no session limit may end it. */
+const sessionTimeoutMs = 60_000;
 
 serve({
   async start({ databaseUrl, connections, meshSecret, processorUrl, processorToken }: OneTransactionArgs) {
@@ -41,9 +42,9 @@ serve({
           url: databaseUrl,
           applicationName: 'bench-one-transaction',
           connectTimeoutMs: 5_000,
-          statementTimeoutMs: patienceMs,
-          lockTimeoutMs: patienceMs,
-          idleInTransactionTimeoutMs: patienceMs,
+          statementTimeoutMs: sessionTimeoutMs,
+          lockTimeoutMs: sessionTimeoutMs,
+          idleInTransactionTimeoutMs: sessionTimeoutMs,
         }),
       ),
     );
@@ -73,7 +74,7 @@ serve({
   },
 });
 
-/** A session of its own for each caller, in the order of their coming. */
+/** Lends each caller a session; callers wait for a free one in the order of their arrival. */
 function createLender(sessions: readonly SqlSession[]) {
   const free = [...sessions];
   const waiting: ((session: SqlSession) => void)[] = [];

@@ -1,33 +1,27 @@
 /**
- * What every {@link PeerTransport} must do, the fake one of the tests included: `peerTransportConformance` declares the suite
- * for one implementation.
+ * The test suite of every {@link PeerTransport}, the one in memory included.
+ * `peerTransportConformance` declares it for one implementation.
  */
 import assert from 'node:assert/strict';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { until } from '@thermomesh/testing';
 import type { NodeId, PeerMessage } from '../types.ts';
 import type { PeerTransport } from '../transport.ts';
 
-/** One network of nodes 1..3 under test. */
+/** The network under test, with nodes 1 to 3. */
 export interface TransportHarness {
-  /** A transport of that node that has not been started; asked again for the same id, that of its next life. */
+  /**
+   * Returns an unstarted transport of that node. A second call for the same id returns the
+   * transport of its next life.
+   */
   transport(id: NodeId): PeerTransport | Promise<PeerTransport>;
-  /** Lets nothing pass between the two, without telling them. */
+  /** Stops all traffic between the two without closing their link. */
   cut(a: NodeId, b: NodeId): void | Promise<void>;
   heal(a: NodeId, b: NodeId): void | Promise<void>;
   close(): void | Promise<void>;
 }
 
-/** Waits until `condition` holds, or fails after `deadlineMs`. */
-export async function until(condition: () => boolean, what: string, deadlineMs = 30_000): Promise<void> {
-  const deadline = Date.now() + deadlineMs;
-  while (!condition()) {
-    assert.ok(Date.now() < deadline, `still waiting for: ${what}`);
-    await sleep(2);
-  }
-}
-
-/** Declares the suite. `open` makes a fresh harness for each test. */
+/** Declares the suite. `open` makes a new harness for each test. */
 export function peerTransportConformance(
   name: string,
   open: () => TransportHarness | Promise<TransportHarness>,
@@ -43,7 +37,7 @@ export function peerTransportConformance(
       for (const endpoint of started) await endpoint.transport.stop();
       await harness.close();
       assert.deepEqual(
-        started.flatMap((endpoint) => endpoint.faults),
+        started.flatMap((endpoint) => endpoint.violations),
         [],
       );
     });
@@ -62,17 +56,17 @@ export function peerTransportConformance(
       return [one, two];
     }
 
-    it('links every two nodes, and both learn of it', async () => {
+    it('every two nodes are linked, and both learn of it', async () => {
       const endpoints = await join(3, 1, 2);
-      await until(() => endpoints.every((endpoint) => endpoint.up.size === 2), 'all links');
+      await until('all links', () => endpoints.every((endpoint) => endpoint.up.size === 2));
     });
 
-    it('delivers what was sent, unchanged and in order, under the name of the sender', async () => {
+    it('messages arrive unchanged and in order, with the id of their sender', async () => {
       const [one, two] = await pair();
       const sent = everyMessage();
       for (const message of sent) assert.equal(one.transport.send(2, message), true);
       two.transport.send(1, { type: 'coordinator', epoch: 9 });
-      await until(() => two.heard.length === sent.length && one.heard.length === 1, 'all messages');
+      await until('all messages', () => two.heard.length === sent.length && one.heard.length === 1);
       assert.deepEqual(
         two.heard,
         sent.map((message) => ({ from: 1, message })),
@@ -80,44 +74,44 @@ export function peerTransportConformance(
       assert.deepEqual(one.heard, [{ from: 2, message: { type: 'coordinator', epoch: 9 } }]);
     });
 
-    it('does nothing for a peer that is not there, nor for one it has never heard of', async () => {
+    it('a send to an absent or unknown peer does nothing and returns false', async () => {
       const [one] = await join(1);
       assert.ok(one);
       assert.equal(one.transport.send(2, { type: 'coordinator', epoch: 1 }), false);
       assert.equal(one.transport.send(99, { type: 'coordinator', epoch: 1 }), false);
     });
 
-    it('tells at once when a peer leaves, and when it is back in a new life', async () => {
+    it('a peer that leaves and comes back in a new life is reported each time', async () => {
       const [one, two] = await pair();
       await two.transport.stop();
-      await until(() => one.downs.length === 1, 'the end of the link');
+      await until('the end of the link', () => one.downs.length === 1);
       assert.deepEqual(one.downs, ['2 closed']);
       assert.equal(one.transport.send(2, { type: 'coordinator', epoch: 1 }), false);
       const [again] = await join(2);
       assert.ok(again);
       await linked(one, again);
       one.transport.send(2, { type: 'coordinator', epoch: 3 });
-      await until(() => again.heard.length === 1, 'a message on the new link');
+      await until('a message on the new link', () => again.heard.length === 1);
     });
 
-    it('notices at both ends that nothing passes any more, and links again when it does', async () => {
+    it('both ends notice a silent link, and link again after the heal', async () => {
       const [one, two] = await pair();
       await harness.cut(1, 2);
-      await until(() => one.up.size === 0 && two.up.size === 0, 'the silence');
+      await until('the silence', () => one.up.size === 0 && two.up.size === 0);
       await harness.heal(1, 2);
       await linked(one, two);
     });
 
-    it('is silent after stop, which may be called twice', async () => {
+    it('a transport reports nothing after stop, which may be called twice', async () => {
       const [one, two] = await pair();
       await Promise.all([two.transport.stop(), two.transport.stop()]);
       two.isStopped = true;
       await two.transport.stop();
       assert.equal(two.transport.send(1, { type: 'coordinator', epoch: 1 }), false);
-      await until(() => one.downs.length === 1, 'the end of the link');
+      await until('the end of the link', () => one.downs.length === 1);
     });
 
-    it('does not call back from within start or send', async () => {
+    it('a transport never calls back from within start or send', async () => {
       const [one] = await pair();
       one.isInside = true;
       one.transport.send(2, { type: 'coordinator', epoch: 1 });
@@ -127,7 +121,7 @@ export function peerTransportConformance(
 }
 
 function linked(one: Endpoint, two: Endpoint): Promise<void> {
-  return until(() => one.up.has(two.id) && two.up.has(one.id), `the link ${one.id}-${two.id}`);
+  return until(`the link ${one.id}-${two.id}`, () => one.up.has(two.id) && two.up.has(one.id));
 }
 
 function everyMessage(): PeerMessage[] {
@@ -147,14 +141,14 @@ function everyMessage(): PeerMessage[] {
   ]).flat();
 }
 
-/** Writes down what a transport reports, and what it should not have reported. */
+/** Records what a transport reports, and every report that breaks the rules of the port. */
 class Endpoint {
   readonly id: NodeId;
   readonly transport: PeerTransport;
   readonly up = new Set<NodeId>();
   readonly downs: string[] = [];
   readonly heard: { from: NodeId; message: PeerMessage }[] = [];
-  readonly faults: string[] = [];
+  readonly violations: string[] = [];
   isStopped = false;
   isInside = false;
 
@@ -177,14 +171,14 @@ class Endpoint {
     return endpoint;
   }
 
-  private constructor(id: NodeId, transport: PeerTransport) {
+  constructor(id: NodeId, transport: PeerTransport) {
     this.id = id;
     this.transport = transport;
   }
 
-  #check(right: boolean, fault: string): void {
-    if (!right) this.faults.push(`node ${this.id}: ${fault}`);
-    if (this.isStopped) this.faults.push(`node ${this.id}: called after stop`);
-    if (this.isInside) this.faults.push(`node ${this.id}: called from within a call`);
+  #check(right: boolean, violation: string): void {
+    if (!right) this.violations.push(`node ${this.id}: ${violation}`);
+    if (this.isStopped) this.violations.push(`node ${this.id}: called after stop`);
+    if (this.isInside) this.violations.push(`node ${this.id}: called from within a call`);
   }
 }

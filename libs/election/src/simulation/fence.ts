@@ -1,7 +1,7 @@
-/** The database as the election sees it: one epoch, one holder, one lease; and the rules that must never be broken. */
+/** The database as the election sees it: one epoch, one holder, one lease. */
 import type { ClaimResult, Epoch, NodeId } from '../types.ts';
 
-/** A model of the fence. Times in milliseconds of the simulation. */
+/** A model of the fence. Times are milliseconds of the simulation. */
 export class Fence {
   epoch: Epoch = 0;
   readonly grantedTo = new Map<Epoch, NodeId>();
@@ -13,7 +13,10 @@ export class Fence {
     this.#leaseMs = leaseMs;
   }
 
-  /** A lease of one's own, from an earlier life or a lost answer, is no obstacle. */
+  /**
+   * A lease that the node itself holds, from an earlier life or a lost answer, does not stop its
+   * claim.
+   */
   claim(node: NodeId, now: number): ClaimResult {
     if (this.#holder !== null && this.#holder !== node && now < this.#leaseEndsAt) {
       return { outcome: 'held', holder: this.#holder, epoch: this.epoch };
@@ -25,7 +28,7 @@ export class Fence {
     return { outcome: 'won', epoch: this.epoch };
   }
 
-  /** Extends the lease; returns who holds which epoch if that is somebody else by now. */
+  /** Extends the lease. If another epoch exists by now, returns that epoch and its holder. */
   renew(epoch: Epoch, now: number): { holder: NodeId | null; epoch: Epoch } | undefined {
     if (epoch !== this.epoch) return { holder: this.grantedTo.get(this.epoch) ?? null, epoch: this.epoch };
     if (this.#holder !== null) this.#leaseEndsAt = now + this.#leaseMs;

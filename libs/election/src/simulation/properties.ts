@@ -1,10 +1,10 @@
-/** What must hold of every election, as properties over whole runs. */
+/** The properties of every election, checked over whole runs. */
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { step } from '../bully.ts';
 import { World } from './world.ts';
 
-/** Long enough for a settle, an election, a hold, a hand-over and their retries. */
+/** Long enough for settling, an election, a hold, a hand-over and their retries. */
 const quietMs = 4000;
 
 const nodeCount = fc.integer({ min: 1, max: 5 });
@@ -26,7 +26,10 @@ const troubles = fc.array(fc.record({ afterMs: fc.integer({ min: 0, max: 900 }),
 });
 type Trouble = typeof troubles extends fc.Arbitrary<(infer T)[]> ? T : never;
 
-/** Whatever happens, the safety rules hold at every step; and when all is well again, all agree on the highest node. */
+/**
+ * The safety rules hold at every step, whatever happens; once all faults end, all nodes agree on
+ * the highest one.
+ */
 export function agreementAfterTrouble(variant?: typeof step) {
   return fc.property(nodeCount, seed, fc.boolean(), troubles, (nodes, seedOfRun, rough, story) => {
     const world = new World({ nodes, seed: seedOfRun, rough, ...(variant && { step: variant }) });
@@ -54,7 +57,10 @@ function act(world: World, act: Trouble['action']): void {
   }
 }
 
-/** A cut of any set of directions and databases leaves one node draining, and costs at most one epoch; so does its heal. */
+/**
+ * A cut of any set of directions and databases leaves one node draining and costs at most one
+ * epoch; so does its heal.
+ */
 export function oneEpochPerCutAndPerHeal(variant?: typeof step) {
   const ways = fc.uniqueArray(way, { minLength: 1, maxLength: 20, selector: String });
   const offline = fc.uniqueArray(node, { maxLength: 5 });

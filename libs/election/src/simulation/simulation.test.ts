@@ -6,16 +6,19 @@ import type { ElectionEvent, PeerMessage } from '../types.ts';
 import { agreementAfterTrouble, oneEpochPerCutAndPerHeal } from './properties.ts';
 
 describe('a simulated group of nodes', () => {
-  it('never has two coordinators of the current epoch, and agrees on the highest node once all is well', () => {
+  it('the current epoch never has two coordinators, and a calm group agrees', () => {
     fc.assert(agreementAfterTrouble(), { numRuns: 500 });
   });
 
-  it('keeps one node draining through a cut, for at most one epoch, and at most one more for its heal', () => {
+  it('one node drains through a cut; cut and heal cost at most one epoch each', () => {
     fc.assert(oneEpochPerCutAndPerHeal(), { numRuns: 300 });
   });
 });
 
-/** Each takes one guard out of the algorithm by lying to it. The properties must notice, or they prove nothing. */
+/**
+ * Each mutant disables one guard by lying to the algorithm. If no property notices, the properties
+ * prove nothing.
+ */
 const mutants: Record<string, typeof step> = {
   'takes the title although the fence says held': (state, event) =>
     step(state, event.type === 'claimHeld' ? { type: 'claimWon', epoch: event.epoch + 1 } : event),

@@ -1,7 +1,10 @@
-/** A clock that jumps from one thing to the next, and a random source that a seed repeats. */
+/** A clock that jumps from one event to the next, and a random source that a seed repeats. */
 import type { Scheduler } from '../transport.ts';
 
-/** Numbers from 0 to 1, the same ones for the same seed (mulberry32, T. Ettinger, public domain). */
+/**
+ * Returns a source of numbers from 0 to 1; the same seed gives the same numbers (mulberry32, T.
+ * Ettinger, public domain).
+ */
 export function seededRandom(seed: number): () => number {
   let state = seed | 0;
   return () => {
@@ -12,9 +15,28 @@ export function seededRandom(seed: number): () => number {
   };
 }
 
+/** The random decisions of one run. */
+export class Dice {
+  readonly #random: () => number;
+
+  constructor(seed: number) {
+    this.#random = seededRandom(seed);
+  }
+
+  /** A whole number; both bounds are possible. */
+  between(min: number, max: number): number {
+    return min + Math.floor(this.#random() * (max - min + 1));
+  }
+
+  /** True in the given share of the calls, from 0 to 1. */
+  chance(ratio: number): boolean {
+    return this.#random() < ratio;
+  }
+}
+
 /**
- * What is to happen, in order of time; things of the same time happen in the order in which they were planned. It also is
- * the {@link Scheduler} of the driver's tests.
+ * The planned events, in order of time; events of the same time keep the order in which they were
+ * planned. It is also the {@link Scheduler} of the driver's tests.
  */
 export class Timeline implements Scheduler {
   now = 0;
@@ -31,7 +53,7 @@ export class Timeline implements Scheduler {
     };
   }
 
-  /** Lets `durationMs` pass. */
+  /** Lets `durationMs` pass, and runs every event that falls into it. */
   run(durationMs: number): void {
     const end = this.now + durationMs;
     while ((this.#planned[0]?.at ?? Infinity) <= end) {

@@ -1,11 +1,13 @@
 /**
- * A whole group of nodes in one process and one thread: links that break in one direction first, messages that are late,
- * processes that die, pause and come back, a database that some cannot reach. The same seed gives the same run.
+ * A whole group of nodes in one process and one thread: links that break in one direction first,
+ * late messages, processes that die, pause and come back, a database that some nodes cannot reach.
+ * The same seed gives the same run.
  */
 import assert from 'node:assert/strict';
 import { step as realStep } from '../bully.ts';
 import { Fence } from './fence.ts';
-import { seededRandom, Timeline } from './timeline.ts';
+import { Network } from './network.ts';
+import { Dice, Timeline } from './timeline.ts';
 import type {
   ClaimResult,
   Effect,
@@ -17,7 +19,7 @@ import type {
 } from '../types.ts';
 import { initialState } from '../views.ts';
 
-/** Short, and in the proportions of real ones. */
+/** Short limits, in the proportions of real ones. */
 export const simulationLimits: ElectionLimits = {
   settleMs: 150,
   electionTimeoutMs: 60,
@@ -32,19 +34,21 @@ export const simulationLimits: ElectionLimits = {
 const leaseMs = 200;
 const renewMs = 50;
 const probeMsMax = 100;
-const silenceMs = { min: 100, max: 150 };
 
 export interface WorldOptions {
   nodes: number;
   seed: number;
-  /** Late, lost, doubled, overtaking and stale messages; lost answers of the fence; releases that take too long. */
+  /**
+   * Whether messages may be late, lost, doubled, reordered and stale, answers of the fence lost,
+   * and releases too slow.
+   */
   rough: boolean;
   step?: typeof realStep;
 }
 
 interface Machine {
   state: NodeState;
-  /** Grows with every start: what was meant for an earlier life is dropped. */
+  /** Grows with every start: events meant for an earlier life are dropped. */
   life: number;
   alive: boolean;
   paused: boolean;
@@ -57,23 +61,27 @@ export class World {
   readonly fence = new Fence(leaseMs);
   readonly ids: NodeId[];
   readonly #time = new Timeline();
-  readonly #random: () => number;
+  readonly #dice: Dice;
   #rough: boolean;
   readonly #step: typeof realStep;
   readonly #machines = new Map<NodeId, Machine>();
-  /** Per direction "from>to": is it cut; when may the next message arrive; which link does `from` believe to be up. */
-  readonly #cut = new Set<string>();
-  readonly #arrival = new Map<string, number>();
-  readonly #view = new Map<string, number>();
-  /** What was said before: in a rough world some of it is heard again. */
-  readonly #said = new Map<string, PeerMessage[]>();
-  #links = 0;
+  readonly #network: Network;
 
   constructor(options: WorldOptions) {
     this.ids = Array.from({ length: options.nodes }, (_, index) => index + 1);
-    this.#random = seededRandom(options.seed);
+    this.#dice = new Dice(options.seed);
     this.#rough = options.rough;
     this.#step = options.step ?? realStep;
+    this.#network = new Network({
+      time: this.#time,
+      dice: this.#dice,
+      isRough: () => this.#rough,
+      isAlive: (id) => this.#machine(id).alive,
+      isPaused: (id) => this.#machine(id).paused,
+      later: (id, delayMs, happen) => this.#later(id, delayMs, happen),
+      deliver: (id, event) => this.#deliver(id, event),
+      receive: (id, event) => this.#feed(id, event),
+    });
     for (const id of this.ids) {
       const state = initialState(
         id,
@@ -94,17 +102,14 @@ export class World {
     return this.#machine(id).state;
   }
 
-  // ── What can be done to it ────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Faults
 
   crash(id: NodeId): void {
     const machine = this.#machine(id);
     if (!machine.alive) return;
     Object.assign(machine, { alive: false, paused: false, missed: [], life: machine.life + 1 });
     machine.timers.clear();
-    for (const other of this.#others(id)) {
-      this.#view.delete(`${id}>${other}`);
-      this.#breakLink(other, id, this.#between(1, 5));
-    }
+    for (const other of this.#others(id)) this.#network.forget(id, other);
   }
 
   restart(id: NodeId): void {
@@ -119,18 +124,14 @@ export class World {
     this.#every(id, renewMs, () => {
       this.#renew(id);
     });
-    for (const other of this.#others(id)) this.#dial(id, other);
+    for (const other of this.#others(id)) this.#network.dial(id, other);
   }
 
   pause(id: NodeId): void {
     const machine = this.#machine(id);
     if (!machine.alive || machine.paused) return;
     machine.paused = true;
-    for (const other of this.#others(id)) {
-      this.#time.after(this.#silence(), () => {
-        if (machine.paused) this.#drop(other, id);
-      });
-    }
+    for (const other of this.#others(id)) this.#network.dropAfterSilence(other, id, () => machine.paused);
   }
 
   resume(id: NodeId): void {
@@ -138,38 +139,38 @@ export class World {
     if (!machine.paused) return;
     machine.paused = false;
     for (const happen of machine.missed.splice(0)) happen();
-    for (const other of this.#others(id)) this.#dial(id, other);
+    for (const other of this.#others(id)) this.#network.dial(id, other);
   }
 
-  /** From now on nothing from `from` reaches `to`; both ends notice the silence, each in its own time. */
+  /**
+   * Stops all messages from `from` to `to`. Both ends notice the silence, each after its own delay.
+   */
   cut(from: NodeId, to: NodeId): void {
-    this.#cut.add(`${from}>${to}`);
-    this.#breakLink(to, from, this.#silence());
-    this.#breakLink(from, to, this.#silence());
+    this.#network.cut(from, to);
   }
 
   cutDatabase(id: NodeId): void {
     this.#machine(id).reachesDatabase = false;
   }
 
-  /** All links and databases work again; what is paused resumes; what is dead stays dead. */
+  /** Repairs all links and databases and resumes paused nodes; dead nodes stay dead. */
   heal(): void {
-    this.#cut.clear();
+    this.#network.heal();
     for (const id of this.ids) {
       this.#machine(id).reachesDatabase = true;
       this.resume(id);
     }
-    for (const [a, b] of this.#pairs()) this.#dial(a, b);
+    for (const [a, b] of this.#pairs()) this.#network.dial(a, b);
   }
 
-  /** The end of all trouble: everything heals, every node is up, and messages behave from now on. */
+  /** Ends all faults: everything heals, every node is up, and messages behave from now on. */
   calm(): void {
     this.#rough = false;
     this.heal();
     for (const id of this.ids) this.restart(id);
   }
 
-  /** Exactly one coordinator, the highest fit node, of the current epoch, and all others follow it. */
+  /** Asserts that the highest live node coordinates the current epoch and all others follow it. */
   assertConverged(): void {
     const alive = this.ids.filter((id) => this.#machine(id).alive);
     const best = alive.at(-1);
@@ -187,7 +188,10 @@ export class World {
     }
   }
 
-  /** If anybody reaches the database, then exactly one node drains: it leads the current epoch, and reaches it. */
+  /**
+   * Asserts that, if any node reaches the database, exactly one node drains: it leads the current
+   * epoch and reaches the database.
+   */
   assertOneDrains(): void {
     const able = this.ids.filter((id) => this.#machine(id).alive && this.#machine(id).reachesDatabase);
     const draining = able.filter((id) => {
@@ -201,7 +205,7 @@ export class World {
     );
   }
 
-  // ── How it works ──────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Inside
 
   #feed(id: NodeId, event: ElectionEvent): void {
     const machine = this.#machine(id);
@@ -213,7 +217,7 @@ export class World {
     this.#assertSafe();
   }
 
-  /** To this life of the node, when it runs. */
+  /** Delivers the event to this life of the node, once the node is not paused. */
   #deliver(id: NodeId, event: ElectionEvent, delayMs = 0): void {
     this.#later(id, delayMs, () => {
       this.#feed(id, event);
@@ -231,7 +235,7 @@ export class World {
   }
 
   #every(id: NodeId, periodMsMax: number, happen: () => void): void {
-    this.#later(id, this.#between(periodMsMax / 2, periodMsMax), () => {
+    this.#later(id, this.#dice.between(periodMsMax / 2, periodMsMax), () => {
       happen();
       this.#every(id, periodMsMax, happen);
     });
@@ -262,10 +266,7 @@ export class World {
   }
 
   #send(from: NodeId, to: NodeId, message: PeerMessage): void {
-    const said = this.#said.get(`${from}>${to}`) ?? [];
-    this.#said.set(`${from}>${to}`, [...said.slice(-200), message]);
-    const old = said[this.#between(0, said.length)];
-    if (this.#rough && old !== undefined && this.#chance(0.02)) this.#post(from, to, old);
+    this.#network.repeatEarlier(from, to, message);
     if (message.type === 'coordinator') {
       assert.equal(
         this.fence.grantedTo.get(message.epoch),
@@ -278,47 +279,32 @@ export class World {
         `${from} announces an epoch that it knows to be over`,
       );
     }
-    this.#post(from, to, message);
-  }
-
-  #post(from: NodeId, to: NodeId, message: PeerMessage): void {
-    const way = `${from}>${to}`;
-    const link = this.#view.get(way);
-    const copies = this.#rough ? (this.#chance(0.02) ? 0 : this.#chance(0.03) ? 2 : 1) : 1;
-    for (let copy = 0; copy < copies; copy++) {
-      const lateMs = this.#rough ? (this.#chance(0.05) ? 500 : 30) : 5;
-      let arrivesAt = this.#time.now + this.#between(1, lateMs);
-      if (!this.#rough) arrivesAt = Math.max(arrivesAt, this.#arrival.get(way) ?? 0);
-      this.#arrival.set(way, arrivesAt);
-      this.#later(to, arrivesAt - this.#time.now, () => {
-        if (this.#cut.has(way) || link === undefined || this.#view.get(`${to}>${from}`) !== link) return;
-        this.#feed(to, { type: 'message', from, message });
-      });
-    }
+    this.#network.post(from, to, message);
   }
 
   #claim(id: NodeId): void {
-    this.#time.after(this.#between(1, 20), () => {
+    this.#time.after(this.#dice.between(1, 20), () => {
       const machine = this.#machine(id);
-      // The claim was on its way when the node died or paused: the database takes it all the same.
+      // The claim may have left before the node died or paused: the database handles it
+      // nevertheless.
       const result: ClaimResult = machine.reachesDatabase
         ? this.fence.claim(id, this.#time.now)
         : { outcome: 'failed' };
-      const answered = result.outcome !== 'failed' && !(this.#rough && this.#chance(0.05));
+      const answered = result.outcome !== 'failed' && !(this.#rough && this.#dice.chance(0.05));
       if (!answered) this.#deliver(id, { type: 'claimFailed' }, 50);
       else if (result.outcome === 'won')
-        this.#deliver(id, { type: 'claimWon', epoch: result.epoch }, this.#between(1, 20));
+        this.#deliver(id, { type: 'claimWon', epoch: result.epoch }, this.#dice.between(1, 20));
       else
         this.#deliver(
           id,
           { type: 'claimHeld', holder: result.holder, epoch: result.epoch },
-          this.#between(1, 20),
+          this.#dice.between(1, 20),
         );
     });
   }
 
   #release(id: NodeId, epoch: number): void {
-    this.#later(id, this.#between(1, this.#rough && this.#chance(0.2) ? 400 : 50), () => {
+    this.#later(id, this.#dice.between(1, this.#rough && this.#dice.chance(0.2) ? 400 : 50), () => {
       if (this.#machine(id).reachesDatabase) this.fence.release(epoch);
       this.#feed(id, { type: 'released', epoch });
     });
@@ -331,43 +317,10 @@ export class World {
     if (successor !== undefined) this.#feed(id, { type: 'deposed', ...successor });
   }
 
-  /** `at` will notice that its link to `peer` is broken. */
-  #breakLink(at: NodeId, peer: NodeId, delayMs: number): void {
-    const link = this.#view.get(`${at}>${peer}`);
-    this.#time.after(delayMs, () => {
-      if (link !== undefined && this.#view.get(`${at}>${peer}`) === link) this.#drop(at, peer);
-    });
-  }
-
-  #drop(at: NodeId, peer: NodeId): void {
-    if (!this.#view.delete(`${at}>${peer}`)) return;
-    this.#deliver(at, { type: 'peerDown', peer });
-    // The other end sees the close, unless that is cut off too: then it is silence that tells.
-    this.#breakLink(peer, at, this.#cut.has(`${at}>${peer}`) ? this.#silence() : this.#between(1, 5));
-    this.#dial(at, peer);
-  }
-
-  #dial(a: NodeId, b: NodeId): void {
-    this.#time.after(this.#between(5, 60), () => {
-      const [one, two] = [this.#machine(a), this.#machine(b)];
-      const works = one.alive && two.alive && !this.#cut.has(`${a}>${b}`) && !this.#cut.has(`${b}>${a}`);
-      if (!works || one.paused || two.paused || (this.#view.has(`${a}>${b}`) && this.#view.has(`${b}>${a}`)))
-        return;
-      // One end still believes in the old link: it is replaced.
-      for (const [at, peer] of [
-        [a, b],
-        [b, a],
-      ] as const) {
-        if (this.#view.delete(`${at}>${peer}`)) this.#deliver(at, { type: 'peerDown', peer });
-      }
-      this.#links += 1;
-      this.#view.set(`${a}>${b}`, this.#links).set(`${b}>${a}`, this.#links);
-      this.#deliver(a, { type: 'peerUp', peer: b });
-      this.#deliver(b, { type: 'peerUp', peer: a });
-    });
-  }
-
-  /** I2's side of the election: a node leads only an epoch that the fence gave to it, so at most one leads the current one. */
+  /**
+   * The election's part of I2: a node leads only an epoch that the fence granted it, so at most one
+   * node leads the current epoch.
+   */
   #assertSafe(): void {
     let current = 0;
     for (const id of this.ids) {
@@ -400,17 +353,5 @@ export class World {
 
   #pairs(): [NodeId, NodeId][] {
     return this.ids.flatMap((a) => this.ids.filter((b) => b > a).map((b): [NodeId, NodeId] => [a, b]));
-  }
-
-  #silence(): number {
-    return this.#between(silenceMs.min, silenceMs.max);
-  }
-
-  #between(min: number, max: number): number {
-    return min + Math.floor(this.#random() * (max - min + 1));
-  }
-
-  #chance(ratio: number): boolean {
-    return this.#random() < ratio;
   }
 }

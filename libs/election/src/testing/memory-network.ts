@@ -1,12 +1,12 @@
-/** A transport for tests: links between objects in memory, held to the same suite as the real one. */
+/** A transport in memory for tests. It passes the same suite as the real one. */
 import type { NodeId, PeerMessage } from '../types.ts';
 import type { PeerDownReason, PeerHandlers, PeerTransport } from '../transport.ts';
 
-/** Links every two transports that are started, unless they are cut. Reports come in later microtasks. */
+/** Links every two started transports, unless they are cut. Reports arrive in later microtasks. */
 export class MemoryNetwork {
   readonly #started = new Map<NodeId, PeerHandlers>();
   readonly #cut = new Set<string>();
-  /** Pair → the link's number: what was meant for an earlier link is dropped. */
+  /** Pair → number of the link: a message sent on an earlier link is dropped. */
   readonly #links = new Map<string, number>();
   #count = 0;
 
@@ -24,7 +24,7 @@ export class MemoryNetwork {
     };
   }
 
-  /** Nothing passes between the two any more; both notice. */
+  /** Stops all traffic between the two; both notice. */
   cut(a: NodeId, b: NodeId): void {
     this.#cut.add(pair(a, b));
     this.#unlink(a, b, 'silent');

@@ -1,30 +1,36 @@
-/** A queue and a board in memory: the {@link LeaderSource} of tests. Everything is told in microtasks, in order. */
-import type { GroupWord, LeaderSource, LeaderSourceHandlers } from '../leader-source.ts';
+/**
+ * A queue and a board in memory: the {@link LeaderSource} of tests. Reports arrive in microtasks,
+ * in order.
+ */
+import type { MemberStatus, LeaderSource, LeaderSourceHandlers } from '../leader-source.ts';
 import type { Epoch, NodeId } from '../types.ts';
 
 export class MemoryQueue {
   readonly #members = new Map<NodeId, MemorySource>();
   #queue: NodeId[] = [];
-  readonly #words = new Map<NodeId, GroupWord>();
+  readonly #statuses = new Map<NodeId, MemberStatus>();
   readonly #cut = new Set<NodeId>();
-  #givenBack: Epoch = 0;
+  #released: Epoch = 0;
 
-  /** Asked again for the same id, the source of that node's next life. */
+  /**
+   * Returns a source of that node. A second call for the same id returns the source of its next
+   * life.
+   */
   source(id: NodeId): LeaderSource {
     return new MemorySource(this, id);
   }
 
-  /** The node cannot reach the service, which waits: its session goes on. */
+  /** Cuts the node off, while its session continues. */
   suspend(id: NodeId): void {
     this.#cut.add(id);
     this.settle();
   }
 
-  /** The node cannot reach the service, and its session ends. */
+  /** Cuts the node off, and ends its session. */
   cut(id: NodeId): void {
     this.suspend(id);
     this.#queue = this.#queue.filter((each) => each !== id);
-    this.#words.delete(id);
+    this.#statuses.delete(id);
     this.settle();
   }
 
@@ -34,8 +40,8 @@ export class MemoryQueue {
     this.settle();
   }
 
-  /** Who stands, the first one first. */
-  get standing(): readonly NodeId[] {
+  /** The candidates, the first one first. */
+  get candidates(): readonly NodeId[] {
     return this.#queue;
   }
 
@@ -48,41 +54,44 @@ export class MemoryQueue {
     if (this.#members.get(id) !== source) return;
     this.#members.delete(id);
     this.#queue = this.#queue.filter((each) => each !== id);
-    this.#words.delete(id);
+    this.#statuses.delete(id);
     this.settle();
   }
 
-  place(id: NodeId, wanted: boolean, anew: boolean): void {
+  place(id: NodeId, wanted: boolean, requeued: boolean): void {
     if (this.#cut.has(id)) return;
-    if (!wanted || anew) this.#queue = this.#queue.filter((each) => each !== id);
+    if (!wanted || requeued) this.#queue = this.#queue.filter((each) => each !== id);
     if (wanted && !this.#queue.includes(id)) this.#queue.push(id);
     this.settle();
   }
 
-  write(id: NodeId, word: GroupWord): void {
+  write(id: NodeId, status: MemberStatus): void {
     if (this.#cut.has(id)) return;
-    this.#words.set(id, word);
+    this.#statuses.set(id, status);
     this.settle();
   }
 
-  giveBack(id: NodeId, epoch: Epoch): void {
+  announceRelease(id: NodeId, epoch: Epoch): void {
     if (this.#cut.has(id)) return;
-    this.#givenBack = epoch;
+    this.#released = epoch;
     this.settle();
   }
 
-  /** Tells everybody what is so now: whoever is first no longer before whoever is first now. */
+  /**
+   * Reports the present state to all members. Loss of the first place is reported before its gain.
+   */
   settle(): void {
     const isFirst = (id: NodeId) => this.#queue[0] === id && !this.#cut.has(id);
-    for (const [id, member] of this.#members) if (!isFirst(id)) member.tellFirst(false);
+    for (const [id, member] of this.#members) if (!isFirst(id)) member.reportFirst(false);
     for (const [id, member] of this.#members) {
-      const others = [...this.#words].filter(([other]) => other !== id);
+      const others = [...this.#statuses].filter(([other]) => other !== id);
       const reachable = !this.#cut.has(id);
-      member.tellReachable(reachable);
-      // Through an outage what was known stays, until the session is over.
-      if (reachable || !this.#words.has(id)) member.tellGroup(reachable ? Object.fromEntries(others) : {});
-      if (reachable) member.tellGivenBack(this.#givenBack);
-      if (isFirst(id)) member.tellFirst(true);
+      member.reportReachable(reachable);
+      // During an outage a member keeps the last known group until its session ends.
+      if (reachable || !this.#statuses.has(id))
+        member.reportGroup(reachable ? Object.fromEntries(others) : {});
+      if (reachable) member.reportReleased(this.#released);
+      if (isFirst(id)) member.reportFirst(true);
     }
   }
 }
@@ -91,12 +100,12 @@ class MemorySource implements LeaderSource {
   readonly #shared: MemoryQueue;
   readonly #id: NodeId;
   #handlers: LeaderSourceHandlers | undefined;
-  #wantsToStand = false;
-  #word: GroupWord | undefined;
+  #candidate = false;
+  #status: MemberStatus | undefined;
   #first = false;
   #reachable: boolean | undefined;
   #group = '{}';
-  #givenBack: Epoch = 0;
+  #released: Epoch = 0;
 
   constructor(shared: MemoryQueue, id: NodeId) {
     this.#shared = shared;
@@ -114,67 +123,67 @@ class MemorySource implements LeaderSource {
     this.#shared.leave(this.#id, this);
   }
 
-  stand(standing: boolean): void {
-    this.#wantsToStand = standing;
-    if (!standing) this.#first = false;
-    if (this.#handlers !== undefined) this.#shared.place(this.#id, standing, false);
+  setCandidate(candidate: boolean): void {
+    this.#candidate = candidate;
+    if (!candidate) this.#first = false;
+    if (this.#handlers !== undefined) this.#shared.place(this.#id, candidate, false);
   }
 
   requeue(): void {
     this.#first = false;
-    if (this.#handlers !== undefined) this.#shared.place(this.#id, this.#wantsToStand, true);
+    if (this.#handlers !== undefined) this.#shared.place(this.#id, this.#candidate, true);
   }
 
-  say(word: GroupWord): void {
-    this.#word = word;
-    if (this.#handlers !== undefined) this.#shared.write(this.#id, word);
+  publish(status: MemberStatus): void {
+    this.#status = status;
+    if (this.#handlers !== undefined) this.#shared.write(this.#id, status);
   }
 
-  giveBack(epoch: Epoch): void {
-    if (this.#handlers !== undefined) this.#shared.giveBack(this.#id, epoch);
+  announceRelease(epoch: Epoch): void {
+    if (this.#handlers !== undefined) this.#shared.announceRelease(this.#id, epoch);
   }
 
-  /** What a new session brings back. */
+  /** Restores status and candidacy in a new session. */
   rejoin(): void {
-    if (this.#word !== undefined) this.#shared.write(this.#id, this.#word);
-    if (this.#wantsToStand) this.#shared.place(this.#id, true, false);
+    if (this.#status !== undefined) this.#shared.write(this.#id, this.#status);
+    if (this.#candidate) this.#shared.place(this.#id, true, false);
   }
 
-  tellFirst(first: boolean): void {
+  reportFirst(first: boolean): void {
     if (this.#first === first) return;
     this.#first = first;
-    this.#tell((handlers) => {
-      // A node that has left the queue since then is told nothing.
+    this.#report((handlers) => {
+      // A node that has left the queue since then gets no report.
       if (this.#first === first) handlers.onFirst(first);
     });
   }
 
-  tellGroup(others: Record<NodeId, GroupWord>): void {
+  reportGroup(others: Record<NodeId, MemberStatus>): void {
     const group = JSON.stringify(others);
     if (group === this.#group) return;
     this.#group = group;
-    this.#tell((handlers) => {
+    this.#report((handlers) => {
       handlers.onGroup(others);
     });
   }
 
-  tellGivenBack(epoch: Epoch): void {
-    if (this.#givenBack === epoch) return;
-    this.#givenBack = epoch;
-    this.#tell((handlers) => {
-      handlers.onGivenBack(epoch);
+  reportReleased(epoch: Epoch): void {
+    if (this.#released === epoch) return;
+    this.#released = epoch;
+    this.#report((handlers) => {
+      handlers.onReleased(epoch);
     });
   }
 
-  tellReachable(reachable: boolean): void {
+  reportReachable(reachable: boolean): void {
     if (this.#reachable === reachable) return;
     this.#reachable = reachable;
-    this.#tell((handlers) => {
+    this.#report((handlers) => {
       handlers.onReachable(reachable, reachable ? 'connected' : 'cut off');
     });
   }
 
-  #tell(call: (handlers: LeaderSourceHandlers) => void): void {
+  #report(call: (handlers: LeaderSourceHandlers) => void): void {
     queueMicrotask(() => {
       if (this.#handlers !== undefined) call(this.#handlers);
     });

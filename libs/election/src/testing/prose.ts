@@ -1,4 +1,4 @@
-/** Effects and messages as the sentences of a story, and back. */
+/** Writes effects and messages as lines of a story, and reads messages back. */
 import type { Effect, HandoverCause, NodeId, PeerMessage } from '../types.ts';
 
 /** `COORDINATOR epoch 2`, `STATUS fit coordinator 5 epoch 1`, … */
@@ -44,7 +44,10 @@ export function parseMessage(text: string): PeerMessage {
   }
 }
 
-/** What a node did in one step, one line each; the same message to several nodes is one line. */
+/**
+ * Describes what a node did in one step, one line an effect. A message to several nodes is one
+ * line.
+ */
 export function describeEffects(id: NodeId, effects: readonly Effect[], showGossip: boolean): string[] {
   const lines: string[] = [];
   const sent = new Map<string, NodeId[]>();

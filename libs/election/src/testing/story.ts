@@ -1,42 +1,20 @@
 /**
- * Runs the trace scripts of `testdata/`: a few nodes on a desk, whose messages arrive at once and whose timers, fence and
- * fate are told by the script. README.md lists the sentences.
+ * Runs the trace scripts of `testdata/`: a few nodes whose messages arrive at once. The script
+ * decides when timers fire, what the fence answers, and which processes and links fail. README.md
+ * lists the sentences.
  */
 import assert from 'node:assert/strict';
+import { carryOut, type Sentence } from '@thermomesh/testing';
 import { step } from '../bully.ts';
 import { describeEffects, messageText, parseMessage } from './prose.ts';
 import type { Effect, ElectionEvent, NodeId, NodeState, PeerMessage } from '../types.ts';
 import { defaultElectionLimits, timerNames } from '../types.ts';
 import { initialState, isConnected } from '../views.ts';
 
-/** One paragraph of a script: sentences, and the lines that must come out of them. */
-export interface Paragraph {
-  line: number;
-  sentences: string[];
-  expected: string[];
-}
-
-/** Reads a script: paragraphs apart by blank lines, what is expected below `----`, comments after `#`. */
-export function parseStory(text: string): Paragraph[] {
-  const paragraphs: Paragraph[] = [];
-  let current: Paragraph | undefined;
-  let below = false;
-  for (const [index, raw] of text.split('\n').entries()) {
-    const line = raw.replace(/#.*$/, '').trimEnd();
-    if (raw.trim() === '') current = undefined;
-    if (line === '') continue;
-    if (current === undefined) {
-      current = { line: index + 1, sentences: [], expected: [] };
-      below = false;
-      paragraphs.push(current);
-    }
-    if (line === '----') below = true;
-    else (below ? current.expected : current.sentences).push(line);
-  }
-  return paragraphs;
-}
-
-/** The nodes of one story. `tell` carries out a sentence and returns the lines of what happened. */
+/**
+ * The nodes of one story. `tell` carries out a sentence and returns a line for each thing that
+ * happened.
+ */
 export class Story {
   readonly #nodes = new Map<NodeId, NodeState>();
   readonly #all: NodeId[] = [];
@@ -50,16 +28,11 @@ export class Story {
 
   tell(sentence: string): string[] {
     this.#lines = [];
-    for (const [pattern, act] of this.#sentences) {
-      const match = pattern.exec(sentence);
-      if (match === null) continue;
-      act(...match.slice(1));
-      return this.#lines;
-    }
-    throw new Error(`the story says "${sentence}", which is no known sentence`);
+    carryOut(this.#sentences, sentence);
+    return this.#lines;
   }
 
-  readonly #sentences: [RegExp, (...words: string[]) => void][] = [
+  readonly #sentences: Sentence<void>[] = [
     [
       /^(\d) nodes, (\d) leads epoch (\d+)$/,
       (count, leader, epoch) => {
@@ -101,19 +74,19 @@ export class Story {
     [
       /^(\d) starts( unfit)?$/,
       (node, unfit) => {
-        this.#start(Number(node), unfit === undefined);
+        this.#start(Number(node), unfit === '');
       },
     ],
     [
       /^(\d) comes back( unfit)?$/,
       (node, unfit) => {
         this.#notice(this.#all.filter((id) => !this.#dead.has(id)));
-        this.#start(Number(node), unfit === undefined);
+        this.#start(Number(node), unfit === '');
         this.#linkAll();
       },
     ],
     [
-      /^everybody is linked$/,
+      /^all nodes are linked$/,
       () => {
         this.#linkAll();
       },
@@ -153,7 +126,7 @@ export class Story {
     [
       /^(\d) hears from (\d): (.+)$/,
       (node, from, text) => {
-        this.#feed(Number(node), { type: 'message', from: Number(from), message: parseMessage(text ?? '') });
+        this.#feed(Number(node), { type: 'message', from: Number(from), message: parseMessage(text) });
       },
     ],
     [
@@ -163,13 +136,13 @@ export class Story {
       },
     ],
     [
-      /^(\d) is told that (\d) holds epoch (\d+)$/,
+      /^the fence tells (\d) that (\d) holds epoch (\d+)$/,
       (node, holder, epoch) => {
         this.#feed(Number(node), { type: 'claimHeld', holder: Number(holder), epoch: Number(epoch) });
       },
     ],
     [
-      /^the fence fails (\d)$/,
+      /^the fence does not answer (\d)$/,
       (node) => {
         this.#feed(Number(node), { type: 'claimFailed' });
       },
@@ -183,13 +156,13 @@ export class Story {
     [
       /^(\d)'s (\w+) timer fires$/,
       (node, timer) => {
-        this.#fire(Number(node), timer ?? '');
+        this.#fire(Number(node), timer);
       },
     ],
     [
       /^(\d) becomes (un)?fit$/,
       (node, un) => {
-        this.#feed(Number(node), { type: 'fitnessChanged', fit: un === undefined });
+        this.#feed(Number(node), { type: 'fitnessChanged', fit: un === '' });
       },
     ],
     [
@@ -216,7 +189,10 @@ export class Story {
     for (let id = 1; id <= count; id++) this.#all.push(id);
   }
 
-  /** All start, see each other, and the named one has won: the scene is set, its lines are not part of the story. */
+  /**
+   * Starts all nodes, links them and lets the named one win. The lines of this preparation are not
+   * part of the story.
+   */
   #stage(count: number, leader: NodeId, epoch: number): void {
     this.#enlist(count);
     for (const id of this.#all) this.#start(id, id === leader);
@@ -314,6 +290,6 @@ export class Story {
   }
 }
 
-function numbers(words: string | undefined): number[] {
-  return (words ?? '').trim().split(/\s+/).map(Number);
+function numbers(words: string): number[] {
+  return words.trim().split(/\s+/).map(Number);
 }

@@ -15,7 +15,7 @@ import type { NaiveImage } from './reference.ts';
 /** One case: an image, what to do with it, and how it is cut and delivered. */
 export interface Case {
   image: NaiveImage;
-  /** Samples after each row that belong to nobody. */
+  /** Samples after each row that are not part of the image. */
   gap: number;
   mode: Mode;
   definition: Definition;
@@ -109,7 +109,10 @@ export interface Rectangle {
   height: number;
 }
 
-/** Cuts an image into at most `count` rectangles that cover it: the largest is halved until there are enough or all are single pixels. */
+/**
+ * Cuts an image into at most `count` rectangles that cover it: the largest is halved until there
+ * are enough or all are single pixels.
+ */
 export function cut(width: number, height: number, count: number): Rectangle[] {
   const parts: Rectangle[] = [{ left: 0, top: 0, width, height }];
   while (parts.length < count) {

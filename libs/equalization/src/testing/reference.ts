@@ -1,6 +1,6 @@
 /**
- * The single-process reference: each pixel on its own, each definition written down as its source reads, fractions as BigInt. Slow on
- * purpose, and shares no code with the library.
+ * The single-process reference: each pixel on its own, each definition written down as its source
+ * reads, fractions as BigInt. Slow on purpose, and shares no code with the library.
  */
 import type { Definition, Depth, Mode } from '../plan.ts';
 
@@ -37,7 +37,10 @@ function naiveLuma(pixel: number[]): number {
   return Math.floor((9798 * pixel[0]! + 19235 * pixel[1]! + 3735 * pixel[2]!) / 32768 + 0.5);
 }
 
-/** Each channel says how much of its distance from the luma it can keep; the smallest share, at most all, holds for the three. */
+/**
+ * Each channel says how much of its distance from the luma it can keep; the smallest share, at most
+ * all, holds for the three.
+ */
 function moveNaively(colours: number[], luma: number, moved: number, max: number): number[] {
   let share: readonly [bigint, bigint] = [1n, 1n];
   for (const colour of colours) {
@@ -82,7 +85,8 @@ const formulas: Record<Definition, Formula> = {
     const count = values.filter((value) => value === lowest).length;
     if (count === values.length) return (value) => value;
     const scale = float(max / float(values.length - count));
-    // Adding 1.5 × 2²³ leaves a float32 no room for a fraction: it rounds, halves to even, as the conversion instruction does.
+    // Adding 1.5 × 2²³ leaves a float32 no room for a fraction: it rounds, halves to even, as the
+    // conversion instruction does.
     const round = (value: number) => float(float(value + 12_582_912) - 12_582_912);
     return (value) => round(float(float(atMost(values, value) - count) * scale));
   },

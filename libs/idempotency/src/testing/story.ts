@@ -1,47 +1,27 @@
 /**
- * Runs the trace scripts of `testdata/`: two replicas, A and B, one store and one processor, told sentence by sentence.
+ * Runs the trace scripts of `testdata/`: two replicas, A and B, one store and one processor.
  * README.md lists the sentences.
  */
+import { carryOut, type Sentence } from '@thermomesh/testing';
 import { initialState, step } from '../step.ts';
 import type { Outcome, PaymentEffect, PaymentEvent, PaymentState } from '../types.ts';
 import { Processor, Store } from './world.ts';
 
-/** One paragraph of a script: sentences, and the lines that must come out of them. */
-export interface Paragraph {
-  line: number;
-  sentences: string[];
-  expected: string[];
-}
-
-/** Reads a script: paragraphs apart by blank lines, what is expected below `----`, comments after `#`. */
-export function parseStory(text: string): Paragraph[] {
-  const paragraphs: Paragraph[] = [];
-  let current: Paragraph | undefined;
-  let below = false;
-  for (const [index, raw] of text.split('\n').entries()) {
-    const line = raw.replace(/#.*$/, '').trimEnd();
-    if (raw.trim() === '') current = undefined;
-    if (line === '') continue;
-    if (current === undefined) {
-      current = { line: index + 1, sentences: [], expected: [] };
-      below = false;
-      paragraphs.push(current);
-    }
-    if (line === '----') below = true;
-    else (below ? current.expected : current.sentences).push(line);
-  }
-  return paragraphs;
-}
-
 interface Worker {
   state: PaymentState;
   fingerprint: string;
-  /** What it still has to do, in order; a story lets it run until it has to wait for the processor. */
+  /**
+   * Effects still to be carried out, in order. A worker runs until it has to wait for the
+   * processor.
+   */
   todo: PaymentEffect[];
   paused: boolean;
 }
 
-/** One payment and its workers. `tell` carries out a sentence and returns the lines of what happened. */
+/**
+ * One payment and its workers. `tell` carries out a sentence and returns a line for each thing that
+ * happened.
+ */
 export class Story {
   readonly store = new Store();
   readonly processor = new Processor();
@@ -52,25 +32,20 @@ export class Story {
 
   tell(sentence: string): string[] {
     this.#lines = [];
-    for (const [pattern, act] of this.#sentences) {
-      const match = pattern.exec(sentence);
-      if (match === null) continue;
-      act(...match.slice(1));
-      return this.#lines;
-    }
-    throw new Error(`the story says "${sentence}", which is no known sentence`);
+    carryOut(this.#sentences, sentence);
+    return this.#lines;
   }
 
-  readonly #sentences: [RegExp, (...words: string[]) => void][] = [
+  readonly #sentences: Sentence<void>[] = [
     [/^the card is empty$/, () => void (this.#will = 'declined')],
-    [/^([AB]) is asked for (.+)$/, (name = '', what = '') => this.#ask(name, what)],
-    [/^([AB]) sweeps$/, (name = '') => this.#sweep(name)],
-    [/^the processor answers ([AB])$/, (name = '') => this.#processorAnswers(name)],
-    [/^the processor charges, its answer to ([AB]) is lost$/, (name = '') => this.#answerLost(name)],
-    [/^([AB])'s request to the processor is lost$/, (name = '') => this.#feed(name, unknown)],
-    [/^([AB]) dies$/, (name = '') => void this.#workers.delete(name)],
-    [/^([AB]) is paused$/, (name = '') => void (this.#worker(name).paused = true)],
-    [/^([AB]) wakes$/, (name = '') => this.#wake(name)],
+    [/^([AB]) is asked for (.+)$/, (name, what) => this.#ask(name, what)],
+    [/^([AB]) sweeps$/, (name) => this.#sweep(name)],
+    [/^the processor answers ([AB])$/, (name) => this.#processorAnswers(name)],
+    [/^the processor charges, its answer to ([AB]) is lost$/, (name) => this.#answerLost(name)],
+    [/^([AB])'s request to the processor is lost$/, (name) => this.#feed(name, unknown)],
+    [/^([AB]) dies$/, (name) => void this.#workers.delete(name)],
+    [/^([AB]) is paused$/, (name) => void (this.#worker(name).paused = true)],
+    [/^([AB]) wakes$/, (name) => this.#wake(name)],
     [/^the lease runs out$/, () => void (this.store.leaseOver = true)],
     [/^the books$/, () => this.#books()],
   ];
@@ -142,7 +117,10 @@ export class Story {
     }
   }
 
-  /** Does what the effect says and returns the reply; undefined if that is the processor's to give. */
+  /**
+   * Carries out the effect and returns the reply; undefined if the story decides the processor's
+   * reply.
+   */
   #carryOut(name: string, worker: Worker, effect: PaymentEffect): PaymentEvent | undefined {
     const { store } = this;
     const say = (text: string) => this.#lines.push(`${name} ${text}`);
@@ -153,7 +131,7 @@ export class Story {
           return { type: 'claimWon' };
         }
         const { record, leaseOver } = store;
-        if (record === undefined) throw new Error('a claim was lost to nobody');
+        if (record === undefined) throw new Error('a claim was lost, but the store holds no record');
         return { type: 'found', record, fingerprint: worker.fingerprint, leaseOver };
       }
       case 'takeOver': {

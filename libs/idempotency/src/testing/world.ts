@@ -1,15 +1,15 @@
 /**
- * What surrounds a worker, in memory: a store with the fence, a processor with idempotency keys. The reference that billing's
- * PostgreSQL store is compared with.
+ * The store and the processor in memory: a store with the fence, a processor with idempotency keys.
+ * Billing's PostgreSQL store is compared with this one.
  */
 import type { Outcome, PaymentRecord } from '../types.ts';
 
-/** The one durable record of a payment; each method is one transaction. */
+/** The durable record of one payment. Each method is one transaction. */
 export class Store {
   record: PaymentRecord | undefined;
-  /** The lease of the present holder is over. */
+  /** Whether the present holder's lease is over. */
   leaseOver = false;
-  /** One entry per posting in the books: more than one is a doubled payment. */
+  /** One entry per posting in the ledger: more than one means a doubled payment. */
   readonly postings: Outcome[] = [];
 
   claim(fingerprint: string): boolean {
@@ -52,7 +52,7 @@ export class Store {
   }
 }
 
-/** Charges once per key, however often it is asked; `will` decides the first time. */
+/** Charges once per key, however often it is asked. `will` decides the outcome the first time. */
 export class Processor {
   charges = 0;
   asked = 0;

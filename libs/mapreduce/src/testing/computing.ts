@@ -1,4 +1,4 @@
-/** Work that is done by writing down what it was done on: equal texts mean equal pixels. */
+/** Fake work whose result describes its input: equal texts mean equal pixels. */
 import type { JobMetadata, SpooledImage, TaskOutput, TaskRecord } from '@thermomesh/contracts';
 import { chunkCount, planChunks, rectangleOf } from '../plan.ts';
 import type { Outcome } from '../leader.ts';
@@ -8,14 +8,17 @@ export function imageOf(jobId: string, rows: number): SpooledImage {
   return { key: `${jobId}/spool`, widthPixels: 10, heightPixels: rows, channels: 1, bitDepth: 8 };
 }
 
-/** What a leader answers: the same for the same part of the image through the same table, and for nothing else. */
+/**
+ * The outcome of a task: equal for the same part of the image through the same table, and for
+ * nothing else.
+ */
 export function compute(task: TaskRecord): Outcome {
   const { left, top, width, height } = task.rectangle;
   const digest = `${task.phase} ${left},${top} ${width}x${height} ${task.table ?? ''}`;
   return { kind: 'done', digest, output: { kind: 'blob', key: digest, bytes: width * height } };
 }
 
-/** A table or an image from outputs in their order. */
+/** A table or an image made from outputs, in their order. */
 export function join(what: 'table' | 'image', outputs: readonly TaskOutput[]): string {
   let hash = 5381;
   for (const output of outputs)
@@ -24,7 +27,7 @@ export function join(what: 'table' | 'image', outputs: readonly TaskOutput[]): s
   return `${what} of ${outputs.length} chunks, ${hash}`;
 }
 
-/** The result of a job by one process that does one chunk after the other. */
+/** The result of a job that one process computes, one chunk after the other. */
 export function reference(
   job: JobMetadata,
   rows: number,

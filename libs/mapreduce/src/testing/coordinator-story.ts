@@ -1,9 +1,12 @@
-/** The coordinator's side of a story: sentences of what happens to it, lines of what it does. README.md lists them. */
+/**
+ * The coordinator's side of a story: sentences that say what happens, lines that say what the
+ * coordinator does. README.md lists the sentences.
+ */
 import type { TaskPhase } from '@thermomesh/contracts';
+import type { Sentence } from '@thermomesh/testing';
 import { taskPhaseOf } from '../jobs.ts';
 import type { CoordinatorEffect, MapReduceLimits, Timer } from '../types.ts';
 import { resultOf, World, type Ask, type Coordinator } from './world.ts';
-import type { Sentence } from './script.ts';
 
 const limits: MapReduceLimits = {
   runningJobsMax: 2,
@@ -24,7 +27,7 @@ export class CoordinatorStory {
   readonly world = new World(limits);
   #former: Coordinator | undefined;
 
-  readonly sentences: Sentence[] = [
+  readonly sentences: Sentence<string[]>[] = [
     [/^(\w+) submits (\w+)$/, (caller, id) => this.#submit(caller, id)],
     [/^(\w+) is decoded into (\d+) chunks?$/, (id, chunks) => this.#decoded(this.#now, id, Number(chunks))],
     [/^the table of (\w+) is ready$/, (id) => this.#answer(this.#now, 'reduce', id)],
@@ -105,7 +108,10 @@ export class CoordinatorStory {
     return this.#feed({ type: 'workFailed', jobId, phase: known, reason });
   }
 
-  /** A result of the latest task of the chunk, or of the attempt and coordinator that the sentence names. */
+  /**
+   * Delivers a result of the chunk's latest task, or of the attempt and coordinator that the
+   * sentence names.
+   */
   #result(
     jobId: string,
     chunk: number,
@@ -212,7 +218,7 @@ function issued(
   return `${what} chunk ${chunk} of ${jobId} on partition ${partition}, attempt ${attempt}, epoch ${coordinatorEpoch}`;
 }
 
-/** `3 chunks, rows 0 1 2`: which parts of the image, in which order. */
+/** Describes which parts of the image come in which order, such as `3 chunks, rows 0 1 2`. */
 function keys(
   outputs: CoordinatorEffect extends infer E ? (E extends { outputs: infer O } ? O : never) : never,
 ): string {

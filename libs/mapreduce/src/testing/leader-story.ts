@@ -1,9 +1,12 @@
-/** The leaders' side of a story: nodes A and B, one partition, one durable progress. README.md lists the sentences. */
+/**
+ * The leaders' side of a story: nodes A and B, one partition, one durable progress. README.md lists
+ * the sentences.
+ */
 import type { PartitionProgress, TaskRecord } from '@thermomesh/contracts';
+import type { Sentence } from '@thermomesh/testing';
 import { initialLeader, leaderStep } from '../leader.ts';
 import type { LeaderEffect, LeaderEvent, LeaderLimits, LeaderState } from '../leader.ts';
 import { compute, imageOf } from './computing.ts';
-import type { Sentence } from './script.ts';
 
 const limits: LeaderLimits = {
   handledMax: 3,
@@ -12,14 +15,14 @@ const limits: LeaderLimits = {
   startsPerTaskMax: 2,
 };
 
-/** One partition and the nodes that lead it one after the other. */
+/** One partition, and the nodes that lead it one after the other. */
 export class LeaderStory {
   readonly #records: (TaskRecord | null)[] = [];
   readonly #nodes = new Map<string, LeaderState>();
   #progress: PartitionProgress | null = null;
   #epoch = 0;
 
-  readonly sentences: Sentence[] = [
+  readonly sentences: Sentence<string[]>[] = [
     [
       /^the partition gets tasks? ([\d ]+) of (\w+)(?: as attempt (\d+))?(?: from epoch (\d+))?$/,
       (chunks, id, attempt, epoch) => this.#append(chunks, id, Number(attempt || '1'), Number(epoch || '1')),
@@ -30,7 +33,7 @@ export class LeaderStory {
     [/^([AB]) has worked on offset (\d+)$/, (name, offset) => this.#worked(name, Number(offset))],
     [
       /^([AB]) finds the job of offset (\d+) over$/,
-      (name, offset) => this.#feed(name, { type: 'moot', offset: Number(offset) }),
+      (name, offset) => this.#feed(name, { type: 'obsolete', offset: Number(offset) }),
     ],
     [
       /^([AB]) hears of coordinator epoch (\d+)$/,
@@ -38,7 +41,7 @@ export class LeaderStory {
     ],
     [/^([AB])'s progress is due$/, (name) => this.#feed(name, { type: 'progressDue' })],
     [/^([AB]) loses the partition$/, (name) => this.#feed(name, { type: 'lost', epoch: this.#epoch })],
-    [/^the topic is made anew$/, () => this.#anew()],
+    [/^the topic is created again$/, () => this.#recreate()],
     [/^([AB]) dies$/, (name) => this.#die(name)],
   ];
 
@@ -46,15 +49,13 @@ export class LeaderStory {
     for (const word of chunks.trim().split(/\s+/)) {
       this.#records.push({
         type: 'equalizer.task.v1',
-        ...{
-          jobId,
-          phase: 'mapping',
-          chunk: Number(word),
-          attempt,
-          coordinatorEpoch,
-          failures: 0,
-          table: null,
-        },
+        jobId,
+        phase: 'mapping',
+        chunk: Number(word),
+        attempt,
+        coordinatorEpoch,
+        failures: 0,
+        table: null,
         rectangle: { left: 0, top: Number(word), width: 10, height: 1 },
         image: imageOf(jobId, 10),
         parameters: {},
@@ -68,7 +69,7 @@ export class LeaderStory {
     return [];
   }
 
-  #anew(): string[] {
+  #recreate(): string[] {
     this.#records.length = 0;
     return [];
   }

@@ -1,6 +1,7 @@
 /**
- * What surrounds a coordinator, in memory: the fenced store of metadata, the two topics, and its own work on images, which is done
- * when the test says so. Effects wait in order, so that the coordinator can die between two of them.
+ * The coordinator's host in memory: the fenced store of metadata, the two topics, and the
+ * coordinator's own work on images, which the test finishes. Effects wait in order, so that a
+ * coordinator can die between two of them.
  */
 import assert from 'node:assert/strict';
 import type { JobMetadata, ResultRecord, TaskRecord } from '@thermomesh/contracts';
@@ -16,7 +17,7 @@ import type {
 } from '../types.ts';
 import { compute, imageOf, join } from './computing.ts';
 
-/** A question to the coordinator's own host that is not answered yet. */
+/** Work that the coordinator has asked its host for and that has not finished. */
 export type Ask = CoordinatorEffect & { type: 'decode' | 'reduce' | 'stitch' };
 
 /** One coordinator process. */
@@ -65,7 +66,7 @@ export class World {
     coordinator.todo.push(...effects);
   }
 
-  /** Carries out the next effect; undefined if there is none. */
+  /** Carries out and returns the next effect; undefined if there is none. */
   act(coordinator = this.coordinator): CoordinatorEffect | undefined {
     const effect = coordinator.todo.shift();
     if (effect !== undefined) this.#carryOut(coordinator, effect);
@@ -79,7 +80,7 @@ export class World {
     return done;
   }
 
-  /** The host answers the coordinator's question. */
+  /** Finishes work that the coordinator has asked for. */
   answer(ask: Ask, coordinator = this.coordinator): void {
     coordinator.asks = coordinator.asks.filter((other) => other !== ask);
     const jobId = ask.job.id;
@@ -93,7 +94,7 @@ export class World {
     }
   }
 
-  /** A result reaches the topic, and everybody who reads it. */
+  /** Appends a result to the topic, and feeds it to every reader. */
   deliver(record: ResultRecord, ...readers: Coordinator[]): void {
     this.results.push(record);
     for (const reader of [this.coordinator, ...readers]) this.feed({ type: 'result', record }, reader);
@@ -104,7 +105,10 @@ export class World {
     this.feed({ type: 'timeout', timer }, coordinator);
   }
 
-  /** kill -9; what it had not carried out is lost. @returns the dead one, which may turn out to have been paused only */
+  /**
+   * Kills the coordinator and starts its successor; effects that were not carried out are lost.
+   * @returns the former coordinator, which may turn out to be only paused
+   */
   replaceCoordinator(chunkPixelsMax = this.coordinator.chunkPixelsMax): Coordinator {
     const former = this.coordinator;
     this.coordinator = new Coordinator(this.recovered(former.state.epoch + 1), chunkPixelsMax);
@@ -117,7 +121,10 @@ export class World {
     return recover(this.metadata.values(), records, epoch, this.limits);
   }
 
-  /** Something will still happen by itself: an effect, a question, a timer that is no retention. */
+  /**
+   * Whether something will still happen by itself: an effect, unfinished work, or a straggler
+   * timer.
+   */
   isPending(): boolean {
     const { todo, asks, timers } = this.coordinator;
     return todo.length + asks.length > 0 || [...timers.values()].some(({ kind }) => kind === 'straggler');
@@ -150,7 +157,7 @@ export class World {
     }
   }
 
-  /** The fence of the store: who was deposed changes nothing, and hears so. */
+  /** The fence of the store: a deposed coordinator changes nothing, and gets `deposed`. */
   #store(coordinator: Coordinator, job: JobMetadata): void {
     if (coordinator !== this.coordinator) {
       coordinator.todo = [];
@@ -158,13 +165,13 @@ export class World {
     }
     const before = this.metadata.get(job.id);
     const over = (metadata: JobMetadata) => isOver(jobAtStart(metadata));
-    if (before !== undefined && over(before)) assert.deepEqual(job, before, 'what is over stays as it ended');
+    if (before !== undefined && over(before)) assert.deepEqual(job, before, 'a job that was over changed');
     else if (over(job)) this.ends.set(job.id, (this.ends.get(job.id) ?? 0) + 1);
     this.metadata.set(job.id, job);
   }
 }
 
-/** The result of working on a task. */
+/** The result of a task. */
 export function resultOf(
   task: TaskRecord,
   partition: number,
@@ -174,6 +181,13 @@ export function resultOf(
   const { jobId, phase, chunk, attempt, coordinatorEpoch } = task;
   return {
     type: 'equalizer.result.v1',
-    ...{ jobId, phase, chunk, attempt, coordinatorEpoch, partition, partitionEpoch, outcome },
+    jobId,
+    phase,
+    chunk,
+    attempt,
+    coordinatorEpoch,
+    partition,
+    partitionEpoch,
+    outcome,
   };
 }

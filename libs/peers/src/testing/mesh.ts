@@ -1,4 +1,7 @@
-/** Nodes with one HTTP server each and a proxy before every dialled address, for integration tests. */
+/**
+ * Nodes for integration tests: each has an HTTP server, and a proxy is in front of every address
+ * that is dialled.
+ */
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -10,19 +13,21 @@ import { startTcpProxy, type TcpProxy } from './tcp-proxy.ts';
 
 export const meshSecret = 'a secret for tests that is long enough';
 
-/** Generous, for a busy machine: a silence must be a real one. */
+/** Generous limits for a busy machine: only a real silence may end a link. */
 export const testLimits: Partial<PeerLimits> = {
-  ...{ pingIntervalMs: 50, peerTimeoutMs: 900, handshakeTimeoutMs: 20_000 },
+  pingIntervalMs: 50,
+  peerTimeoutMs: 900,
+  handshakeTimeoutMs: 20_000,
 };
 
 export interface TestMesh {
-  /** Links of that node, not started; `secret` and `limits` may differ from those of the others. */
+  /** Makes the links of a node, not started; `own` gives it another secret or other limits. */
   node(id: NodeId, own?: { secret?: string; limits?: Partial<PeerLimits> }): PeerLinks;
-  /** The port on which this node listens itself. */
+  /** The port of the node itself, behind its proxies. */
   port(id: NodeId): number;
-  /** Between the dialler (the lower id) and the dialled. */
+  /** The proxy between two nodes. */
   proxy(a: NodeId, b: NodeId): TcpProxy;
-  /** `2 refused bad_proof`, in order. */
+  /** The counted events in sequence, such as `2 refused bad_proof`. */
   counts: string[];
   close(): Promise<void>;
 }

@@ -1,10 +1,13 @@
-/** A TCP proxy for tests: it can freeze (sockets stay open, nothing passes) and sever (sockets break). */
+/**
+ * A TCP proxy for tests. It can freeze connections (they stay open, and nothing passes) and sever
+ * them.
+ */
 import { createServer, connect, type AddressInfo, type Socket } from 'node:net';
 import { once } from 'node:events';
 
 export interface TcpProxy {
   port: number;
-  /** From now on nothing passes, and nobody is told. */
+  /** Keeps the connections open and lets nothing pass, not even their end. */
   freeze(): void;
   thaw(): void;
   /** Destroys every connection. */
@@ -42,7 +45,7 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
     },
     thaw() {
       frozen = false;
-      // What was open is long given up at both ends.
+      // Both ends have long given up the connections.
       for (const socket of sockets) socket.destroy();
     },
     sever() {

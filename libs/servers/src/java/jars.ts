@@ -1,12 +1,13 @@
-/** The artifacts of `pom.xml`, fetched once by Maven into a folder of jars. */
+/** The artifacts of `pom.xml`: Maven downloads them once into a folder of jars. */
 import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { MeshError, messageOf } from '@thermomesh/runtime';
+import { messageOf } from '@thermomesh/runtime';
 import { repositoryFolder, searchPath, toolsDirDefault, wholeEnvironment } from '../config.ts';
+import { serverError } from '../errors.ts';
 import { dependenciesOf, unpackDebian } from '../tools/debian.ts';
 import { withLock } from '../tools/lock.ts';
 import { onPath } from '../tools/search-path.ts';
@@ -14,10 +15,10 @@ import { findJava, type JavaRuntime } from './runtime.ts';
 
 const run = promisify(execFile);
 
-/** Everything that a Java server is started with. */
+/** The runtime and the jars that a Java server is started with. */
 export interface JavaServers {
   runtime: JavaRuntime;
-  /** As for `java -cp`. */
+  /** Value of `java -cp`. */
   classPath: string;
   /** The folder of jars. */
   folder: string;
@@ -28,7 +29,7 @@ export interface JavaServers {
 export interface FindJarsOptions {
   toolsDir?: string;
   searchPath?: string;
-  /** The list of artifacts; that of this repository if left out. */
+  /** The list of artifacts. Default: the `pom.xml` of this repository. */
   pomFile?: string;
   onNotice?: (line: string) => void;
 }
@@ -37,7 +38,8 @@ const fetchTimeoutMs = 600_000;
 const lockWaitMaxMs = 900_000;
 
 /**
- * Finds Java, and the jars of `pom.xml`; fetches what is missing. A changed `pom.xml` gets a folder of its own.
+ * Finds Java, and the jars of `pom.xml`; fetches what is missing. A changed `pom.xml` gets a folder
+ * of its own.
  * @throws MeshError `java.absent`, `java.jars_absent`: one line that says why and what to do
  */
 export async function findJavaServers(options: FindJarsOptions = {}): Promise<JavaServers> {
@@ -52,14 +54,14 @@ export async function findJavaServers(options: FindJarsOptions = {}): Promise<Ja
   const folder = path.join(find.toolsDir, `java-servers-${key}`);
   if (!existsSync(folder)) {
     try {
-      const waiting = () => find.onNotice?.('another process fetches Kafka and ZooKeeper');
+      const waiting = () => find.onNotice?.('another process downloads Kafka and ZooKeeper');
       await withLock(`${folder}.lock`, { waitMaxMs: lockWaitMaxMs, onWait: waiting }, async () => {
         if (!existsSync(folder)) await fetchJars(pomFile, folder, runtime, find);
       });
     } catch (error) {
-      throw new MeshError(
+      throw serverError(
         'java.jars_absent',
-        `Kafka and ZooKeeper are absent (${firstFault(error)}): with Maven and a network once "mvn -f pom.xml dependency:resolve" must work`,
+        `Kafka and ZooKeeper are absent (${mavenError(error)}): with Maven and a network once "mvn -f pom.xml dependency:resolve" must work`,
         { cause: error },
       );
     }
@@ -79,7 +81,7 @@ function describe(runtime: JavaRuntime, folder: string): JavaServers {
   };
 }
 
-/** The folder moves into place when it is complete. */
+/** The folder is renamed into place when it is complete. */
 async function fetchJars(
   pomFile: string,
   folder: string,
@@ -87,20 +89,20 @@ async function fetchJars(
   options: Required<Pick<FindJarsOptions, 'toolsDir' | 'searchPath'>> & Pick<FindJarsOptions, 'onNotice'>,
 ): Promise<void> {
   const mvn = await findMaven(options);
-  options.onNotice?.(`fetching Kafka and ZooKeeper (46 MB) into ${folder}`);
+  options.onNotice?.(`downloading Kafka and ZooKeeper (46 MB) into ${folder}`);
   const building = `${folder}.${process.pid}.${randomBytes(4).toString('hex')}`;
   await mkdir(building, { recursive: true });
-  const words = ['-B', '-q', '--strict-checksums', '-f', pomFile, 'dependency:copy-dependencies'];
-  const output = ['-DincludeScope=runtime', `-DoutputDirectory=${building}`];
+  const goal = ['-B', '-q', '--strict-checksums', '-f', pomFile, 'dependency:copy-dependencies'];
+  const target = ['-DincludeScope=runtime', `-DoutputDirectory=${building}`];
   const inherited = wholeEnvironment();
   const env = {
     ...inherited,
     ...runtime.env,
     JAVA_HOME: runtime.home,
-    MAVEN_OPTS: [inherited['MAVEN_OPTS'] ?? '', ...runtime.words].join(' ').trim(),
+    MAVEN_OPTS: [inherited['MAVEN_OPTS'] ?? '', ...runtime.args].join(' ').trim(),
   };
   try {
-    await run(mvn, [...words, ...output], { env, timeout: fetchTimeoutMs, maxBuffer: 16 * 1024 * 1024 });
+    await run(mvn, [...goal, ...target], { env, timeout: fetchTimeoutMs, maxBuffer: 16 * 1024 * 1024 });
     await rename(building, folder).catch((error: unknown) => {
       if (!existsSync(folder)) throw error;
     });
@@ -117,7 +119,8 @@ async function findMaven(options: {
   const installed = await onPath('mvn', options.searchPath);
   if (installed !== undefined) return installed;
   const { toolsDir, onNotice } = options;
-  // Its libraries are packages of their own, which differ from release to release; of Java there is one already.
+  // Maven's libraries are packages of their own, which differ from release to release. Java is
+  // already there.
   const isPart = (name: string) => /^(maven|lib.*-java)$/.test(name);
   const packages = (await dependenciesOf('maven')).filter(isPart);
   const folder = await unpackDebian({
@@ -129,9 +132,9 @@ async function findMaven(options: {
   return path.join(folder, 'usr', 'share', 'maven', 'bin', 'mvn');
 }
 
-/** Maven's own words, if it was Maven that failed. */
-function firstFault(error: unknown): string {
-  const said = (error as { stdout?: string }).stdout ?? '';
-  const line = said.split('\n').find((text) => text.startsWith('[ERROR]'));
+/** Maven's own error line, if Maven failed. */
+function mavenError(error: unknown): string {
+  const output = (error as { stdout?: string }).stdout ?? '';
+  const line = output.split('\n').find((text) => text.startsWith('[ERROR]'));
   return (line ?? messageOf(error).split('\n')[0] ?? '').replace('[ERROR] ', '');
 }

@@ -1,9 +1,10 @@
-/** A Java runtime: from PATH, else from Debian's package, unpacked into a folder. */
+/** Finds Java: on PATH, or else in Debian's package, which is unpacked into a folder. */
 import { execFile } from 'node:child_process';
 import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { MeshError, messageOf } from '@thermomesh/runtime';
+import { messageOf } from '@thermomesh/runtime';
+import { serverError } from '../errors.ts';
 import { libraryPath, unpackDebian } from '../tools/debian.ts';
 import { onPath } from '../tools/search-path.ts';
 import { ensureTrustStore } from './trust-store.ts';
@@ -14,12 +15,12 @@ export interface JavaRuntime {
   java: string;
   /** The folder above `bin/java`. */
   home: string;
-  /** Such as `17.0.15`. */
+  /** The version, such as `17.0.15`. */
   version: string;
   env: Record<string, string>;
-  /** Options that every program on it needs. */
-  words: string[];
-  /** For people: where it comes from. */
+  /** Options that every program needs on this runtime. */
+  args: string[];
+  /** Where it comes from, for people. */
   origin: string;
 }
 
@@ -30,9 +31,9 @@ export interface FindJavaOptions {
   onNotice?: (line: string) => void;
 }
 
-/** What Kafka 3.9 is tested on and Debian has. */
+/** Kafka 3.9 is tested on it, and Debian has it. */
 const majorMin = 17;
-/** Without its dependencies for screens, sound and printers; zlib is on every system. */
+/** Needs no libraries for screens, sound or printers; zlib is on every system. */
 const packages = ['openjdk-17-jre-headless'];
 const commandTimeoutMs = 60_000;
 
@@ -46,14 +47,14 @@ export async function findJava(options: FindJavaOptions): Promise<JavaRuntime> {
     const version = await versionOf(installed, {});
     if (version !== undefined && Number(version.split('.')[0]) >= majorMin) {
       const home = path.resolve(path.dirname(realpathSync(installed)), '..');
-      return { java: installed, home, version, env: {}, words: [], origin: installed };
+      return { java: installed, home, version, env: {}, args: [], origin: installed };
     }
   }
   try {
     return await unpacked(options);
   } catch (error) {
     const why = messageOf(error).split('\n')[0];
-    throw new MeshError(
+    throw serverError(
       'java.absent',
       `Java ${majorMin} or newer is absent (${why}): install the package "openjdk-17-jre-headless"`,
       { cause: error },
@@ -73,21 +74,21 @@ async function unpacked(options: FindJavaOptions): Promise<JavaRuntime> {
   const home = readdirSync(machines)
     .map((name) => path.join(machines, name))
     .find((candidate) => existsSync(path.join(candidate, 'bin', 'java')));
-  if (home === undefined) throw new Error(`${machines} holds no java`);
+  if (home === undefined) throw new Error(`${machines} contains no Java`);
   const java = path.join(home, 'bin', 'java');
   const env = { LD_LIBRARY_PATH: libraryPath(folder) };
   const version = await versionOf(java, env);
   if (version === undefined) throw new Error(`${java} does not run`);
-  // The package that would make one runs scripts as root.
+  // The package that would create the trust store runs scripts as root.
   const trustStore = await ensureTrustStore(`${folder}.truststore`);
-  return { java, home, version, env, words: [`-Djavax.net.ssl.trustStore=${trustStore}`], origin: folder };
+  return { java, home, version, env, args: [`-Djavax.net.ssl.trustStore=${trustStore}`], origin: folder };
 }
 
-/** Undefined if the program does not run: macOS has a stand-in that only says where to buy one. */
+/** Undefined if the program does not run: the `java` of a bare macOS only prints a hint. */
 async function versionOf(java: string, env: Record<string, string>): Promise<string | undefined> {
-  const said = await run(java, ['-version'], { env, timeout: commandTimeoutMs }).then(
+  const output = await run(java, ['-version'], { env, timeout: commandTimeoutMs }).then(
     ({ stderr, stdout }) => stderr + stdout,
     () => '',
   );
-  return /version "(\d+(?:\.\d+)*)/.exec(said)?.[1];
+  return /version "(\d+(?:\.\d+)*)/.exec(output)?.[1];
 }

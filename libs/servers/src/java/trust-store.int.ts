@@ -10,13 +10,13 @@ import { searchPath, toolsDirDefault } from '../config.ts';
 import { findJava } from './runtime.ts';
 import { ensureTrustStore } from './trust-store.ts';
 
-it('java-itself-reads-every-certificate-that-node-trusts', async () => {
+it('Java reads every certificate that Node trusts', async () => {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'thermomesh-trust-'));
   try {
     const file = await ensureTrustStore(path.join(folder, 'truststore'));
     const { home, env } = await findJava({ toolsDir: toolsDirDefault, searchPath: searchPath() });
-    const words = ['-list', '-keystore', file, '-storepass', 'changeit'];
-    const { stdout } = await promisify(execFile)(path.join(home, 'bin', 'keytool'), words, { env });
+    const args = ['-list', '-keystore', file, '-storepass', 'changeit'];
+    const { stdout } = await promisify(execFile)(path.join(home, 'bin', 'keytool'), args, { env });
     const certificates = new Set([...getCACertificates('default'), ...getCACertificates('system')]);
     assert.match(stdout, new RegExp(`contains ${certificates.size} entries`));
   } finally {

@@ -1,4 +1,4 @@
-/** The certificates that Node trusts, in the format of Java (JKS version 2). */
+/** Writes the certificates that Node trusts in the format of Java (JKS version 2). */
 import { createHash, randomBytes } from 'node:crypto';
 import { rename, writeFile } from 'node:fs/promises';
 import { getCACertificates } from 'node:tls';
@@ -9,7 +9,8 @@ const trustedCertificateTag = 2;
 const password = 'changeit';
 
 /**
- * Writes the certificates that Node trusts, the machine's own among them (`NODE_EXTRA_CA_CERTS`, the system's store), to `file`.
+ * Writes the certificates that Node trusts, the machine's own among them (`NODE_EXTRA_CA_CERTS`,
+ * the system's store), to `file`.
  * @returns `file`
  */
 export async function ensureTrustStore(file: string): Promise<string> {
@@ -21,8 +22,9 @@ export async function ensureTrustStore(file: string): Promise<string> {
 }
 
 /**
- * A key store of trusted certificates only. Layout: `sun.security.provider.JavaKeyStore`; its digest is over the password in UTF-16,
- * the words "Mighty Aphrodite" and the content.
+ * Builds a key store that contains trusted certificates only. Layout:
+ * `sun.security.provider.JavaKeyStore`; its digest covers the password in UTF-16, the text "Mighty
+ * Aphrodite" and the content.
  * @param certificates in DER
  */
 export function trustStore(certificates: readonly Buffer[]): Buffer {

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { testKafka, type TestKafka } from '../test-java-servers.ts';
-import { waitFor } from '../test-support.ts';
+import { until } from '@thermomesh/testing';
+import { testKafka, type TestKafka } from '../testing/java-servers.ts';
+
 import { createTopic, latestOffset, produce } from './raw-client.ts';
 import { findRunningKafka, startKafka } from './server.ts';
 
-/** A killed broker's session ends sooner than in the mesh. */
+/** Ends the session of a killed broker sooner than in the mesh. */
 const settings = { 'zookeeper.session.timeout.ms': '2000' };
 
 describe('one Kafka broker', () => {
@@ -15,27 +16,27 @@ describe('one Kafka broker', () => {
   });
   after(async () => own?.remove());
 
-  it('acknowledged-records-survive-kill-9-of-broker-and-zookeeper-and-a-restart-at-once', async () => {
+  it('acknowledged records survive kill -9 of broker and ZooKeeper and a restart', async () => {
     const [only] = own.members;
     assert.ok(only);
     const { port, pid } = only.server;
     assert.equal(await createTopic(port, 'kept', 1), true);
     for (const value of ['a', 'b', 'c']) {
-      await waitFor(async () => (await latestOffset(port, 'kept')) >= 0, 'the partition has a leader');
+      await until('the partition has a leader', async () => (await latestOffset(port, 'kept')) >= 0);
       assert.equal(await produce(port, 'kept', value), 0);
     }
     const [zookeeper] = own.zookeeper.members;
     await Promise.all([only.kill(), zookeeper?.kill()]);
     assert.equal((await only.server.exited).signal, 'SIGKILL');
     await zookeeper?.restart();
-    // The old session is still there: without another attempt the broker would refuse to start.
+    // The old session still exists: without another attempt the start would fail.
     await only.restart();
     assert.equal(only.server.port, port);
     assert.notEqual(only.server.pid, pid);
-    await waitFor(async () => (await latestOffset(port, 'kept')) === 3, 'all three records are there');
+    await until('all three records are there', async () => (await latestOffset(port, 'kept')) === 3);
   });
 
-  it('second-broker-on-the-same-data-is-refused', async () => {
+  it('a second Kafka broker on the same data is refused', async () => {
     const [only] = own.members;
     assert.ok(only);
     const { dataDir, pid } = only.server;
@@ -55,26 +56,26 @@ describe('three Kafka brokers', () => {
 
   const leaderOf = async (topic: string, among: number[]): Promise<number> => {
     let leader = 0;
-    await waitFor(async () => {
+    await until('the partition has a leader', async () => {
       const offsets = await Promise.all(among.map(async (port) => latestOffset(port, topic)));
       leader = among[offsets.findIndex((offset) => offset >= 0)] ?? 0;
       return leader !== 0;
-    }, 'the partition has a leader');
+    });
     return leader;
   };
 
-  it('acknowledged-records-outlive-the-leader-and-two-go-on', async () => {
+  it('acknowledged records outlive the leader, and two of three brokers suffice', async () => {
     const ports = own.members.map(({ server }) => server.port);
     const { controllerId } = (await own.members[0]?.server.state()) ?? assert.fail();
     const controller = own.members.find(({ id }) => id === controllerId) ?? assert.fail();
     assert.equal(await createTopic(controller.server.port, 'three', 3), true);
     const first = await leaderOf('three', ports);
-    await waitFor(async () => (await produce(first, 'three', 'a')) === 0, 'a record is acknowledged');
+    await until('a record is acknowledged', async () => (await produce(first, 'three', 'a')) === 0);
     await own.members.find(({ server }) => server.port === first)?.kill();
     const rest = ports.filter((port) => port !== first);
     const second = await leaderOf('three', rest);
     assert.equal(await latestOffset(second, 'three'), 1);
-    await waitFor(async () => (await produce(second, 'three', 'b')) === 0, 'two copies are enough');
+    await until('two copies are enough', async () => (await produce(second, 'three', 'b')) === 0);
     assert.equal(await latestOffset(second, 'three'), 2);
   });
 });

@@ -1,8 +1,11 @@
-/** Kafka brokers on this machine: one, or three that outlive the death of one without losing what was acknowledged. */
+/**
+ * Kafka clusters on this machine: one broker, or three, of which one may die without the loss of an
+ * acknowledged record.
+ */
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-import { MeshError } from '@thermomesh/runtime';
+import { sleep } from '@thermomesh/runtime';
+import { serverError } from '../errors.ts';
 import type { ServerOptions } from '../launch.ts';
 import { allOrNone, memberOf, type Member } from '../members.ts';
 import { freeLastingPort } from '../ports.ts';
@@ -11,23 +14,26 @@ import { startKafka, stopKafka, type KafkaServer } from './server.ts';
 export interface KafkaClusterOptions extends Omit<ServerOptions, 'dataDir' | 'port' | 'logFile'> {
   brokers: 1 | 3;
   zookeeperHosts: string;
-  /** Each broker's data are in `kafka-<id>` below it. */
+  /** Contains the data of each broker, in `kafka-<id>`. */
   dataDir: string;
-  /** Each broker's log is `kafka-<id>.log` in it; `dataDir` if left out. */
+  /** Contains the log of each broker, `kafka-<id>.log`. Default: `dataDir`. */
   logDir?: string;
-  /** Of broker 1, 2, …; left out, free ones. */
+  /** Ports of broker 1, 2, …; default: free ports. */
   ports?: readonly number[];
   heapMb?: number;
   settings?: Record<string, string>;
 }
 
-/** A cluster that runs. */
+/** A running cluster. */
 export interface KafkaCluster {
-  /** As clients take it: `127.0.0.1:1,127.0.0.1:2,…`. */
+  /** The list that clients take: `127.0.0.1:1,127.0.0.1:2,…`. */
   brokers: string;
-  /** In order of their ids. */
+  /** Sorted by id. */
   members: readonly Member<KafkaServer>[];
-  /** Waits until each broker that should run knows `count` brokers (all that were started, if left out) and a controller among them. */
+  /**
+   * Waits until `count` brokers answer, each of which knows all of them and a controller among
+   * them. Default: all brokers that were started.
+   */
   untilComplete(count?: number, timeoutMs?: number): Promise<void>;
   /** Stops every broker. */
   stop(): Promise<void>;
@@ -38,14 +44,16 @@ const pollIntervalMs = 50;
 const completeTimeoutDefaultMs = 90_000;
 
 /**
- * Starts the brokers side by side and returns when each knows all of them.
- * @throws MeshError those of `startKafka`, and `kafka.incomplete`
+ * Starts the brokers concurrently and returns when each of them knows all others.
+ * @throws MeshError the errors of `startKafka`, and `kafka.incomplete`
  */
 export async function startKafkaCluster(options: KafkaClusterOptions): Promise<KafkaCluster> {
   const { brokers: size, dataDir, logDir = dataDir, ports: given, ...rest } = options;
   const ports = given ?? (await Promise.all(Array.from({ length: size }, async () => freeLastingPort())));
   if (ports.length !== size) {
-    throw new MeshError('kafka.start_failed', `${size} brokers need ${size} ports, not ${ports.length}`);
+    throw serverError('kafka.start_failed', `${size} brokers need ${size} ports, not ${ports.length}`, {
+      retriable: false,
+    });
   }
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const start = async (port: number, index: number): Promise<Member<KafkaServer>> => {
@@ -72,7 +80,7 @@ export async function startKafkaCluster(options: KafkaClusterOptions): Promise<K
 }
 
 /**
- * Stops the brokers that run below `dataDir`, whoever started them.
+ * Stops the brokers that run below `dataDir`, no matter which process started them.
  * @returns how many there were
  */
 export async function stopKafkaCluster(dataDir: string): Promise<number> {
@@ -93,11 +101,9 @@ function clusterOf(members: Member<KafkaServer>[]): KafkaCluster {
       const deadline = Date.now() + timeoutMs;
       while (!(await knowEachOther(members, count))) {
         if (Date.now() > deadline) {
-          throw new MeshError('kafka.incomplete', `not ${count} Kafka brokers that know each other`, {
-            retriable: true,
-          });
+          throw serverError('kafka.incomplete', `not ${count} Kafka brokers that know each other`);
         }
-        await delay(pollIntervalMs);
+        await sleep(pollIntervalMs);
       }
     },
     async stop() {
@@ -106,7 +112,7 @@ function clusterOf(members: Member<KafkaServer>[]): KafkaCluster {
   };
 }
 
-/** True if `count` brokers answer, and each names exactly them, and one of them as controller. */
+/** True if `count` brokers answer and each of them names exactly these, and one as controller. */
 async function knowEachOther(members: readonly Member<KafkaServer>[], count: number): Promise<boolean> {
   const asked = members.map(async ({ id, server }) => ({ id, state: await server.state() }));
   const alive = (await Promise.all(asked)).filter(({ state }) => state !== undefined);

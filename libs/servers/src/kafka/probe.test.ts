@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { parseMetadata } from './probe.ts';
 
-it('brokers-with-and-without-a-rack-and-a-missing-controller-are-read', () => {
+it('Kafka metadata is read with and without racks and without a controller', () => {
   const int32 = (value: number) => {
     const bytes = Buffer.alloc(4);
     bytes.writeInt32BE(value);

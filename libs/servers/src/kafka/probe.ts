@@ -1,10 +1,12 @@
-/** Asks a Kafka broker what it knows of its cluster, with the protocol's own bytes (Metadata, version 1). */
+/**
+ * Asks a Kafka broker for the state of its cluster, in its own protocol (Metadata, version 1).
+ */
 import { connect } from 'node:net';
 
-/** What a broker that serves clients says. */
+/** The answer of a broker that serves clients. */
 export interface KafkaState {
   brokerIds: number[];
-  /** -1 while there is none. */
+  /** -1 while there is no controller. */
   controllerId: number;
 }
 
@@ -12,7 +14,10 @@ const metadataKey = 3;
 const metadataVersion = 1;
 const correlationId = 1;
 
-/** Undefined if nobody listens, no answer comes in time, or the broker does not serve clients yet. */
+/**
+ * The broker's view of its cluster; undefined if no broker listens, no answer comes in time, or the
+ * broker does not serve clients yet.
+ */
 export async function probeKafka(port: number, timeoutMs: number): Promise<KafkaState | undefined> {
   return new Promise((resolve) => {
     const socket = connect({ host: '127.0.0.1', port });
@@ -34,7 +39,7 @@ export async function probeKafka(port: number, timeoutMs: number): Promise<Kafka
   });
 }
 
-/** Header version 1 (key, version, correlation, client id), then an empty list of topics. */
+/** Header version 1 (key, version, correlation id, client id), then an empty list of topics. */
 function metadataRequest(): Buffer {
   const clientId = Buffer.from('probe');
   const request = Buffer.alloc(4 + 2 + 2 + 4 + 2 + clientId.length + 4);
@@ -48,7 +53,10 @@ function metadataRequest(): Buffer {
   return request;
 }
 
-/** Correlation id, brokers (id, host, port, rack), controller id; the topics that follow were not asked for. */
+/**
+ * Reads correlation id, brokers (id, host, port, rack) and controller id. The topics behind them
+ * were not requested.
+ */
 export function parseMetadata(bytes: Buffer): KafkaState {
   let at = 4;
   const int32 = () => bytes.readInt32BE((at += 4) - 4);

@@ -1,6 +1,7 @@
 /**
- * For the tests of this library, which comes before any client: three requests of the Kafka protocol in their oldest versions
- * (CreateTopics 0, Produce 2 with message format 1, ListOffsets 1), one partition, one record at a time.
+ * A minimal Kafka client for the tests of this package, which no client library may enter: three
+ * requests in their oldest versions (CreateTopics 0, Produce 2 with message format 1, ListOffsets
+ * 1), one partition and one record at a time.
  */
 import { connect } from 'node:net';
 import { crc32 } from 'node:zlib';
@@ -34,14 +35,17 @@ async function request(port: number, key: number, version: number, ...body: Buff
   });
 }
 
-/** Creates a topic of one partition; true if that was done. */
+/** Creates a topic of one partition; returns true on success. */
 export async function createTopic(port: number, topic: string, copies: number): Promise<boolean> {
   const wanted = Buffer.concat([text(topic), int(4, 1), int(2, copies), int(4, 0), int(4, 0)]);
   const answer = await request(port, 19, 0, int(4, 1), wanted, int(4, timeoutMs));
   return answer.readInt16BE(4 + 2 + topic.length) === noError;
 }
 
-/** Sends one record, to be acknowledged by all copies in sync; the error code of the answer, 0 if it was stored. */
+/**
+ * Sends one record with `acks=all`.
+ * @returns the error code of the answer; 0 if the record was stored
+ */
 export async function produce(port: number, topic: string, value: string): Promise<number> {
   const content = Buffer.concat([
     int(1, 1),
@@ -58,7 +62,7 @@ export async function produce(port: number, topic: string, value: string): Promi
   return answer.readInt16BE(4 + 2 + topic.length + 4 + 4);
 }
 
-/** How many records the partition's leader has; -1 if this broker does not lead it. */
+/** How many records the leader of the partition has; -1 if this broker does not lead it. */
 export async function latestOffset(port: number, topic: string): Promise<number> {
   const partition = Buffer.concat([int(4, 1), int(4, 0), int(8, -1)]);
   const answer = await request(port, 2, 1, int(4, -1), int(4, 1), text(topic), partition);

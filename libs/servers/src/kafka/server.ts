@@ -1,159 +1,101 @@
-/** One Kafka broker of our own, in ZooKeeper mode (docs/adr/0011). */
-import { mkdirSync, writeFileSync } from 'node:fs';
-import path from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-import { MeshError } from '@thermomesh/runtime';
+/** Starts and stops single Kafka brokers in ZooKeeper mode (docs/adr/0011). */
+import { writeFileSync } from 'node:fs';
+import { defineServer } from '../define-server.ts';
 import { findJavaServers, type JavaServers } from '../java/jars.ts';
-import { javaEnvironment, javaWords } from '../java/words.ts';
-import {
-  clearTheWay,
-  findRunning,
-  launch,
-  runningServer,
-  shutDown,
-  type LaunchFailure,
-  type RunningServer,
-  type ServerOptions,
-} from '../launch.ts';
-import { freeLastingPort } from '../ports.ts';
+import { javaArguments, javaEnvironment } from '../java/arguments.ts';
+import type { RunningServer, ServerOptions } from '../launch.ts';
 import type { ProcessIdentity } from '../processes.ts';
 import { probeKafka, type KafkaState } from './probe.ts';
 import { kafkaSettings } from './settings.ts';
 
 export interface KafkaOptions extends ServerOptions {
-  /** Unique in the cluster, the same at each start on the same data. */
+  /** Unique in the cluster, and the same at each start on the same data. */
   id?: number;
-  /** `host:port,…`, with a path at the end if the cluster does not own the whole tree. */
+  /** `host:port,…`, followed by a path if the cluster does not own the whole tree. */
   zookeeperHosts: string;
-  /** How many brokers the cluster has: decides on copies ({@link kafkaSettings}). */
+  /** Size of the cluster, which decides on the number of copies ({@link kafkaSettings}). */
   brokers?: number;
   heapMb?: number;
-  /** Lines of `server.properties` over {@link kafkaSettings}. */
+  /** Lines of `server.properties` that override {@link kafkaSettings}. */
   settings?: Record<string, string>;
 }
 
-/** A broker that runs. */
+/** A running broker. */
 export interface KafkaServer extends RunningServer {
   id: number;
-  /** `127.0.0.1:port`, as clients take it. */
+  /** The address that clients take: `127.0.0.1:port`. */
   host: string;
-  /** What it knows of its cluster; undefined while it serves nobody. */
+  /** The broker's view of its cluster; undefined while it does not serve clients. */
   state(): Promise<KafkaState | undefined>;
 }
 
 const heapDefaultMb = 192;
 const startTimeoutDefaultMs = 90_000;
 const probeTimeoutMs = 2_000;
-const retryIntervalMs = 250;
-const about = { code: 'kafka', name: 'Kafka' };
+
+const kafka = defineServer<KafkaOptions, JavaServers, KafkaServer>({
+  kind: 'kafka',
+  name: 'Kafka',
+  startTimeoutDefaultMs,
+  configFile: configFileOf,
+  find: findJavaServers,
+  command(java, options, port) {
+    const { dataDir, id = 1 } = options;
+    writeFileSync(configFileOf(dataDir), configuration(options, id, port));
+    const state = async () => probeKafka(port, probeTimeoutMs);
+    return {
+      program: java.runtime.java,
+      args: javaArguments(java, {
+        heapMb: options.heapMb ?? heapDefaultMb,
+        scratchDir: `${dataDir}.tmp`,
+        mainClass: 'kafka.Kafka',
+        args: [configFileOf(dataDir)],
+      }),
+      env: javaEnvironment(java),
+      isReady: async () => {
+        const known = await state();
+        return known !== undefined && known.controllerId >= 0 && known.brokerIds.includes(id);
+      },
+      version: java.kafkaVersion,
+      extra: { id, host: `127.0.0.1:${port}`, state },
+    };
+  },
+  startAgain: {
+    log: /NodeExists/,
+    notice: 'Kafka: ZooKeeper still has the session of the killed broker, trying again',
+  },
+  retriableLog: /ZooKeeperClientTimeoutException/,
+});
 
 /**
- * Starts a broker on `dataDir` and returns when it serves clients and knows a controller. Killed with -9 and started again at once, it
- * finds its own former session still registered; it is started again until ZooKeeper has ended that one.
- * @throws MeshError `java.absent`, `java.jars_absent`, `kafka.already_running`, `kafka.start_failed`
+ * Starts a broker on `dataDir` and returns when it serves clients and knows a controller. A broker
+ * that is started at once after a kill -9 finds its former session still registered and ends; it
+ * is started again until ZooKeeper has ended that session.
+ * @throws MeshError `java.absent`, `java.jars_absent`, `kafka.already_running`,
+ *   `kafka.start_failed`
  */
 export async function startKafka(options: KafkaOptions): Promise<KafkaServer> {
-  const dataDir = path.resolve(options.dataDir);
-  const { onNotice, toolsDir } = options;
-  const java = await findJavaServers({
-    ...(toolsDir === undefined ? {} : { toolsDir }),
-    ...(onNotice === undefined ? {} : { onNotice }),
-  });
-  await clearTheWay(await findRunningKafka(dataDir), {
-    ...about,
-    replaceRunning: options.replaceRunning ?? false,
-    dataDir,
-  });
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-  const wanted = options.port ?? 0;
-  const deadline = Date.now() + (options.startTimeoutMs ?? startTimeoutDefaultMs);
-  let told = false;
-  for (;;) {
-    const port = wanted === 0 ? await freeLastingPort() : wanted;
-    const outcome = await tryPort(java, { ...options, dataDir }, port, deadline - Date.now());
-    if (!('reason' in outcome)) return outcome;
-    const portTaken = wanted === 0 && /Address already in use/.test(outcome.log);
-    const lingering = /NodeExists/.test(outcome.log);
-    if ((!portTaken && !lingering) || Date.now() > deadline) {
-      throw new MeshError('kafka.start_failed', `Kafka did not start on port ${port}: ${outcome.reason}`, {
-        retriable: /ZooKeeperClientTimeoutException/.test(outcome.log),
-      });
-    }
-    if (lingering && !told)
-      onNotice?.('Kafka: ZooKeeper still has the session of the killed broker, trying again');
-    told ||= lingering;
-    await delay(retryIntervalMs);
-  }
+  return kafka.start(options);
 }
 
 /**
- * Stops the broker that runs on `dataDir`, whoever started it.
+ * Stops the broker that runs on `dataDir`, no matter which process started it.
  * @returns false if none runs there
  */
 export async function stopKafka(dataDir: string): Promise<boolean> {
-  const running = await findRunningKafka(dataDir);
-  if (running === undefined) return false;
-  await shutDown(running, ['SIGTERM', 'SIGKILL'], about);
-  return true;
+  return kafka.stop(dataDir);
 }
 
-/** Which broker runs on `dataDir`, if any. */
+/** The broker process that runs on `dataDir`; undefined if there is none. */
 export async function findRunningKafka(dataDir: string): Promise<ProcessIdentity | undefined> {
-  const folder = path.resolve(dataDir);
-  return findRunning(`${folder}.pid`, configFileOf(folder));
-}
-
-async function tryPort(
-  java: JavaServers,
-  options: KafkaOptions,
-  port: number,
-  timeoutMs: number,
-): Promise<KafkaServer | LaunchFailure> {
-  const { dataDir } = options;
-  const id = options.id ?? 1;
-  const logFile = path.resolve(options.logFile ?? `${dataDir}.log`);
-  const pidFile = `${dataDir}.pid`;
-  writeFileSync(configFileOf(dataDir), configuration(options, id, port));
-  const state = async () => probeKafka(port, probeTimeoutMs);
-  const result = await launch({
-    name: about.name,
-    program: java.runtime.java,
-    words: javaWords(java, {
-      heapMb: options.heapMb ?? heapDefaultMb,
-      scratchDir: `${dataDir}.tmp`,
-      mainClass: 'kafka.Kafka',
-      words: [configFileOf(dataDir)],
-    }),
-    env: javaEnvironment(java),
-    cwd: dataDir,
-    logFile,
-    pidFile,
-    endWithParent: options.endWithParent ?? false,
-    scratchFolder: options.scratchFolder,
-    isReady: async () => {
-      const known = await state();
-      return known !== undefined && known.controllerId >= 0 && known.brokerIds.includes(id);
-    },
-    timeoutMs,
-  });
-  if ('reason' in result) return result;
-  return {
-    ...(await runningServer(result.child, { ...about, pidFile, logFile })),
-    id,
-    host: `127.0.0.1:${port}`,
-    port,
-    dataDir,
-    logFile,
-    version: java.kafkaVersion,
-    state,
-  };
+  return kafka.findRunning(dataDir);
 }
 
 function configuration(options: KafkaOptions, id: number, port: number): string {
   const listener = `PLAINTEXT://127.0.0.1:${port}`;
   const all = {
     ...kafkaSettings(options.brokers ?? 1),
-    // A proxy in front of the broker would be named here instead.
+    // With a proxy in front of the broker, `settings` names the proxy here.
     'advertised.listeners': listener,
     ...options.settings,
     'broker.id': String(id),

@@ -1,17 +1,19 @@
-/** How the mesh's own brokers are set up: small, and safe against the death of any process. */
+/** Settings of the mesh's brokers: small, and safe against the death of any process. */
 
-/** The unit in which heap-hungry buffers are given. */
 const mebibyte = 1024 * 1024;
 
-/** Copies of each record, and how many must have it before a producer that asks for all is answered. */
+/**
+ * `factor` is the number of copies of each record. `inSyncMin` is how many copies must have the
+ * record before a producer with `acks=all` gets its answer.
+ */
 export function replication(brokers: number): { factor: number; inSyncMin: number } {
-  // Two copies that both must be there would stop at the first dead broker.
+  // Two copies that both must be in sync would stop at the first dead broker.
   return brokers >= 3 ? { factor: 3, inSyncMin: 2 } : { factor: 1, inSyncMin: 1 };
 }
 
 /**
- * `server.properties` without what belongs to one broker (id, port, folders, ZooKeeper).
- * @param brokers how many the cluster has
+ * The lines of `server.properties` that all brokers share: not id, port, folders and ZooKeeper.
+ * @param brokers size of the cluster
  */
 export function kafkaSettings(brokers: number): Record<string, string> {
   const { factor, inSyncMin } = replication(brokers);
@@ -23,17 +25,17 @@ export function kafkaSettings(brokers: number): Record<string, string> {
     'transaction.state.log.replication.factor': String(factor),
     'transaction.state.log.min.isr': String(inSyncMin),
     'transaction.state.log.num.partitions': '4',
-    // A leader that lacks acknowledged records is worse than none.
+    // A leader that lacks acknowledged records is worse than no leader.
     'unclean.leader.election.enable': 'false',
-    // A mistyped name is an error, not a topic.
+    // A mistyped name must be an error, not a new topic.
     'auto.create.topics.enable': 'false',
     'group.initial.rebalance.delay.ms': '0',
     'controlled.shutdown.enable': 'true',
-    // A dead broker's leaderships move when its session ends.
+    // The partitions that a dead broker led get a new leader when its session ends.
     'zookeeper.session.timeout.ms': '6000',
     'zookeeper.connection.timeout.ms': '20000',
     'replica.lag.time.max.ms': '10000',
-    // By default the cleaner alone wants more than the whole heap.
+    // The default of this buffer alone exceeds the heap.
     'log.cleaner.dedupe.buffer.size': String(16 * mebibyte),
     'log.cleaner.threads': '1',
     'log.segment.bytes': String(64 * mebibyte),

@@ -1,23 +1,26 @@
-/** The PostgreSQL programs that npm brought: `initdb`, `postgres`. */
+/** Finds the PostgreSQL programs that npm installed: `initdb` and `postgres`. */
 import { existsSync } from 'node:fs';
-import { cp, mkdir, readFile, rename, rm, symlink } from 'node:fs/promises';
+import { cp, readFile, rename, rm, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import path from 'node:path';
-import { MeshError, messageOf } from '@thermomesh/runtime';
+import { messageOf } from '@thermomesh/runtime';
+import { serverError } from '../errors.ts';
+import { makeFolder, openTree } from '../folders.ts';
 
-/** Where the programs stand, and which PostgreSQL they are. */
+/** The paths of the programs, and the version of PostgreSQL. */
 export interface PostgresBinaries {
   initdb: string;
   postgres: string;
-  /** The folder that holds bin/, lib/ and share/. */
+  /** The folder that contains bin/, lib/ and share/. */
   folder: string;
-  /** As npm names it, such as `18.4.0-beta.17`. */
+  /** The version of the npm package, such as `18.4.0-beta.17`. */
   version: string;
 }
 
 /**
  * Finds the programs of this platform.
- * @throws MeshError `postgres.no_binaries` if npm has none for this platform or did not install them
+ * @throws MeshError `postgres.no_binaries` if npm has none for this platform or did not install
+ *   them
  */
 export async function findBinaries(): Promise<PostgresBinaries> {
   const system = process.platform === 'win32' ? 'windows' : process.platform;
@@ -27,7 +30,7 @@ export async function findBinaries(): Promise<PostgresBinaries> {
   try {
     packageFolder = path.resolve(path.dirname(fromLibrary.resolve(name)), '..');
   } catch (error) {
-    throw new MeshError(
+    throw serverError(
       'postgres.no_binaries',
       `${name} is not installed: run "npm install", or name a server of your own with DATABASE_URL (${messageOf(error)})`,
       { cause: error },
@@ -42,16 +45,19 @@ export async function findBinaries(): Promise<PostgresBinaries> {
 }
 
 /**
- * Copies the programs to `<parent>/postgresql-<version>`, for a user who cannot reach the original. Safe when two processes do
- * it at the same time.
+ * Copies the programs to `<parent>/postgresql-<version>`, for a user who cannot reach the
+ * originals. Two processes may do so at the same time.
  */
 export async function stageBinaries(binaries: PostgresBinaries, parent: string): Promise<PostgresBinaries> {
   const target = path.join(parent, `postgresql-${binaries.version}`);
-  if (!existsSync(target)) {
+  // An earlier start under another umask may have made a copy that no other user can read.
+  if (existsSync(target)) openTree(target);
+  else {
     const building = `${target}.${process.pid}`;
-    await mkdir(parent, { recursive: true, mode: 0o755 });
+    makeFolder(parent);
     await rm(building, { recursive: true, force: true });
     await cp(binaries.folder, building, { recursive: true, verbatimSymlinks: true });
+    openTree(building);
     await rename(building, target).catch(async (error: NodeJS.ErrnoException) => {
       await rm(building, { recursive: true, force: true });
       if (!existsSync(target)) throw error;
@@ -66,7 +72,10 @@ function inFolder(folder: string, version: string): PostgresBinaries {
   return { folder, version, initdb: program('initdb'), postgres: program('postgres') };
 }
 
-/** npm packages hold no symbolic links; an install script makes them, which npm may have been told not to run. */
+/**
+ * Creates the symbolic links between the libraries. npm packages contain none; an install script
+ * creates them, but npm may be configured to run no scripts.
+ */
 async function linkLibraries(folder: string): Promise<void> {
   const list = path.join(folder, 'pg-symlinks.json');
   if (!existsSync(list)) return;

@@ -1,27 +1,28 @@
-/** A new data folder. */
+/** Creates new data folders. */
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { chown, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { MeshError } from '@thermomesh/runtime';
+import { serverError } from '../errors.ts';
 import type { PostgresPlace } from './place.ts';
 
-/** The superuser and owner of everything in a cluster of the mesh. */
+/** The superuser of a cluster of the mesh, who owns everything in it. */
 export const postgresUser = 'thermomesh';
 /** The database that the mesh uses. */
 export const postgresDatabase = 'thermomesh';
 
 /**
- * The superuser's password: made at random the first time, kept in a file that only its owner may read.
+ * The password of the superuser: random, made at the first start and kept in a file that only its
+ * owner may read.
  * @throws MeshError `postgres.password_lost` if there is a database but no password
  */
 export function clusterPassword(file: string, place: PostgresPlace): string {
   if (existsSync(file)) return readFileSync(file, 'utf8').trim();
   if (isInitialised(place)) {
-    throw new MeshError(
+    throw serverError(
       'postgres.password_lost',
-      `${place.dataDir} holds a database, but its password file ${file} is gone`,
+      `${place.dataDir} contains a database, but its password file ${file} is gone`,
     );
   }
   const password = randomBytes(24).toString('base64url');
@@ -29,15 +30,15 @@ export function clusterPassword(file: string, place: PostgresPlace): string {
   return password;
 }
 
-/** True if the data folder holds a complete cluster. */
+/** True if the data folder contains a complete cluster. */
 export function isInitialised(place: PostgresPlace): boolean {
   return existsSync(path.join(place.dataDir, 'PG_VERSION'));
 }
 
 /**
- * Makes the cluster and its database. It is built beside and renamed at the end, so that a start that is killed half-way leaves
- * nothing that looks like a cluster.
- * @param durable false leaves out initdb's fsync, for data that no test looks at after a power loss
+ * Makes the cluster and its database. It is built in a folder beside and renamed at the end, so
+ * that a start that is killed half-way leaves nothing that looks like a cluster.
+ * @param durable false skips the fsync of initdb, for data that no test reads after a power loss
  * @throws MeshError `postgres.init_failed`
  */
 export async function initialise(place: PostgresPlace, password: string, durable: boolean): Promise<void> {
@@ -70,7 +71,7 @@ async function makeFolder(folder: string, place: PostgresPlace): Promise<void> {
   if (place.runAs !== undefined) await chown(folder, place.runAs.uid, place.runAs.gid);
 }
 
-/** What PostgreSQL's programs are started with, whoever runs them. */
+/** The user, folder and environment with which the programs of PostgreSQL are started. */
 export function spawnIdentity(place: PostgresPlace): {
   uid?: number;
   gid?: number;
@@ -78,21 +79,21 @@ export function spawnIdentity(place: PostgresPlace): {
   env: NodeJS.ProcessEnv;
 } {
   const identity = place.runAs === undefined ? {} : { uid: place.runAs.uid, gid: place.runAs.gid };
-  // A small environment: PGPORT, PGDATA and the like of the caller must not reach the server.
+  // A small environment: the caller's PGPORT, PGDATA and the like must not reach the server.
   return { ...identity, cwd: place.binaries.folder, env: { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' } };
 }
 
 async function runProgram(
   place: PostgresPlace,
   program: string,
-  words: string[],
+  args: string[],
   input: string,
 ): Promise<void> {
-  const child = spawn(program, words, { ...spawnIdentity(place), stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = spawn(program, args, { ...spawnIdentity(place), stdio: ['pipe', 'pipe', 'pipe'] });
   let output = '';
   child.stdout.on('data', (bytes: Buffer) => (output += bytes.toString()));
   child.stderr.on('data', (bytes: Buffer) => (output += bytes.toString()));
-  // A program that ends before it reads its input is judged by its exit code.
+  // If the program ends before it reads its input, its exit code decides.
   child.stdin.on('error', () => undefined);
   child.stdin.end(input);
   const code = await new Promise<number | null>((resolve, reject) => {
@@ -100,7 +101,7 @@ async function runProgram(
     child.once('close', resolve);
   });
   if (code !== 0 || /^(FATAL|ERROR|PANIC)/m.test(output)) {
-    throw new MeshError(
+    throw serverError(
       'postgres.init_failed',
       `${path.basename(program)} failed (exit ${code}): ${output.trim()}`,
     );

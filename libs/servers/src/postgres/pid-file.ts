@@ -1,4 +1,4 @@
-/** `postmaster.pid`: which server runs on a data folder. */
+/** Finds the server that runs on a data folder, by its `postmaster.pid`. */
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { commandLine, identify, type ProcessIdentity } from '../processes.ts';
@@ -11,7 +11,7 @@ export interface PostmasterFile {
   port: number;
 }
 
-/** Parses the file's text; undefined if it is cut short. */
+/** Parses the text of the file; undefined if it is cut short. */
 export function parsePostmasterFile(text: string): PostmasterFile | undefined {
   const [pid, dataDir, , port] = text.split('\n');
   if (pid === undefined || dataDir === undefined || port === undefined || !/^-?\d+$/.test(pid))
@@ -19,14 +19,15 @@ export function parsePostmasterFile(text: string): PostmasterFile | undefined {
   return { pid: Math.abs(Number(pid)), dataDir, port: Number(port) };
 }
 
-/** A server that runs on a data folder now. */
+/** A server that runs on a data folder. */
 export interface RunningPostgres extends ProcessIdentity {
   port: number;
 }
 
 /**
- * The server that runs on `dataDir`, also one that a killed supervisor left behind; undefined if none does. A process that only
- * got the pid of a dead server is none: its command line must be a postmaster's on this folder.
+ * The server that runs on `dataDir`, including a server that a killed supervisor left running;
+ * undefined if none runs. The system may have given the pid of a dead server to another process, so
+ * the command line must be that of a postmaster on this folder.
  */
 export async function findRunningPostgres(dataDir: string): Promise<RunningPostgres | undefined> {
   const folder = actualDataDir(dataDir);

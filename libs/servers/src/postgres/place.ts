@@ -1,11 +1,12 @@
-/** As whom PostgreSQL runs, and where that user can reach its programs and its data. */
+/** Decides which user PostgreSQL runs as, and where that user can reach programs and data. */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { chown, mkdir } from 'node:fs/promises';
+import { chown } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { MeshError } from '@thermomesh/runtime';
+import { serverError } from '../errors.ts';
+import { makeFolder, mendFolder } from '../folders.ts';
 import { findBinaries, stageBinaries, type PostgresBinaries } from './binaries.ts';
 
 /** The user that PostgreSQL runs as; undefined means the user of this process. */
@@ -15,40 +16,44 @@ export interface RunAs {
   gid: number;
 }
 
-/** The place of one cluster. */
+/** The programs, the data folder and the user of one cluster. */
 export interface PostgresPlace {
   binaries: PostgresBinaries;
   dataDir: string;
   runAs: RunAs | undefined;
-  /** One line for people if data or programs are not where they were asked for. */
+  /** One line for people if data or programs are not where the caller wanted them. */
   notice: string | undefined;
 }
 
 export interface PlaceOptions {
   dataDir: string;
-  /** Folders tried, in order, for what the unprivileged user cannot reach. */
+  /**
+   * Folders for data and programs that the unprivileged user cannot reach; the first usable one
+   * wins.
+   */
   stagingFolders?: string[];
 }
 
 /**
- * Decides where the cluster asked for at `dataDir` really lives. PostgreSQL refuses to run as root, so root lends it an
- * unprivileged user, who may not be able to enter the folder of the clone (a home of mode 0700): then programs and data are
- * put outside, under a name derived from `dataDir`.
+ * Decides where the cluster for `dataDir` is stored. PostgreSQL refuses to run as root, so root
+ * starts it as an unprivileged user. If that user cannot enter the folder of the clone (a home of
+ * mode 0700), programs and data are put outside, under a name derived from `dataDir`.
  * @throws MeshError `postgres.unreachable`, `postgres.no_user`, `postgres.no_binaries`
  */
 export async function choosePlace(options: PlaceOptions): Promise<PostgresPlace> {
   const wanted = path.resolve(options.dataDir);
   const binaries = await findBinaries();
-  await mkdir(path.dirname(wanted), { recursive: true });
+  makeFolder(path.dirname(wanted));
   if (process.getuid?.() !== 0) return { binaries, dataDir: wanted, runAs: undefined, notice: undefined };
 
   const runAs = unprivilegedUser();
   const reachable = (folder: string) => canEnter(folder, runAs);
   const recorded = readLocation(wanted);
+  if (recorded !== undefined) mendFolder(path.dirname(path.dirname(recorded)));
   const staging = options.stagingFolders ?? ['/var/lib/thermomesh', path.join(os.tmpdir(), 'thermomesh')];
   const usable = reachable(binaries.folder)
     ? binaries
-    : await stageBinaries(binaries, await stagingFolder(staging, runAs));
+    : await stageBinaries(binaries, stagingFolder(staging, runAs));
   if (recorded === undefined && reachable(path.dirname(wanted))) {
     return {
       binaries: usable,
@@ -58,26 +63,28 @@ export async function choosePlace(options: PlaceOptions): Promise<PostgresPlace>
     };
   }
   if (recorded === undefined && existsSync(path.join(wanted, 'PG_VERSION'))) {
-    throw new MeshError(
+    throw serverError(
       'postgres.unreachable',
       `user ${runAs.name} can no longer enter ${path.dirname(wanted)}, where the database is: make its parents enterable (chmod o+x) or move it`,
     );
   }
-  const dataDir =
-    recorded ?? path.join(await stagingFolder(staging, runAs), `data-${shortHash(wanted)}`, 'pg');
-  await mkdir(path.dirname(dataDir), { recursive: true, mode: 0o755 });
+  const dataDir = recorded ?? path.join(stagingFolder(staging, runAs), `data-${shortHash(wanted)}`, 'pg');
+  makeFolder(path.dirname(dataDir));
   await chown(path.dirname(dataDir), runAs.uid, runAs.gid);
   writeFileSync(locationFile(wanted), `${dataDir}\n`);
   return { binaries: usable, dataDir, runAs, notice: noticeOf(binaries, usable, wanted, dataDir, runAs) };
 }
 
-/** Where the data asked for at `dataDir` lives, as an earlier start decided. */
+/** The folder in which an earlier start put the data for `dataDir`. */
 export function actualDataDir(dataDir: string): string {
   const wanted = path.resolve(dataDir);
   return readLocation(wanted) ?? wanted;
 }
 
-/** True if `user` can enter `folder`: asked of the system, which knows about groups, lists and mounts. */
+/**
+ * True if `user` can enter `folder`. The system decides, because groups, access lists and mounts
+ * matter too.
+ */
 export function canEnter(folder: string, user: RunAs): boolean {
   const { uid, gid } = user;
   return (
@@ -86,31 +93,31 @@ export function canEnter(folder: string, user: RunAs): boolean {
   );
 }
 
-/** `postgres` if the machine has such a user, else `nobody`. */
+/** The user `postgres`, or the system's unprivileged user if there is no such user. */
 export function unprivilegedUser(passwd = readFileSync('/etc/passwd', 'utf8')): RunAs {
   const users = passwd.split('\n').map((line) => line.split(':'));
   for (const name of ['postgres', 'nobody']) {
     const fields = users.find((user) => user[0] === name);
     if (fields !== undefined) return { name, uid: Number(fields[2]), gid: Number(fields[3]) };
   }
-  throw new MeshError(
+  throw serverError(
     'postgres.no_user',
     'PostgreSQL refuses to run as root and this machine has neither a user "postgres" nor "nobody": start the mesh as an ordinary user',
   );
 }
 
-async function stagingFolder(candidates: string[], runAs: RunAs): Promise<string> {
+function stagingFolder(candidates: string[], runAs: RunAs): string {
   for (const folder of candidates) {
-    const made = await mkdir(folder, { recursive: true, mode: 0o755 }).then(
-      () => true,
-      () => false,
-    );
-    if (made && canEnter(folder, runAs)) return folder;
+    try {
+      makeFolder(folder);
+      mendFolder(folder);
+    } catch {
+      // It is on a file system that cannot be written, for example.
+      continue;
+    }
+    if (canEnter(folder, runAs)) return folder;
   }
-  throw new MeshError(
-    'postgres.unreachable',
-    `user ${runAs.name} can enter none of ${candidates.join(', ')}`,
-  );
+  throw serverError('postgres.unreachable', `user ${runAs.name} can enter none of ${candidates.join(', ')}`);
 }
 
 function noticeOf(

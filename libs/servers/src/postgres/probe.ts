@@ -1,12 +1,16 @@
-/** Asks a server whether it takes connections, the way `pg_isready` does: without logging in. */
+/** Asks a server whether it accepts connections; it does not log in, like `pg_isready`. */
 import { connect } from 'node:net';
 
-/** `accepting`, `starting` (also: shutting down, in recovery) or `silent` (nobody listens, or no answer in time). */
+/**
+ * `accepting`, `starting` (also: shutting down, in recovery) or `silent` (no server listens, or no
+ * answer comes in time).
+ */
 export type ProbeAnswer = 'accepting' | 'starting' | 'silent';
 
 /**
- * Sends a StartupMessage (protocol 3.0) and reads the first byte of the answer: `R` asks for authentication, `E` is an error, which
- * before authentication means that the server is not up yet (SQLSTATE 57P03) or has no slot left (53300).
+ * Sends a StartupMessage (protocol 3.0) and reads the first byte of the answer. `R` requests
+ * authentication. `E` is an error: the server is not up yet (SQLSTATE 57P03) or has no connection
+ * left (53300).
  */
 export async function probePostgres(port: number, timeoutMs: number): Promise<ProbeAnswer> {
   return new Promise((resolve) => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   chmodSync,
   existsSync,
@@ -10,12 +11,13 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
 import { createPool } from '@thermomesh/sql';
 import { identify, isAlive, waitForEnd } from '../processes.ts';
-import { sqlPatience, testPostgres } from '../test-database.ts';
+import { sqlPatience, testPostgres } from '../testing/database.ts';
 import { findRunningPostgres } from './pid-file.ts';
 import { startPostgres, stopPostgres } from './server.ts';
 
@@ -40,7 +42,25 @@ async function query(url: string, text: string): Promise<Record<string, unknown>
 }
 
 describe('PostgreSQL', () => {
-  it('committed-rows-survive-kill-9-and-restart', async () => {
+  it('a taken port is reported in one line that names the process', async () => {
+    const squatter = createServer().listen(0, '127.0.0.1');
+    await once(squatter, 'listening');
+    const { port } = squatter.address() as AddressInfo;
+    try {
+      const dataDir = path.join(temporaryFolder(), 'pg');
+      await assert.rejects(startPostgres({ dataDir, port, durableInit: false }), (error: Error) => {
+        assert.match(
+          error.message,
+          new RegExp(`^[^\\n]*port ${port} is taken by process ${process.pid} \\(node[^\\n]*$`),
+        );
+        return true;
+      });
+    } finally {
+      squatter.close();
+    }
+  });
+
+  it('committed rows survive kill -9 of PostgreSQL and a restart', async () => {
     const own = await testPostgres();
     try {
       await query(own.server.url, 'CREATE TABLE t AS SELECT generate_series(1, 1000) AS n');
@@ -56,7 +76,7 @@ describe('PostgreSQL', () => {
     }
   });
 
-  it('acked-means-stored-settings-are-on', async () => {
+  it('PostgreSQL acknowledges only what is on disk, and listens on 127.0.0.1 only', async () => {
     const own = await testPostgres();
     try {
       const url = new URL(own.server.url);
@@ -77,7 +97,7 @@ describe('PostgreSQL', () => {
     }
   });
 
-  it('second-start-uses-the-same-data-and-a-second-server-is-refused', async () => {
+  it('PostgreSQL starts again on its data; a second server on them is refused', async () => {
     const folder = temporaryFolder();
     const dataDir = path.join(folder, 'pg');
     const first = await startPostgres({ dataDir, durableInit: false, endWithParent: true });
@@ -100,7 +120,7 @@ describe('PostgreSQL', () => {
     }
   });
 
-  it('server-left-behind-by-a-killed-parent-is-found-and-stopped', async () => {
+  it('a PostgreSQL server left behind by a killed parent is found and stopped', async () => {
     const folder = temporaryFolder();
     const dataDir = path.join(folder, 'pg');
     const script = `
@@ -115,7 +135,7 @@ describe('PostgreSQL', () => {
     assert.equal(await isAlive(left), false);
   });
 
-  it('test-server-ends-with-its-killed-parent', async () => {
+  it('a PostgreSQL test server ends with its killed parent', async () => {
     const folder = temporaryFolder();
     const dataDir = path.join(folder, 'pg');
     const note = path.join(folder, 'server.json');
@@ -131,7 +151,7 @@ describe('PostgreSQL', () => {
     assert.equal(await waitForEnd(server, 20_000), true);
   });
 
-  it('pid-file-whose-pid-was-given-to-somebody-else-neither-stops-them-nor-blocks-the-start', async () => {
+  it('a stale postmaster.pid stops no other process and blocks no start', async () => {
     const folder = temporaryFolder();
     const dataDir = path.join(folder, 'pg');
     const first = await startPostgres({ dataDir, durableInit: false, endWithParent: true });
@@ -154,7 +174,7 @@ describe('PostgreSQL', () => {
     }
   });
 
-  it('start-killed-during-initdb-leaves-nothing-that-looks-like-a-cluster', async () => {
+  it('a start killed during initdb leaves nothing that looks like a cluster', async () => {
     const folder = temporaryFolder();
     const dataDir = path.join(folder, 'pg');
     mkdirSync(`${dataDir}.new`);
@@ -164,7 +184,7 @@ describe('PostgreSQL', () => {
     assert.equal(existsSync(`${dataDir}.new`), false);
   });
 
-  it('root-in-a-folder-that-only-its-owner-may-enter-puts-data-elsewhere-and-finds-them-again', async (t) => {
+  it('root in a private folder puts PostgreSQL data elsewhere and finds them again', async (t) => {
     if (process.getuid?.() !== 0) {
       t.diagnostic('not root: the server runs as this user, who can enter the folder');
     }

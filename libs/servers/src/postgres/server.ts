@@ -1,10 +1,10 @@
-/** One PostgreSQL server of our own: started on a data folder, stopped, killed, started again on the same data. */
+/** Starts and stops PostgreSQL servers; a server can be started again on the same data. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, existsSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-import { MeshError } from '@thermomesh/runtime';
-import { endWithParent, exitOf, openLog, type ServerExit } from '../launch.ts';
+import { describePortHolder, sleep } from '@thermomesh/runtime';
+import { serverError } from '../errors.ts';
+import { endWithParent, exitOf, openLog, shutDown, type ServerExit } from '../launch.ts';
 import { freeLastingPort } from '../ports.ts';
 import { commandLine, identify, signalProcess, waitForEnd, type ProcessIdentity } from '../processes.ts';
 import {
@@ -22,54 +22,58 @@ import { probePostgres } from './probe.ts';
 export interface PostgresOptions {
   /** Where the data should be; `choosePlace` may have to put them elsewhere. */
   dataDir: string;
-  /** 0 or left out: a free one. */
+  /** Default 0: a free port. */
   port?: number;
-  /** The server's log; `<dataDir>.log` if left out. */
+  /** The server's log. Default `<dataDir>.log`. */
   logFile?: string;
-  /** One line for people: where data were put, what is being waited for. */
+  /** Receives one line for people: where the data were put, or what the start waits for. */
   onNotice?: (line: string) => void;
-  /** Server settings over {@link defaultSettings}. */
+  /** Server settings that override {@link defaultSettings}. */
   settings?: Record<string, string>;
-  /** A server that is still on the data folder is stopped first instead of refused. */
+  /** Stops a server that still runs on the data folder; without it the start is refused. */
   replaceRunning?: boolean;
-  /** Ends the server when this process ends, however it ends (kill -9 too). For tests. */
+  /** Ends the server when this process ends, kill -9 included. For tests. */
   endWithParent?: boolean;
-  /** False leaves out the fsync of `initdb` (not the server's own). For tests. */
+  /** False skips the fsync of `initdb`, not that of the server. For tests. */
   durableInit?: boolean;
   startTimeoutMs?: number;
 }
 
-/** A server that runs. */
+/** A running server. */
 export interface PostgresServer extends ProcessIdentity {
-  /** With the password: for processes, never for logs. */
+  /** Contains the password: for processes, never for logs. */
   url: string;
   port: number;
-  /** Where the data really are. */
+  /** The folder that contains the data. */
   dataDir: string;
   logFile: string;
-  /** As npm names it, such as `18.4.0-beta.17`. */
+  /** The version of the npm package, such as `18.4.0-beta.17`. */
   version: string;
-  /** Settles when the process has ended, for whatever reason. */
+  /** Resolves when the process has ended, for any reason. */
   exited: Promise<ServerExit>;
-  /** Fast shutdown: sessions are ended, a checkpoint is written. Idempotent. */
+  /** Fast shutdown: ends the sessions and writes a checkpoint. Idempotent. */
   stop(): Promise<void>;
-  /** kill -9 of the postmaster; returns when it has ended. */
+  /** Sends SIGKILL to the postmaster and returns when it has ended. */
   kill(): Promise<void>;
 }
 
-/** What the mesh's own server is started with. Acked means stored: fsync and synchronous_commit stay on (I1). */
+/**
+ * Settings of the servers that the mesh starts. Acknowledged means stored: fsync and
+ * synchronous_commit stay on (I1).
+ */
 export const defaultSettings: Readonly<Record<string, string>> = {
   listen_addresses: '127.0.0.1',
-  // No socket in a folder that others share, and no path that may be too long.
+  // No Unix socket in a folder that other users share, and no path that may be too long.
   unix_socket_directories: '',
   max_connections: '60',
   shared_buffers: '64MB',
   max_wal_size: '512MB',
   fsync: 'on',
   synchronous_commit: 'on',
-  // For whoever does not set a shorter one: the nodes do, so that a paused writer holds up nobody (I2).
+  // For sessions without a limit of their own. The nodes set a shorter one, so that a paused writer
+  // does not block its successor (I2).
   idle_in_transaction_session_timeout: '10s',
-  // A client that is gone without a word is noticed.
+  // Finds out when a client has gone without closing its connection.
   tcp_keepalives_idle: '10',
   tcp_keepalives_interval: '5',
   tcp_keepalives_count: '3',
@@ -83,9 +87,11 @@ const stopTimeoutMs = 20_000;
 const probeTimeoutMs = 2_000;
 
 /**
- * Starts a server on `dataDir`, making the cluster first if there is none, and returns when it takes connections. After a kill -9
- * it recovers from its log; the killed server's own processes may linger for a moment, which is waited for.
- * @throws MeshError `postgres.already_running`, `postgres.start_failed`, `postgres.init_failed`, and those of `choosePlace`
+ * Starts a server on `dataDir` and returns when it accepts connections; makes the cluster first if
+ * there is none. After a kill -9 the server recovers from its log. The start waits for processes of
+ * the killed server that have not ended yet.
+ * @throws MeshError `postgres.already_running`, `postgres.start_failed`, `postgres.init_failed`,
+ *   and the errors of `choosePlace`
  */
 export async function startPostgres(options: PostgresOptions): Promise<PostgresServer> {
   const place = await choosePlace({ dataDir: options.dataDir });
@@ -100,59 +106,58 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
     const attempt = await launch(place, port, logFile, options, deadline);
     if ('child' in attempt) return describe(attempt.child, place, port, logFile, password);
     if (!attempt.retry || Date.now() > deadline) {
-      throw new MeshError(
+      throw serverError(
         'postgres.start_failed',
-        `PostgreSQL did not start on port ${port}: ${attempt.reason}`,
+        attempt.portTaken
+          ? `PostgreSQL did not start: port ${port} is taken by ${describePortHolder(port)}; end that process, or choose another port`
+          : `PostgreSQL did not start on port ${port}: ${attempt.reason}`,
       );
     }
     options.onNotice?.('PostgreSQL: processes of the killed server are still ending, trying again');
-    await delay(200);
+    await sleep(200);
   }
 }
 
 /**
- * Stops the server that runs on `dataDir`, whoever started it.
+ * Stops the server that runs on `dataDir`, no matter which process started it.
  * @returns false if none runs there
  */
 export async function stopPostgres(dataDir: string): Promise<boolean> {
   const running = await findRunningPostgres(dataDir);
   if (running === undefined) return false;
-  await shutDown(running);
+  await stopProcess(running);
   return true;
 }
 
-/** Fast, then immediate, then by force: each with its deadline (postgres(1): SIGINT, SIGQUIT). */
-async function shutDown(server: ProcessIdentity): Promise<void> {
-  // A stopped server (SIGSTOP) would never see what follows.
-  await signalProcess(server, 'SIGCONT');
-  for (const signal of ['SIGINT', 'SIGQUIT', 'SIGKILL'] as const) {
-    await signalProcess(server, signal);
-    if (await waitForEnd(server, stopTimeoutMs)) return;
-  }
-  throw new MeshError('postgres.stop_failed', `PostgreSQL (pid ${server.pid}) does not end`);
+/** Fast shutdown, then immediate shutdown, then by force (postgres(1): SIGINT, SIGQUIT). */
+async function stopProcess(server: ProcessIdentity): Promise<void> {
+  await shutDown(server, ['SIGINT', 'SIGQUIT', 'SIGKILL'], { kind: 'postgres', name: 'PostgreSQL' });
 }
 
-/** Deals with a server that is still there, and with a pid file whose pid somebody else has got meanwhile. */
+/**
+ * Stops a server that still runs on the data folder, or refuses the start; removes a pid file whose
+ * pid belongs to another process by now.
+ */
 async function clearTheWay(place: PostgresPlace, options: PostgresOptions): Promise<void> {
   const running = await findRunningPostgres(options.dataDir);
   if (running !== undefined) {
     if (options.replaceRunning !== true) {
-      throw new MeshError(
+      throw serverError(
         'postgres.already_running',
         `a server (pid ${running.pid}) already runs on ${place.dataDir}`,
       );
     }
-    await shutDown(running);
+    await stopProcess(running);
   }
   const file = path.join(place.dataDir, 'postmaster.pid');
   if (!existsSync(file)) return;
   const entry = parsePostmasterFile(readFileSync(file, 'utf8'));
   const command = entry === undefined ? undefined : await commandLine(entry.pid);
-  // The server itself removes the file of a dead pid, but takes any living process for a server.
+  // The server itself removes the file of a dead pid, but takes every running process for a server.
   if (command !== undefined && !isPostmasterOf(command, place.dataDir)) rmSync(file, { force: true });
 }
 
-type Attempt = { child: ChildProcess } | { retry: boolean; reason: string };
+type Attempt = { child: ChildProcess } | { retry: boolean; portTaken: boolean; reason: string };
 
 async function launch(
   place: PostgresPlace,
@@ -162,7 +167,7 @@ async function launch(
   deadline: number,
 ): Promise<Attempt> {
   const settings = Object.entries({ ...defaultSettings, ...options.settings });
-  const words = [
+  const args = [
     '-D',
     place.dataDir,
     '-p',
@@ -170,9 +175,9 @@ async function launch(
     ...settings.flatMap(([name, value]) => ['-c', `${name}=${value}`]),
   ];
   const log = openLog(logFile);
-  const child = spawn(place.binaries.postgres, words, {
+  const child = spawn(place.binaries.postgres, args, {
     ...spawnIdentity(place),
-    // Its own process group: a Ctrl-C in the terminal is the supervisor's to pass on.
+    // Its own process group: on Ctrl-C in the terminal the supervisor decides what to stop.
     detached: true,
     stdio: ['ignore', log.fd, log.fd],
   });
@@ -187,20 +192,20 @@ async function launch(
   if (outcome === true) return { child };
   if (outcome === false) {
     child.kill('SIGKILL');
-    return { retry: false, reason: `it takes no connections; see ${logFile}` };
+    return { retry: false, portTaken: false, reason: `it accepts no connections; see ${logFile}` };
   }
   const anyPort = options.port === undefined || options.port === 0;
   const lingering = /pre-existing shared memory block|lock file "postmaster.pid" already exists/.test(
     outcome,
   );
-  const portTaken = anyPort && /Address already in use/.test(outcome);
-  return { retry: lingering || portTaken, reason: outcome };
+  const portTaken = /Address already in use/.test(outcome);
+  return { retry: lingering || (anyPort && portTaken), portTaken, reason: outcome };
 }
 
 async function untilAccepting(child: ChildProcess, port: number, deadline: number): Promise<boolean> {
   while (Date.now() < deadline && child.exitCode === null && child.signalCode === null) {
     if ((await probePostgres(port, probeTimeoutMs)) === 'accepting') return true;
-    await delay(25);
+    await sleep(25);
   }
   return false;
 }
@@ -214,7 +219,7 @@ async function describe(
 ): Promise<PostgresServer> {
   const identity = await identify(child.pid ?? 0);
   if (identity === undefined)
-    throw new MeshError('postgres.start_failed', `PostgreSQL ended at once; see ${logFile}`);
+    throw serverError('postgres.start_failed', `PostgreSQL ended at once; see ${logFile}`);
   const exited = exitOf(child);
   return {
     ...identity,
@@ -225,7 +230,7 @@ async function describe(
     version: place.binaries.version,
     exited,
     async stop() {
-      await shutDown(identity);
+      await stopProcess(identity);
     },
     async kill() {
       await signalProcess(identity, 'SIGKILL');

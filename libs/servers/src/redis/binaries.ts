@@ -1,21 +1,22 @@
-/** The Redis programs: from PATH, else from Debian's packages, unpacked into a folder. */
+/** Finds Redis: on PATH, or else in Debian's packages, which are unpacked into a folder. */
 import { execFile } from 'node:child_process';
 import { existsSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { MeshError, codeOf, messageOf } from '@thermomesh/runtime';
+import { codeOf, messageOf } from '@thermomesh/runtime';
+import { serverError } from '../errors.ts';
 import { libraryPath, unpackDebian } from '../tools/debian.ts';
 import { onPath } from '../tools/search-path.ts';
 
 const run = promisify(execFile);
 
-/** The server program, and the environment that it needs. */
+/** The server program and the environment that it needs. */
 export interface RedisBinaries {
   server: string;
   env: Record<string, string>;
-  /** Such as `7.0.15`. */
+  /** The version, such as `7.0.15`. */
   version: string;
-  /** For people: where it comes from. */
+  /** Where it comes from, for people. */
   origin: string;
 }
 
@@ -26,14 +27,17 @@ export interface FindOptions {
   onNotice?: (line: string) => void;
 }
 
-/** Without the service that `redis-server` brings; with the libraries that a bare system lacks. */
+/**
+ * `redis-tools` starts no system service, unlike `redis-server`; bare systems lack the libraries.
+ */
 const packages = ['redis-tools', 'liblzf1', 'libjemalloc2', 'libatomic1'];
-/** What BullMQ asks for; since then a server can be told to keep its command line. */
+/** BullMQ requires it, and `set-proc-title` exists since this version. */
 const versionMin = [6, 2] as const;
 const commandTimeoutMs = 20_000;
 
 /**
- * Finds a Redis server on the search path, or unpacks one below `toolsDir` (no root, no system service).
+ * Finds a Redis server on the search path, or unpacks one below `toolsDir` (no root, no system
+ * service).
  * @throws MeshError `redis.absent`: one line that says why and what to do
  */
 export async function findRedis(options: FindOptions): Promise<RedisBinaries> {
@@ -47,7 +51,7 @@ export async function findRedis(options: FindOptions): Promise<RedisBinaries> {
     return await unpacked(options);
   } catch (error) {
     const why = messageOf(error).split('\n')[0];
-    throw new MeshError(
+    throw serverError(
       'redis.absent',
       `redis-server ${versionMin.join('.')} or newer is absent (${why}): install the package "redis-server", or name a server with REDIS_URL`,
       { cause: error },
@@ -71,7 +75,10 @@ async function unpacked(options: FindOptions): Promise<RedisBinaries> {
   return { server, env, version, origin: folder };
 }
 
-/** Debian ships one program under several names; which one it is it decides by its name (redis-server's main). */
+/**
+ * Debian ships one program under several names; the program decides by its name what it does (see
+ * `main` in server.c of Redis).
+ */
 function linkOnce(target: string, link: string): void {
   if (existsSync(link)) return;
   try {
@@ -81,13 +88,13 @@ function linkOnce(target: string, link: string): void {
   }
 }
 
-/** Undefined if the program does not run or says nothing that looks like a version. */
+/** Undefined if the program does not run or prints no version. */
 async function versionOf(server: string, env: Record<string, string>): Promise<string | undefined> {
-  const said = await run(server, ['--version'], { env, timeout: commandTimeoutMs }).then(
+  const output = await run(server, ['--version'], { env, timeout: commandTimeoutMs }).then(
     ({ stdout }) => stdout,
     () => '',
   );
-  return /\bv=(\d+\.\d+\.\d+)/.exec(said)?.[1];
+  return /\bv=(\d+\.\d+\.\d+)/.exec(output)?.[1];
 }
 
 function isRecent(version: string): boolean {

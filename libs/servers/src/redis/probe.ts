@@ -1,10 +1,13 @@
-/** Asks a Redis server whether it answers, with the protocol's own words (RESP 2). */
+/** Asks a Redis server whether it is ready, in its own protocol (RESP 2). */
 import { connect } from 'node:net';
 
-/** `ready`, `loading` (it reads its log) or `silent` (nobody listens, no answer in time, or a wrong password). */
+/**
+ * `ready`, `loading` (the server reads its log) or `silent` (no server listens, no answer comes in
+ * time, or the password is wrong).
+ */
 export type RedisAnswer = 'ready' | 'loading' | 'silent';
 
-/** Logs in if there is a password, and sends PING. */
+/** Logs in if a password is given, and sends PING. */
 export async function probeRedis(
   port: number,
   password: string | undefined,
@@ -33,7 +36,7 @@ export async function probeRedis(
   });
 }
 
-function command(...words: string[]): string {
-  const parts = words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`);
-  return `*${words.length}\r\n${parts.join('')}`;
+function command(...args: string[]): string {
+  const parts = args.map((arg) => `$${Buffer.byteLength(arg)}\r\n${arg}\r\n`);
+  return `*${args.length}\r\n${parts.join('')}`;
 }

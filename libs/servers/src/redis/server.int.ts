@@ -1,17 +1,19 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { connect } from 'node:net';
+import { connect, createServer, type AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { until } from '@thermomesh/testing';
 import { commandLine, isAlive, waitForEnd, type ProcessIdentity } from '../processes.ts';
-import { runAndKill, waitFor } from '../test-support.ts';
-import { testRedis, type TestRedis } from '../test-redis.ts';
+import { runAndKill } from '../testing/scripts.ts';
+import { testRedis, type TestRedis } from '../testing/redis.ts';
 import { findRedis } from './binaries.ts';
 import { probeRedis } from './probe.ts';
 import { findRunningRedis, startRedis, stopRedis } from './server.ts';
 
-/** One command in the protocol's inline form; the whole answer. */
+/** Sends one command in the inline form of the protocol and returns the whole answer. */
 async function ask(url: string, line: string): Promise<string> {
   const { port, password } = new URL(url);
   return new Promise((resolve, reject) => {
@@ -32,7 +34,7 @@ describe('Redis', () => {
   });
   after(async () => own?.remove());
 
-  it('answered-writes-survive-kill-9-and-restart', async () => {
+  it('answered writes survive kill -9 of Redis and a restart', async () => {
     const first = own.server;
     assert.equal(await ask(first.url, 'RPUSH jobs a b c'), ':3\r\n');
     await first.kill();
@@ -44,7 +46,26 @@ describe('Redis', () => {
     assert.equal(await ask(own.server.url, 'LLEN jobs'), ':3\r\n');
   });
 
-  it('every-write-is-on-disk-before-its-answer-and-nothing-is-evicted', async () => {
+  it('a taken port is reported in one line that names the process', async () => {
+    const squatter = createServer().listen(0, '127.0.0.1');
+    await once(squatter, 'listening');
+    const { port } = squatter.address() as AddressInfo;
+    const folder = mkdtempSync(path.join(os.tmpdir(), 'thermomesh-servers-'));
+    try {
+      await assert.rejects(startRedis({ dataDir: path.join(folder, 'redis'), port }), (error: Error) => {
+        assert.match(
+          error.message,
+          new RegExp(`^[^\\n]*port ${port} is taken by process ${process.pid} \\(node[^\\n]*$`),
+        );
+        return true;
+      });
+    } finally {
+      squatter.close();
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  it('Redis writes to disk before it answers, and evicts nothing', async () => {
     for (const [name, value] of [
       ['bind', '127.0.0.1'],
       ['appendonly', 'yes'],
@@ -55,7 +76,7 @@ describe('Redis', () => {
     }
   });
 
-  it('nobody-gets-in-without-the-password-and-no-user-of-the-machine-can-read-it', async () => {
+  it('Redis demands its password, which no other user of the machine can read', async () => {
     const { server } = own;
     const stranger = new URL(server.url);
     stranger.password = 'guessed';
@@ -68,7 +89,7 @@ describe('Redis', () => {
     assert.equal(command?.includes(new URL(server.url).password), false);
   });
 
-  it('second-server-on-the-same-data-is-refused-or-replaces-the-first', async () => {
+  it('a second Redis server on the same data is refused, or replaces the first', async () => {
     const { dataDir, port, pid } = own.server;
     await assert.rejects(startRedis({ dataDir }), { code: 'redis.already_running' });
     await own.restart({ replaceRunning: true });
@@ -80,18 +101,18 @@ describe('Redis', () => {
     await own.restart();
   });
 
-  it('server-left-behind-by-a-killed-parent-is-found-and-stopped-and-a-test-server-ends-with-it', async () => {
+  it('a left-behind Redis is found and stopped; a test server ends with its parent', async () => {
     const folder = mkdtempSync(path.join(os.tmpdir(), 'thermomesh-servers-'));
     try {
       const dataDir = path.join(folder, 'redis');
       const guarded = (await runAndKill(`
         const { startRedis } = await import(${JSON.stringify(import.meta.resolve('./server.ts'))});
-        const { testRedis } = await import(${JSON.stringify(import.meta.resolve('../test-redis.ts'))});
+        const { testRedis } = await import(${JSON.stringify(import.meta.resolve('../testing/redis.ts'))});
         await startRedis({ dataDir: ${JSON.stringify(dataDir)} });
         const { pid, startTime, dataDir } = (await testRedis()).server;
         await say({ pid, startTime, dataDir });`)) as ProcessIdentity & { dataDir: string };
       assert.equal(await waitForEnd(guarded, 20_000), true);
-      await waitFor(() => !existsSync(path.dirname(guarded.dataDir)), 'its folder is removed');
+      await until('its folder is removed', () => !existsSync(path.dirname(guarded.dataDir)));
       const left = await findRunningRedis(dataDir);
       assert.ok(left, 'the server outlives its parent');
       assert.equal(await stopRedis(dataDir), true);
@@ -101,7 +122,7 @@ describe('Redis', () => {
     }
   });
 
-  it('port-that-is-taken-is-one-clear-error', async () => {
+  it('a taken port fails the start of Redis with one clear error', async () => {
     const folder = mkdtempSync(path.join(os.tmpdir(), 'thermomesh-servers-'));
     try {
       const dataDir = path.join(folder, 'redis');
@@ -114,7 +135,7 @@ describe('Redis', () => {
     }
   });
 
-  it('server-that-cannot-be-had-is-one-clear-line', async () => {
+  it('an absent redis-server is reported in one line that says what to install', async () => {
     await assert.rejects(findRedis({ toolsDir: '/dev/null/tools', searchPath: '' }), (error: Error) => {
       assert.match(error.message, /install the package "redis-server"/);
       assert.equal(error.message.includes('\n'), false);

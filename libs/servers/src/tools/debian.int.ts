@@ -14,7 +14,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { identify, waitForEnd } from '../processes.ts';
-import { runScript } from '../test-support.ts';
+import { runScript } from '../testing/scripts.ts';
 import { withLock } from './lock.ts';
 
 let folder: string;
@@ -23,7 +23,10 @@ before(() => {
 });
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-/** Stand-ins for apt-get and dpkg-deb: a package of one file and one absolute link to it; each download is noted. */
+/**
+ * Makes stand-ins for apt-get and dpkg-deb, with a package of one file and one absolute link to it.
+ * Each download is recorded.
+ */
 function standIns(): string {
   const bin = path.join(folder, 'bin');
   mkdirSync(bin);
@@ -39,7 +42,7 @@ function standIns(): string {
 }
 
 describe('unpacking Debian packages', () => {
-  it('two-processes-that-unpack-at-once-fetch-once-and-get-the-same-whole-folder', async () => {
+  it('two processes that unpack at once download once and get the same folder', async () => {
     const PATH = `${standIns()}${path.delimiter}/usr/bin:/bin`;
     const toolsDir = path.join(folder, 'tools');
     const script = `
@@ -56,7 +59,7 @@ describe('unpacking Debian packages', () => {
 });
 
 describe('the lock between processes', () => {
-  it('two-callers-are-never-inside-together', async () => {
+  it('two callers never hold the lock between processes together', async () => {
     const file = path.join(folder, 'together.lock');
     let inside = 0;
     const enter = async () =>
@@ -70,7 +73,7 @@ describe('the lock between processes', () => {
     assert.equal(existsSync(file), false);
   });
 
-  it('holder-that-was-killed-holds-up-nobody', async () => {
+  it('a killed holder does not keep the lock between processes', async () => {
     const file = path.join(folder, 'dead.lock');
     const holder = spawn(process.execPath, ['-e', 'setInterval(() => undefined, 1000)'], { stdio: 'ignore' });
     const identity = await identify(holder.pid ?? 0);

@@ -1,4 +1,7 @@
-/** Debian packages, unpacked into a folder: no root, no system service, nothing of the system touched. */
+/**
+ * Unpacks Debian packages into a folder. It needs no root, starts no system service and changes
+ * nothing on the system.
+ */
 import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
@@ -11,13 +14,13 @@ import { withLock } from './lock.ts';
 const run = promisify(execFile);
 
 export interface DebianOptions {
-  /** Folders of unpacked packages are made below it. */
+  /** Parent of the folders of unpacked packages. */
   toolsDir: string;
-  /** The folder's name, before a hash of the packages. */
+  /** First part of the folder's name; a hash of the packages follows. */
   name: string;
-  /** The packages with those of their dependencies that a bare system lacks. */
+  /** The packages, and those of their dependencies that a bare system lacks. */
   packages: readonly string[];
-  /** One line for people: what is fetched. */
+  /** Receives one line for people: what is downloaded. */
   onNotice?: (line: string) => void;
 }
 
@@ -25,9 +28,9 @@ const commandTimeoutMs = 300_000;
 const lockWaitMaxMs = 600_000;
 
 /**
- * Unpacks the packages unless that was done before.
- * @returns the folder that stands for `/`
- * @throws Error of `apt-get` or `dpkg-deb`: absent, no such package, no network
+ * Unpacks the packages unless an earlier call did.
+ * @returns the folder that takes the place of `/`
+ * @throws Error of `apt-get` or `dpkg-deb`: program absent, unknown package, no network
  */
 export async function unpackDebian(options: DebianOptions): Promise<string> {
   const { toolsDir, name, packages, onNotice } = options;
@@ -44,23 +47,23 @@ export async function unpackDebian(options: DebianOptions): Promise<string> {
 }
 
 /**
- * The package and everything that it depends on, down to the last, as this release of Debian has it.
+ * The package and all its dependencies, direct and indirect, in this release of Debian.
  * @throws Error of `apt-cache`
  */
 export async function dependenciesOf(name: string): Promise<string[]> {
   const kinds = ['recommends', 'suggests', 'conflicts', 'breaks', 'replaces', 'enhances'];
-  const words = ['depends', '--recurse', ...kinds.map((kind) => `--no-${kind}`), name];
-  const { stdout } = await run('apt-cache', words, {
+  const args = ['depends', '--recurse', ...kinds.map((kind) => `--no-${kind}`), name];
+  const { stdout } = await run('apt-cache', args, {
     timeout: commandTimeoutMs,
     maxBuffer: 16 * 1024 * 1024,
   });
   return [...new Set(stdout.split('\n').filter((line) => /^[a-z0-9]/.test(line)))].sort();
 }
 
-/** Folders that an installed system finds by its alternatives. */
+/** Folders that an installed system finds through its alternatives. */
 const linearAlgebra = ['blas', 'lapack'];
 
-/** What `LD_LIBRARY_PATH` must hold for programs in an unpacked folder. */
+/** The value of `LD_LIBRARY_PATH` for programs in an unpacked folder. */
 export function libraryPath(folder: string): string {
   const roots = [path.join(folder, 'usr', 'lib'), path.join(folder, 'lib')].filter((lib) => existsSync(lib));
   return roots
@@ -69,7 +72,7 @@ export function libraryPath(folder: string): string {
     .join(path.delimiter);
 }
 
-/** The result moves into place in one step. */
+/** The folder is renamed into place when it is complete. */
 async function unpack(folder: string, packages: readonly string[]): Promise<void> {
   const work = await mkdtemp(path.join(os.tmpdir(), 'thermomesh-apt-'));
   const building = `${folder}.${process.pid}.${randomBytes(4).toString('hex')}`;
@@ -79,7 +82,7 @@ async function unpack(folder: string, packages: readonly string[]): Promise<void
     for (const file of readdirSync(work).filter((name) => name.endsWith('.deb'))) {
       await run('dpkg-deb', ['-x', path.join(work, file), building], { timeout: commandTimeoutMs });
     }
-    turnLinksInside(building);
+    makeLinksRelative(building);
     await rename(building, folder).catch((error: unknown) => {
       if (!existsSync(folder)) throw error;
     });
@@ -95,15 +98,18 @@ async function download(work: string, packages: readonly string[]): Promise<void
   try {
     await fetch();
   } catch (error) {
-    // Without package lists nothing can be located; only root may fetch them.
+    // Without package lists apt-get finds no package; only root may download them.
     if (process.getuid?.() !== 0) throw error;
     await run('apt-get', ['update'], { timeout: commandTimeoutMs });
     await fetch();
   }
 }
 
-/** Packages link to absolute paths (`/etc/java-17-openjdk/…`), which are the system's here, not the folder's. */
-function turnLinksInside(folder: string): void {
+/**
+ * Makes absolute links relative: packages link to paths such as `/etc/java-17-openjdk/…`, which
+ * would lead out of the folder.
+ */
+function makeLinksRelative(folder: string): void {
   for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
     if (!entry.isSymbolicLink()) continue;
     const link = path.join(entry.parentPath, entry.name);

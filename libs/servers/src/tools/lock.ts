@@ -1,10 +1,10 @@
-/** One process at a time, among all of this machine: a file that names its holder. */
+/** A lock between the processes of this machine: a file that names its holder. */
 import { randomBytes } from 'node:crypto';
 import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-import { MeshError, codeOf } from '@thermomesh/runtime';
+import { codeOf, sleep } from '@thermomesh/runtime';
+import { serverError } from '../errors.ts';
 import { identify, isAlive, type ProcessIdentity } from '../processes.ts';
 
 export interface LockOptions {
@@ -16,19 +16,20 @@ export interface LockOptions {
 const retryIntervalMs = 50;
 
 /**
- * Runs `work` while `file` names this process. A holder that died without a word is noticed by its pid and start time. The lock saves
- * doing the same work twice; what it guards must still come into place in one step (rename), because two processes that notice a
- * dead holder at the same instant may both get in.
- * @throws MeshError `tools.lock_timeout`, and whatever `work` throws
+ * Runs `work` while `file` names this process as the holder. A dead holder is recognised by its pid
+ * and start time. The lock saves doing the same work twice, but it is not exclusive: two processes
+ * that notice a dead holder at the same instant may both enter. The result of `work` must therefore
+ * be put into place in one step (rename).
+ * @throws MeshError `tools.lock_timeout`, and every error of `work`
  */
 export async function withLock<T>(file: string, options: LockOptions, work: () => Promise<T>): Promise<T> {
   await mkdir(path.dirname(file), { recursive: true });
   const self = await identify(process.pid);
-  if (self === undefined) throw new MeshError('tools.lock_failed', 'this process cannot be identified');
-  // A name of its own for each call: two calls of one process exclude each other too.
+  if (self === undefined) throw serverError('tools.lock_failed', 'this process cannot be identified');
+  // Each call has a claim of its own: two calls in one process exclude each other too.
   const claim = `${file}.${self.pid}.${randomBytes(4).toString('hex')}`;
   const deadline = Date.now() + options.waitMaxMs;
-  let told = false;
+  let noticed = false;
   writeFileSync(claim, JSON.stringify(self));
   try {
     while (!take(claim, file)) {
@@ -38,11 +39,11 @@ export async function withLock<T>(file: string, options: LockOptions, work: () =
         continue;
       }
       if (Date.now() > deadline) {
-        throw new MeshError('tools.lock_timeout', `process ${holder?.pid ?? '?'} holds ${file} for too long`);
+        throw serverError('tools.lock_timeout', `process ${holder?.pid ?? '?'} holds ${file} for too long`);
       }
-      if (!told) options.onWait?.();
-      told = true;
-      await delay(retryIntervalMs);
+      if (!noticed) options.onWait?.();
+      noticed = true;
+      await sleep(retryIntervalMs);
     }
   } finally {
     rmSync(claim, { force: true });
@@ -54,7 +55,7 @@ export async function withLock<T>(file: string, options: LockOptions, work: () =
   }
 }
 
-/** A hard link appears with its content in one step, or not at all. */
+/** Takes the lock with a hard link, which appears with its content in one step or not at all. */
 function take(claim: string, file: string): boolean {
   try {
     linkSync(claim, file);
@@ -65,7 +66,7 @@ function take(claim: string, file: string): boolean {
   }
 }
 
-/** Undefined if the lock was given back meanwhile. */
+/** Undefined if the lock has been released in the meantime. */
 function readHolder(file: string): ProcessIdentity | undefined {
   try {
     return JSON.parse(readFileSync(file, 'utf8')) as ProcessIdentity;

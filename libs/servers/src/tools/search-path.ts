@@ -1,9 +1,9 @@
-/** Programs on the search path. */
+/** Finds programs on the search path. */
 import { access, constants } from 'node:fs/promises';
 import path from 'node:path';
 
 /**
- * The first executable file called `program`; undefined if there is none.
+ * The first executable file with the name `program`; undefined if there is none.
  * @param searchPath as in `PATH`
  */
 export async function onPath(program: string, searchPath: string): Promise<string | undefined> {

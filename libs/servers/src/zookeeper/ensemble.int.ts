@@ -5,13 +5,14 @@ import { connect } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
+import { until } from '@thermomesh/testing';
 import { isDeepStrictEqual, promisify } from 'node:util';
 import { findJavaServers } from '../java/jars.ts';
-import { javaEnvironment, javaWords } from '../java/words.ts';
+import { javaArguments, javaEnvironment } from '../java/arguments.ts';
 import type { Member } from '../members.ts';
 import { identify } from '../processes.ts';
-import { testEnsemble, testZooKeeper, type TestEnsemble } from '../test-java-servers.ts';
-import { runAndKill, waitFor } from '../test-support.ts';
+import { testEnsemble, testZooKeeper, type TestEnsemble } from '../testing/java-servers.ts';
+import { runAndKill } from '../testing/scripts.ts';
 import { stopEnsemble } from './ensemble.ts';
 import { fourLetterWord } from './probe.ts';
 import { findRunningZooKeeper, startZooKeeper, stopZooKeeper, type ZooKeeperServer } from './server.ts';
@@ -23,16 +24,16 @@ after(() => rmSync(scratch, { recursive: true, force: true }));
 const commandTimeoutMs = 60_000;
 
 /**
- * One command of ZooKeeper's own command line, given again while its connection breaks: servers elect anew whenever the machine
- * stalls for longer than they wait for each other.
+ * Runs one command of ZooKeeper's own command-line client, again while its connection breaks: the
+ * servers hold a new election whenever the machine stalls for longer than they wait for each other.
  */
-async function cli(hosts: string, ...words: string[]): Promise<string> {
+async function cli(hosts: string, ...args: string[]): Promise<string> {
   const java = await findJavaServers();
-  const all = javaWords(java, {
+  const all = javaArguments(java, {
     heapMb: 64,
     scratchDir: path.join(scratch, 'cli'),
     mainClass: 'org.apache.zookeeper.ZooKeeperMain',
-    words: ['-server', hosts, '-waitforconnection', ...words],
+    args: ['-server', hosts, '-waitforconnection', ...args],
   });
   const options = { env: javaEnvironment(java), timeout: commandTimeoutMs };
   const deadline = Date.now() + commandTimeoutMs;
@@ -58,7 +59,7 @@ describe('one ZooKeeper server', () => {
   });
   after(async () => own?.remove());
 
-  it('answered-writes-survive-kill-9-and-restart', async () => {
+  it('answered writes survive kill -9 of ZooKeeper and a restart', async () => {
     await cli(own.hosts, 'create', '/kept', 'as-it-was');
     const first = only.server;
     await only.kill();
@@ -71,7 +72,7 @@ describe('one ZooKeeper server', () => {
     assert.match(await cli(own.hosts, 'get', '/kept'), /^as-it-was$/m);
   });
 
-  it('only-this-machine-can-ask-and-only-the-words-that-probes-need', async () => {
+  it('ZooKeeper listens on 127.0.0.1 only and answers only the words of probes', async () => {
     const { port } = only.server;
     assert.equal(await fourLetterWord(port, 'ruok', 10_000), 'imok');
     assert.match((await fourLetterWord(port, 'mntr', 10_000)) ?? '', /zk_server_state\tstandalone/);
@@ -87,7 +88,7 @@ describe('one ZooKeeper server', () => {
     );
   });
 
-  it('second-server-on-the-same-data-is-refused-and-one-left-behind-is-found', async () => {
+  it('a second ZooKeeper on the same data is refused; a left-behind one is found', async () => {
     const { dataDir } = only.server;
     await assert.rejects(startZooKeeper({ dataDir }), { code: 'zookeeper.already_running' });
     assert.equal((await findRunningZooKeeper(dataDir))?.pid, only.server.pid);
@@ -97,7 +98,7 @@ describe('one ZooKeeper server', () => {
     await only.restart();
   });
 
-  it('server-that-still-starts-and-its-folder-end-with-their-killed-parent', async () => {
+  it('a ZooKeeper server that is still starting ends with its killed parent', async () => {
     const folder = path.join(scratch, 'orphan');
     const dataDir = path.join(folder, 'zk');
     const pid = (await runAndKill(`
@@ -108,11 +109,11 @@ describe('one ZooKeeper server', () => {
       const pidFile = folders.dataDir + '.pid';
       while (!existsSync(pidFile)) await new Promise((resolve) => setTimeout(resolve, 1));
       await say(Number(readFileSync(pidFile, 'utf8')));`)) as number;
-    await waitFor(async () => (await identify(pid)) === undefined, 'it ends');
-    await waitFor(() => !existsSync(folder), 'its folder is removed');
+    await until('it ends', async () => (await identify(pid)) === undefined);
+    await until('its folder is removed', () => !existsSync(folder));
   });
 
-  it('what-cannot-be-had-is-one-clear-line', async () => {
+  it('absent Java or jars are reported in one line that says what to do', async () => {
     const toolsDir = '/dev/null/tools';
     for (const [options, code] of [
       [{ toolsDir, searchPath: '' }, 'java.absent'],
@@ -132,7 +133,7 @@ describe('an ensemble of three', () => {
   before(async () => {
     own = await testEnsemble({ tickTimeMs: 200 });
   });
-  // Whatever the test before has left dead or frozen.
+  // Revives servers that the previous test has left dead or frozen.
   beforeEach(async () => {
     for (const member of own.members) {
       await member.resume();
@@ -146,7 +147,7 @@ describe('an ensemble of three', () => {
     Promise.all(own.members.map(async ({ server }) => (await server.state())?.mode ?? 'none'));
   const leader = async () => {
     let found: Member<ZooKeeperServer> | undefined;
-    await waitFor(async () => (found = await own.leader()) !== undefined, 'somebody leads');
+    await until('an ensemble with a leader', async () => (found = await own.leader()) !== undefined);
     return found ?? assert.fail();
   };
   const othersThan = (member: Member<ZooKeeperServer>) => {
@@ -154,7 +155,7 @@ describe('an ensemble of three', () => {
     return { others, hosts: others.map(({ host }) => host).join() };
   };
 
-  it('goes-on-without-its-leader-halts-with-one-server-left-and-heals', async () => {
+  it('an ensemble survives its leader, halts without a majority and heals', async () => {
     await cli(own.hosts, 'create', '/before', 'three');
     const first = await leader();
     await first.kill();
@@ -162,13 +163,11 @@ describe('an ensemble of three', () => {
     await cli(hosts, 'create', '/between', 'two');
     const [second, last] = others as [Member<ZooKeeperServer>, Member<ZooKeeperServer>];
     await second.kill();
-    // It says so itself: a server that says nothing may only be slow.
-    await waitFor(
-      async () =>
-        /not currently serving/.test((await fourLetterWord(last.server.port, 'srvr', 10_000)) ?? ''),
-      'the last one halts',
+    // The server must report it: a server that is silent may only be slow.
+    await until('the last one halts', async () =>
+      /not currently serving/.test((await fourLetterWord(last.server.port, 'srvr', 10_000)) ?? ''),
     );
-    // It comes up beside one other: the majority is there again.
+    // It comes up beside one other server: there is a majority again.
     await first.restart();
     await own.untilServing(2);
     await second.restart();
@@ -177,19 +176,19 @@ describe('an ensemble of three', () => {
     assert.match(await cli(second.host, 'get', '/before'), /^three$/m);
   });
 
-  it('frozen-leader-is-replaced-and-serves-again-under-the-one-that-leads-then', async () => {
+  it('a frozen leader is replaced, and serves again when it thaws', async () => {
     const frozen = await leader();
     await frozen.pause();
     try {
-      // A signal takes a moment: what it was asked just before, it may still answer.
-      await waitFor(async () => (await leader()) !== frozen, 'another one leads');
+      // The signal takes a moment: the server may still answer an earlier request.
+      await until('another one leads', async () => (await leader()) !== frozen);
       await cli(othersThan(frozen).hosts, 'create', '/while-frozen', 'kept');
     } finally {
       await frozen.resume();
     }
-    // Which one leads is not promised: the thawed one may win a later election.
+    // Any of them may lead: the thawed server may win a later election.
     const whole = ['follower', 'follower', 'leader'];
-    await waitFor(async () => isDeepStrictEqual((await modes()).toSorted(), whole), 'three serve, one leads');
+    await until('three serve, one leads', async () => isDeepStrictEqual((await modes()).toSorted(), whole));
     assert.match(await cli(frozen.host, 'get', '/while-frozen'), /^kept$/m);
   });
 });

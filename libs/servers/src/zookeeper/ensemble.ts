@@ -1,8 +1,11 @@
-/** A ZooKeeper ensemble on this machine: one server, or an odd number that outlives the death of the lesser half. */
+/**
+ * ZooKeeper ensembles on this machine: one server, or an odd number of servers, which tolerate the
+ * death of a minority.
+ */
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-import { MeshError } from '@thermomesh/runtime';
+import { sleep } from '@thermomesh/runtime';
+import { serverError } from '../errors.ts';
 import type { ServerOptions } from '../launch.ts';
 import { allOrNone, memberOf, type Member } from '../members.ts';
 import { freeLastingPort } from '../ports.ts';
@@ -18,33 +21,38 @@ export type EnsembleSize = 1 | 3 | 5 | 7;
 
 export interface EnsembleOptions extends Omit<ServerOptions, 'dataDir' | 'port' | 'logFile'> {
   servers: EnsembleSize;
-  /** Each server's data are in `zk-<id>` below it. */
+  /** Contains the data of each server, in `zk-<id>`. */
   dataDir: string;
-  /** Each server's log is `zk-<id>.log` in it; `dataDir` if left out. */
+  /** Contains the log of each server, `zk-<id>.log`. Default: `dataDir`. */
   logDir?: string;
-  /** Client port, quorum port and election port of server 1, then of server 2, …; left out, free ones. */
+  /** The ports of server 1, then of server 2, …; default: free ports. */
   ports?: readonly ZooKeeperPorts[];
   tickTimeMs?: number;
   heapMb?: number;
   settings?: Record<string, string>;
 }
 
-/** The ports of one server; it keeps them over restarts, because the others' configurations name them. */
+/**
+ * The ports of one server: client, quorum and election. They stay the same over restarts, because
+ * the configurations of the other servers name them.
+ */
 export interface ZooKeeperPorts {
   port: number;
   quorumPort: number;
   electionPort: number;
 }
 
-/** An ensemble that runs. */
+/** A running ensemble. */
 export interface Ensemble {
-  /** As clients take it: `127.0.0.1:1,127.0.0.1:2,…`. */
+  /** The list that clients take: `127.0.0.1:1,127.0.0.1:2,…`. */
   hosts: string;
-  /** In order of their ids. */
+  /** Sorted by id. */
   members: readonly Member<ZooKeeperServer>[];
-  /** Who leads now (the only server, if it stands alone); undefined while nobody does. */
+  /**
+   * The leader, or the only server of a standalone ensemble; undefined while there is no leader.
+   */
   leader(): Promise<Member<ZooKeeperServer> | undefined>;
-  /** Waits until `count` servers (all that were started, if left out) serve clients. */
+  /** Waits until `count` servers serve clients. Default: all servers that were started. */
   untilServing(count?: number, timeoutMs?: number): Promise<void>;
   /** Stops every server. */
   stop(): Promise<void>;
@@ -55,14 +63,14 @@ const pollIntervalMs = 50;
 const servingTimeoutDefaultMs = 60_000;
 
 /**
- * Starts the servers side by side and returns when all of them serve.
- * @throws MeshError those of `startZooKeeper`, and `zookeeper.no_quorum`
+ * Starts the servers concurrently and returns when all of them serve clients.
+ * @throws MeshError the errors of `startZooKeeper`, and `zookeeper.no_quorum`
  */
 export async function startEnsemble(options: EnsembleOptions): Promise<Ensemble> {
   const { servers: size } = options;
   const places = options.ports ?? (await Promise.all(Array.from({ length: size }, freePorts)));
   if (places.length !== size) {
-    throw new MeshError('zookeeper.start_failed', `${size} servers need ports for ${size}`);
+    throw serverError('zookeeper.start_failed', `${size} servers need ports for ${size}`);
   }
   mkdirSync(options.dataDir, { recursive: true, mode: 0o700 });
   const peers = places.map((place, index) => ({ ...place, id: index + 1 }));
@@ -81,7 +89,7 @@ export async function startEnsemble(options: EnsembleOptions): Promise<Ensemble>
 }
 
 /**
- * Stops the servers that run below `dataDir`, whoever started them.
+ * Stops the servers that run below `dataDir`, no matter which process started them.
  * @returns how many there were
  */
 export async function stopEnsemble(dataDir: string): Promise<number> {
@@ -107,7 +115,7 @@ async function startMember(
     id: peer.id,
     port: peer.port,
     ...(size === 1 ? {} : { peers }),
-    // The first ones up cannot serve before a majority is there.
+    // The first servers cannot serve clients before a majority runs.
     readyWhen: 'running',
   };
   return memberOf(peer.id, await startZooKeeper(own), async () => startZooKeeper(own));
@@ -131,13 +139,12 @@ function ensembleOf(members: Member<ZooKeeperServer>[]): Ensemble {
         const serving = (await firstOf(count, members, serves)).length;
         if (serving >= count) return;
         if (Date.now() > deadline) {
-          throw new MeshError(
+          throw serverError(
             'zookeeper.no_quorum',
             `${serving} of ${members.length} ZooKeeper servers serve, ${count} should`,
-            { retriable: true },
           );
         }
-        await delay(pollIntervalMs);
+        await sleep(pollIntervalMs);
       }
     },
     async stop() {
@@ -146,7 +153,10 @@ function ensembleOf(members: Member<ZooKeeperServer>[]): Ensemble {
   };
 }
 
-/** The first `count` for which `test` says true; fewer if all have answered. A frozen server's answer is not waited for. */
+/**
+ * The first `count` items for which `test` returns true; fewer if all tests have returned. It does
+ * not wait for the answer of a frozen server once it has `count` items.
+ */
 async function firstOf<T>(
   count: number,
   items: readonly T[],

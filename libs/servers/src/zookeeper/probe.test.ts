@@ -3,16 +3,16 @@ import { describe, it } from 'node:test';
 import { parseSrvr } from './probe.ts';
 
 describe('srvr', () => {
-  it('server-without-a-quorum-serves-nobody', () => {
+  it('a ZooKeeper server without a quorum counts as not serving', () => {
     assert.equal(parseSrvr('This ZooKeeper instance is not currently serving requests\n'), undefined);
     assert.equal(parseSrvr(''), undefined);
   });
 
-  it('answer-that-is-cut-short-is-no-answer', () => {
+  it('an answer to srvr that is cut short counts as none', () => {
     assert.equal(parseSrvr('Zookeeper version: 3.8.4\nZxid: 0x100000002\nMo'), undefined);
   });
 
-  it('mode-and-last-transaction-are-read', () => {
+  it('mode and last transaction are read from the answer to srvr', () => {
     const text = [
       'Zookeeper version: 3.8.4-9316c2a7a97e1666d8f4593f34dd6fc36ecc436c, built on 2024-02-12 22:16 UTC',
       'Latency min/avg/max: 0/0.0/0',

@@ -1,10 +1,10 @@
-/** Asks a ZooKeeper server with its four-letter words. */
+/** Asks a ZooKeeper server for its state, with its four-letter words. */
 import { connect } from 'node:net';
 
-/** What `srvr` says. */
+/** The answer to `srvr`. */
 export interface ZooKeeperState {
   mode: 'leader' | 'follower' | 'observer' | 'standalone';
-  /** The last transaction, in hexadecimal as the server writes it. */
+  /** The last transaction, in hexadecimal, in the notation of the server. */
   zxid: string;
   znodes: number;
   connections: number;
@@ -12,7 +12,7 @@ export interface ZooKeeperState {
 
 /**
  * Sends one four-letter word.
- * @returns the whole answer; undefined if nobody listens or no answer comes in time
+ * @returns the whole answer; undefined if no server listens or no answer comes in time
  */
 export async function fourLetterWord(
   port: number,
@@ -24,7 +24,7 @@ export async function fourLetterWord(
     let text = '';
     let ended = false;
     socket.setTimeout(timeoutMs, () => socket.destroy());
-    // Whatever is wrong with the connection is no answer; 'close' follows.
+    // A broken connection counts as no answer; 'close' follows.
     socket.once('error', () => undefined);
     socket.once('connect', () => socket.write(word));
     socket.on('data', (bytes) => (text += bytes.toString()));
@@ -33,12 +33,14 @@ export async function fourLetterWord(
   });
 }
 
-/** The state of a server that serves; undefined if it does not (dead, frozen, or without a quorum). */
+/**
+ * The state of a server that serves clients; undefined if it is dead, frozen or without a quorum.
+ */
 export async function probeZooKeeper(port: number, timeoutMs: number): Promise<ZooKeeperState | undefined> {
   return parseSrvr((await fourLetterWord(port, 'srvr', timeoutMs)) ?? '');
 }
 
-/** Undefined if `text` is not the answer of a server that serves. */
+/** Parses the answer to `srvr`; undefined if the server does not serve clients. */
 export function parseSrvr(text: string): ZooKeeperState | undefined {
   const field = (name: string) => new RegExp(`^${name}: (.+)$`, 'm').exec(text)?.[1];
   const mode = field('Mode');

@@ -1,184 +1,137 @@
-/** One ZooKeeper server of our own, alone or as a member of an ensemble. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+/** Starts and stops single ZooKeeper servers: standalone ones and members of an ensemble. */
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { MeshError } from '@thermomesh/runtime';
+import { defineServer } from '../define-server.ts';
 import { findJavaServers, type JavaServers } from '../java/jars.ts';
-import { javaEnvironment, javaWords } from '../java/words.ts';
-import {
-  clearTheWay,
-  findRunning,
-  launch,
-  runningServer,
-  shutDown,
-  type LaunchFailure,
-  type RunningServer,
-  type ServerOptions,
-} from '../launch.ts';
-import { freeLastingPort } from '../ports.ts';
+import { javaArguments, javaEnvironment } from '../java/arguments.ts';
+import type { RunningServer, ServerOptions } from '../launch.ts';
 import type { ProcessIdentity } from '../processes.ts';
 import { fourLetterWord, probeZooKeeper, type ZooKeeperState } from './probe.ts';
 
-/** A member of an ensemble, as each other member's configuration names it. */
+/** A member of an ensemble, as it is named in the configuration of every member. */
 export interface ZooKeeperPeer {
   /** 1…255, unique. */
   id: number;
-  /** Followers connect to the leader here. */
+  /** The port at which followers connect to the leader. */
   quorumPort: number;
   electionPort: number;
 }
 
 export interface ZooKeeperOptions extends ServerOptions {
-  /** Which of `peers` this is. */
+  /** The id of this server among `peers`. */
   id?: number;
-  /** All members, this one included; left out, the server stands alone. */
+  /** All members, this one included. Default: none, for a standalone server. */
   peers?: readonly ZooKeeperPeer[];
-  /** The unit of the server's time: sessions last 2 to 20 of it. */
+  /** The unit of time of the server: session timeouts are 2 to 20 ticks. */
   tickTimeMs?: number;
   heapMb?: number;
-  /** Lines of `zoo.cfg` over {@link zooKeeperSettings}. */
+  /** Lines of `zoo.cfg` that override {@link zooKeeperSettings}. */
   settings?: Record<string, string>;
   /**
-   * `serving` (default): return when clients are served, which in an ensemble takes a majority. `running`: return when it answers at
-   * all.
+   * `serving` (default): the start returns when clients are served, which needs a majority in an
+   * ensemble. `running`: the start returns when the server answers at all.
    */
   readyWhen?: 'serving' | 'running';
 }
 
-/** A server that runs. */
+/** A running server. */
 export interface ZooKeeperServer extends RunningServer {
   id: number;
-  /** `127.0.0.1:port`, as clients take it. */
+  /** The address that clients take: `127.0.0.1:port`. */
   host: string;
   tickTimeMs: number;
-  /** Undefined while it serves nobody. */
+  /** The state of the server; undefined while it does not serve clients. */
   state(): Promise<ZooKeeperState | undefined>;
 }
 
-/** Sessions end on a tick: the shorter it is, the sooner a dead node's roles move. */
+/** Sessions expire on a tick: the shorter the tick, the sooner a dead node's roles move. */
 export const tickTimeDefaultMs = 250;
-/** Longer than 20 ticks: brokers ask for 6 s, and a short stall must not cost them their session. */
+/**
+ * More than 20 ticks: brokers request 6 s, and they must not lose their session to a short stall.
+ */
 const sessionDefaultMaxMs = 10_000;
 const heapDefaultMb = 96;
 const startTimeoutDefaultMs = 60_000;
 const probeTimeoutMs = 2_000;
-const startAttemptsMax = 3;
-/** How long a member may take to join and read everything, and how long leader and follower may be silent. */
+/**
+ * Time limits for a member to join and load the data, and for the silence between leader and
+ * follower.
+ */
 const joinMaxMs = 20_000;
 const silenceMaxMs = 2_000;
 const silenceTicksMin = 5;
-const about = { code: 'zookeeper', name: 'ZooKeeper' };
 
-/** What the mesh's own servers are started with, beside ports, folders and times. Each write is on disk before its answer. */
+/**
+ * Settings of the servers that the mesh starts, without ports, folders and times. Each write is on
+ * disk before it is answered.
+ */
 export const zooKeeperSettings: Readonly<Record<string, string>> = {
   clientPortAddress: '127.0.0.1',
   '4lw.commands.whitelist': 'srvr,ruok,mntr,stat,cons',
   'admin.enableServer': 'false',
   forceSync: 'yes',
-  // All clients come from one address here.
+  // All clients have the same address on one machine.
   maxClientCnxns: '2000',
-  // In KiB; 64 MiB of zeros for each server's log would be most of what it writes.
+  // In KiB. The default, 64 MiB of zeros, would be most of what a server writes.
   preAllocSize: '1024',
   'autopurge.snapRetainCount': '3',
   'autopurge.purgeInterval': '1',
-  // Znodes with a time to live.
+  // Enables znodes with a time to live.
   extendedTypesEnabled: 'true',
 };
 
+const zooKeeper = defineServer<ZooKeeperOptions, JavaServers, ZooKeeperServer>({
+  kind: 'zookeeper',
+  name: 'ZooKeeper',
+  startTimeoutDefaultMs,
+  configFile: configFileOf,
+  find: findJavaServers,
+  command(java, options, port) {
+    const { dataDir, id = 1, readyWhen = 'serving', tickTimeMs = tickTimeDefaultMs } = options;
+    writeFileSync(configFileOf(dataDir), configuration(options, port));
+    writeFileSync(path.join(dataDir, 'myid'), `${id}\n`);
+    const state = async () => probeZooKeeper(port, probeTimeoutMs);
+    return {
+      program: java.runtime.java,
+      args: javaArguments(java, {
+        heapMb: options.heapMb ?? heapDefaultMb,
+        scratchDir: `${dataDir}.tmp`,
+        // How soon an empty container node is removed.
+        properties: { 'znode.container.checkIntervalMs': '10000' },
+        mainClass: 'org.apache.zookeeper.server.quorum.QuorumPeerMain',
+        args: [configFileOf(dataDir)],
+      }),
+      env: javaEnvironment(java),
+      isReady: async () =>
+        readyWhen === 'serving'
+          ? (await state()) !== undefined
+          : (await fourLetterWord(port, 'srvr', probeTimeoutMs)) !== undefined,
+      version: java.zookeeperVersion,
+      extra: { id, host: `127.0.0.1:${port}`, tickTimeMs, state },
+    };
+  },
+});
+
 /**
  * Starts a server on `dataDir` and returns when it is ready ({@link ZooKeeperOptions.readyWhen}).
- * @throws MeshError `java.absent`, `java.jars_absent`, `zookeeper.already_running`, `zookeeper.start_failed`
+ * @throws MeshError `java.absent`, `java.jars_absent`, `zookeeper.already_running`,
+ *   `zookeeper.start_failed`
  */
 export async function startZooKeeper(options: ZooKeeperOptions): Promise<ZooKeeperServer> {
-  const dataDir = path.resolve(options.dataDir);
-  const { onNotice, toolsDir } = options;
-  const java = await findJavaServers({
-    ...(toolsDir === undefined ? {} : { toolsDir }),
-    ...(onNotice === undefined ? {} : { onNotice }),
-  });
-  await clearTheWay(await findRunningZooKeeper(dataDir), {
-    ...about,
-    replaceRunning: options.replaceRunning ?? false,
-    dataDir,
-  });
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-  const wanted = options.port ?? 0;
-  for (let attempt = 1; ; attempt += 1) {
-    const port = wanted === 0 ? await freeLastingPort() : wanted;
-    const outcome = await tryPort(java, { ...options, dataDir }, port);
-    if (!('reason' in outcome)) return outcome;
-    const portTaken = wanted === 0 && /Address already in use/.test(outcome.log);
-    if (portTaken && attempt < startAttemptsMax) continue;
-    throw new MeshError(
-      'zookeeper.start_failed',
-      `ZooKeeper did not start on port ${port}: ${outcome.reason}`,
-    );
-  }
+  return zooKeeper.start(options);
 }
 
 /**
- * Stops the server that runs on `dataDir`, whoever started it.
+ * Stops the server that runs on `dataDir`, no matter which process started it.
  * @returns false if none runs there
  */
 export async function stopZooKeeper(dataDir: string): Promise<boolean> {
-  const running = await findRunningZooKeeper(dataDir);
-  if (running === undefined) return false;
-  await shutDown(running, ['SIGTERM', 'SIGKILL'], about);
-  return true;
+  return zooKeeper.stop(dataDir);
 }
 
-/** Which server runs on `dataDir`, if any. */
+/** The server process that runs on `dataDir`; undefined if there is none. */
 export async function findRunningZooKeeper(dataDir: string): Promise<ProcessIdentity | undefined> {
-  const folder = path.resolve(dataDir);
-  return findRunning(`${folder}.pid`, configFileOf(folder));
-}
-
-async function tryPort(
-  java: JavaServers,
-  options: ZooKeeperOptions,
-  port: number,
-): Promise<ZooKeeperServer | LaunchFailure> {
-  const { dataDir } = options;
-  const id = options.id ?? 1;
-  const logFile = path.resolve(options.logFile ?? `${dataDir}.log`);
-  const pidFile = `${dataDir}.pid`;
-  writeFileSync(configFileOf(dataDir), configuration(options, port));
-  writeFileSync(path.join(dataDir, 'myid'), `${id}\n`);
-  const readyWhen = options.readyWhen ?? 'serving';
-  const result = await launch({
-    name: about.name,
-    program: java.runtime.java,
-    words: javaWords(java, {
-      heapMb: options.heapMb ?? heapDefaultMb,
-      scratchDir: `${dataDir}.tmp`,
-      // How soon an empty container node is removed.
-      properties: { 'znode.container.checkIntervalMs': '10000' },
-      mainClass: 'org.apache.zookeeper.server.quorum.QuorumPeerMain',
-      words: [configFileOf(dataDir)],
-    }),
-    env: javaEnvironment(java),
-    cwd: dataDir,
-    logFile,
-    pidFile,
-    endWithParent: options.endWithParent ?? false,
-    scratchFolder: options.scratchFolder,
-    isReady: async () =>
-      readyWhen === 'serving'
-        ? (await probeZooKeeper(port, probeTimeoutMs)) !== undefined
-        : (await fourLetterWord(port, 'srvr', probeTimeoutMs)) !== undefined,
-    timeoutMs: options.startTimeoutMs ?? startTimeoutDefaultMs,
-  });
-  if ('reason' in result) return result;
-  return {
-    ...(await runningServer(result.child, { ...about, pidFile, logFile })),
-    id,
-    host: `127.0.0.1:${port}`,
-    port,
-    dataDir,
-    logFile,
-    version: java.zookeeperVersion,
-    tickTimeMs: options.tickTimeMs ?? tickTimeDefaultMs,
-    state: async () => probeZooKeeper(port, probeTimeoutMs),
-  };
+  return zooKeeper.findRunning(dataDir);
 }
 
 function configuration(options: ZooKeeperOptions, port: number): string {

@@ -1,13 +1,16 @@
-/** Who may do what to a node. */
+/** Access control lists: which client may do what to a node. */
 import { createHash } from 'node:crypto';
 import type { AclEntry, Permission } from './types.ts';
 
 export const allPermissions: readonly Permission[] = ['read', 'write', 'create', 'delete', 'admin'];
 
-/** Everybody may do everything: what a node gets if nothing is said. */
+/** Every client may do everything. A node gets this ACL unless its creator names another. */
 export const openAcl: readonly AclEntry[] = [{ permissions: allPermissions, scheme: 'world', id: 'anyone' }];
 
-/** Everybody may read, only the holder of the secret may change, list below, or change who may. */
+/**
+ * Every client may read. Only the holder of the secret may write, create children, delete them or
+ * change the ACL.
+ */
 export function readableAcl(adminSecret: string): readonly AclEntry[] {
   return [
     { permissions: ['read'], scheme: 'world', id: 'anyone' },
@@ -20,7 +23,10 @@ export function privateAcl(secret: string): readonly AclEntry[] {
   return [{ permissions: allPermissions, scheme: 'digest', id: digestOf(secret) }];
 }
 
-/** The id of scheme `digest` for `user:password`, as the server stores it. The server prescribes SHA-1. */
+/**
+ * The id of scheme `digest` for `user:password`, as the server stores it. The server prescribes
+ * SHA-1.
+ */
 export function digestOf(secret: string): string {
   const user = secret.slice(0, secret.indexOf(':'));
   return `${user}:${createHash('sha1').update(secret).digest('base64')}`;

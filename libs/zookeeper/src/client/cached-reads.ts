@@ -1,20 +1,25 @@
-/** Reads answered from memory, each guarded by a one-shot watch. */
+/** Answers reads from memory; a one-shot watch guards each remembered read. */
 import { hasCode } from '../errors.ts';
-import type { NodeData } from './types.ts';
-import type { ZooKeeper } from './zookeeper.ts';
+import type { NodeData, Stat, Watcher } from './types.ts';
 
-/** Remembers what was read until the server says that it changed, or can no longer say so. */
+/** The reads of a client that this cache needs. */
+export interface NodeReader {
+  getData(path: string, watch: Watcher): Promise<NodeData>;
+  exists(path: string, watch: Watcher): Promise<Stat | undefined>;
+}
+
+/** Remembers each read until its watch fires: the node changed, or the connection broke. */
 export class CachedReads {
-  readonly #zk: ZooKeeper;
+  readonly #zk: NodeReader;
   readonly #pathsMax: number;
   readonly #entries = new Map<string, Promise<NodeData | undefined>>();
 
-  constructor(zk: ZooKeeper, pathsMax: number) {
+  constructor(zk: NodeReader, pathsMax: number) {
     this.#zk = zk;
     this.#pathsMax = pathsMax;
   }
 
-  /** The data of the node; undefined if there is no such node, which is remembered too. */
+  /** The data of the node; undefined if there is no such node. Both results are remembered. */
   async data(path: string): Promise<NodeData | undefined> {
     const known = this.#entries.get(path);
     if (known !== undefined) return known;

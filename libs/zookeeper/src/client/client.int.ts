@@ -1,39 +1,20 @@
 import assert from 'node:assert/strict';
-import { after, afterEach, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { passing } from '@thermomesh/links';
-import { testZooKeeper, type TestEnsemble } from '@thermomesh/servers';
+import { until } from '@thermomesh/testing';
 import { hasCode } from '../errors.ts';
-import { TestClients, testServers } from '../testing/clients.ts';
-import { until } from '../testing/until.ts';
+import { useZooKeeper } from '../testing/use-zookeeper.ts';
 import { privateAcl, readableAcl } from './acl.ts';
 import type { WatchEvent } from './types.ts';
-import type { ZooKeeper } from './zookeeper.ts';
 
-let server: TestEnsemble;
-let clients: TestClients;
-before(async () => {
-  server = await testZooKeeper(testServers);
-  clients = new TestClients(server.hosts);
-});
-after(async () => server.remove());
-afterEach(async () => {
-  await clients.closeAll();
-  assert.deepEqual(clients.faults, []);
-});
+const { clients, ensemble, freshNode } = useZooKeeper();
 
 const bytes = (text: string) => Buffer.from(text);
-let used = 0;
-/** A node of its own for each test. */
-async function place(zk: ZooKeeper): Promise<string> {
-  const path = `/place-${(used += 1)}`;
-  await zk.create(path);
-  return path;
-}
 
 describe('requests', () => {
-  it('create, read, set, list and delete, in every mode', async () => {
+  it('nodes are created, read, set, listed and deleted in every mode', async () => {
     const zk = await clients.connect();
-    const path = await place(zk);
+    const path = await freshNode(zk);
     assert.equal(await zk.create(`${path}/a`, bytes('1')), `${path}/a`);
     assert.equal(await zk.create(`${path}/e`, bytes(''), { mode: 'ephemeral' }), `${path}/e`);
     assert.match(
@@ -57,7 +38,7 @@ describe('requests', () => {
 
   it('an error has a code, a path and a cause, and says that nothing happened', async () => {
     const zk = await clients.connect();
-    const path = await place(zk);
+    const path = await freshNode(zk);
     await assert.rejects(zk.setData(path, bytes('x'), 7), (error) => {
       assert.ok(hasCode(error, 'zookeeper.bad_version'));
       assert.deepEqual([error.path, error.retriable, error.applied], [path, false, 'no']);
@@ -73,7 +54,7 @@ describe('requests', () => {
 
   it('pipelined requests are answered in the order of the calls', async () => {
     const zk = await clients.connect();
-    const path = await place(zk);
+    const path = await freshNode(zk);
     const order: number[] = [];
     await Promise.all(
       Array.from({ length: 500 }, async (_, index) => {
@@ -88,9 +69,9 @@ describe('requests', () => {
     );
   });
 
-  it('one more than the limit is refused at once, and a retry gets through', async () => {
+  it('one request more than the limit is refused at once, and a retry gets through', async () => {
     const zk = await clients.connect({ limits: { requestsInFlightMax: 3 } });
-    const path = await place(zk);
+    const path = await freshNode(zk);
     const results = await Promise.allSettled(Array.from({ length: 5 }, async () => zk.exists(path)));
     assert.equal(results.filter(({ status }) => status === 'fulfilled').length, 3);
     const all = Array.from({ length: 20 }, async () =>
@@ -99,7 +80,7 @@ describe('requests', () => {
     assert.equal((await Promise.all(all)).length, 20);
   });
 
-  it('data beyond the limit never leave, and the message says how much it was', async () => {
+  it('data beyond the limit is not sent, and the message names its size', async () => {
     const zk = await clients.connect({ limits: { dataBytesMax: 1024 } });
     const large = Buffer.alloc(2048);
     await assert.rejects(zk.create('/large', large), {
@@ -114,7 +95,7 @@ describe('requests', () => {
 
   it('a multi is all or nothing, and its version 0 means version 0', async () => {
     const zk = await clients.connect();
-    const path = await place(zk);
+    const path = await freshNode(zk);
     await zk.create(`${path}/a`);
     const results = await zk.multi([
       { type: 'check', path: `${path}/a`, version: 0 },
@@ -135,18 +116,18 @@ describe('requests', () => {
     assert.equal(await zk.exists(`${path}/c`), undefined);
   });
 
-  it('sync is answered, and the connection lives on', async () => {
+  it('sync is answered, and the connection survives it', async () => {
     const zk = await clients.connect();
     const [, stat] = await Promise.all([zk.sync('/'), zk.exists('/')]);
     assert.ok(stat);
     assert.equal(zk.session?.number, 1);
   });
 
-  it('ensurePath makes what is missing, as often as it is called; a chroot hides the rest', async () => {
+  it('ensurePath creates what is missing, repeatedly; a chroot hides the rest', async () => {
     const zk = await clients.connect();
     await Promise.all([zk.ensurePath('/deep/er/est'), zk.ensurePath('/deep/er/est')]);
     await zk.create('/deep/er/est/leaf', bytes('x'));
-    const below = await clients.connect({ hosts: `${server.hosts}/deep/er` });
+    const below = await clients.connect({ hosts: `${ensemble().hosts}/deep/er` });
     assert.equal((await below.getData('/est/leaf')).data.toString(), 'x');
     const [made] = await below.multi([{ type: 'create', path: '/est/second' }]);
     assert.equal(made?.path, '/est/second');
@@ -155,11 +136,11 @@ describe('requests', () => {
   });
 });
 
-describe('who may', () => {
-  it('only the holder of the secret writes what everybody may read', async () => {
+describe('rights', () => {
+  it('only the holder of the secret writes what every client may read', async () => {
     const admin = await clients.connect({ auth: [{ scheme: 'digest', secret: 'admin:secret' }] });
     const other = await clients.connect();
-    const path = `${await place(other)}/config`;
+    const path = `${await freshNode(other)}/config`;
     await admin.create(path, bytes('1'), { acl: readableAcl('admin:secret') });
     assert.equal((await other.getData(path)).data.toString(), '1');
     await assert.rejects(other.setData(path, bytes('2')), { code: 'zookeeper.no_auth' });
@@ -173,10 +154,10 @@ describe('who may', () => {
     const { zk, link, phases } = await clients.connectThroughLink({
       auth: [{ scheme: 'digest', secret: 'admin:secret' }],
     });
-    const path = `${await place(zk)}/private`;
+    const path = `${await freshNode(zk)}/private`;
     await zk.create(path, bytes('1'), { acl: privateAcl('admin:secret') });
     await link.set({ ...passing, state: 'cut' });
-    await until(() => zk.phase === 'suspended', 'the cut to be noticed');
+    await until('the cut to be noticed', () => zk.phase === 'suspended');
     await link.set(passing);
     assert.equal((await zk.retry(async () => zk.getData(path))).data.toString(), '1');
     assert.deepEqual(phases, ['connecting', 'connected', 'suspended', 'connected']);
@@ -184,10 +165,10 @@ describe('who may', () => {
 });
 
 describe('watches', () => {
-  it('the event comes before the answer that shows the new data, also if both arrive together', async () => {
+  it('a watch fires before the answer with the new data, even if both come together', async () => {
     const { zk, link } = await clients.connectThroughLink();
     const writer = await clients.connect();
-    const path = await place(writer);
+    const path = await freshNode(writer);
     await zk.sync(path);
     const seen: string[] = [];
     const read = async () => void seen.push((await zk.getData(path)).data.toString());
@@ -195,17 +176,17 @@ describe('watches', () => {
     await link.set({ ...passing, state: 'stall', direction: 'backward' });
     await writer.setData(path, bytes('new'));
     const reads = Array.from({ length: 10 }, read);
-    // All of them are answered once what was asked after them is done.
+    // All of them are answered once a later request is.
     const mark = zk.create(`${path}/mark`);
-    await until(async () => (await writer.exists(`${path}/mark`)) !== undefined, 'the answers');
+    await until('the answers', async () => (await writer.exists(`${path}/mark`)) !== undefined);
     await link.set(passing);
     await Promise.all([mark, ...reads]);
     assert.deepEqual(seen, ['changed', ...reads.map(() => 'new')]);
   });
 
-  it('each fires once, with its reason', async () => {
+  it('each watch fires once, with its reason', async () => {
     const zk = await clients.connect();
-    const path = await place(zk);
+    const path = await freshNode(zk);
     const seen: WatchEvent[] = [];
     const watch = (event: WatchEvent) => void seen.push(event);
     await zk.exists(`${path}/a`, watch);
@@ -216,13 +197,13 @@ describe('watches', () => {
     await zk.getChildren(path, watch);
     await zk.exists(`${path}/a`, watch);
     await zk.delete(`${path}/a`);
-    await until(() => seen.length === 4, 'four events');
+    await until('four events', () => seen.length === 4);
     assert.deepEqual(seen.sort(), ['changed', 'children', 'created', 'deleted']);
   });
 
-  it('a watch on a node that has vanished is not set, and the reader waits for its return instead', async () => {
+  it('a watch on a vanished node is not set; the reader waits for its return', async () => {
     const zk = await clients.connect();
-    const path = `${await place(zk)}/a`;
+    const path = `${await freshNode(zk)}/a`;
     let fired = 0;
     await assert.rejects(
       zk.getData(path, () => (fired += 1)),
@@ -231,13 +212,13 @@ describe('watches', () => {
     await using watch = zk.watchData(path);
     assert.equal(await watch.first(), undefined);
     await zk.create(path, bytes('back'));
-    await until(() => watch.current?.value?.data.toString() === 'back', 'the node');
+    await until('the node', () => watch.current?.value?.data.toString() === 'back');
     assert.equal(fired, 0);
   });
 
   it('a watch follows every kind of change and ends with the last state', async () => {
     const zk = await clients.connect();
-    const path = `${await place(zk)}/a`;
+    const path = `${await freshNode(zk)}/a`;
     await using watch = zk.watchData(path);
     await using children = zk.watchChildren(path);
     const seen: (string | undefined)[] = [];
@@ -252,13 +233,13 @@ describe('watches', () => {
       await zk.setData(path, bytes(String(index)));
       await zk.create(`${path}/c${index}`);
     }
-    await until(() => children.current?.value?.names.length === 50, 'all children');
+    await until('all children', () => children.current?.value?.names.length === 50);
     for (const name of (await zk.getChildren(path)).names) await zk.delete(`${path}/${name}`);
     await zk.delete(path);
-    await until(() => watch.current?.value === undefined, 'the deletion');
+    await until('the deletion', () => watch.current?.value === undefined);
     await zk.create(path, bytes('end'));
     await reading;
-    await until(() => children.current?.value?.names.length === 0, 'no children');
+    await until('no children', () => children.current?.value?.names.length === 0);
     const numbers = seen.filter((each) => each !== undefined && each !== 'end').map(Number);
     assert.deepEqual(
       numbers,
@@ -266,32 +247,32 @@ describe('watches', () => {
     );
   });
 
-  it('what changes while the connection is cut is read after it, and the known state is not called fresh meanwhile', async () => {
+  it('a change during a cut is read afterwards; until then the state is not fresh', async () => {
     const { zk, link } = await clients.connectThroughLink();
     const other = await clients.connect();
-    const path = await place(other);
+    const path = await freshNode(other);
     await using watch = zk.watchData(path);
     await watch.first();
     assert.equal(watch.fresh, true);
     await link.set({ ...passing, state: 'cut' });
-    await until(() => !watch.fresh, 'the doubt');
+    await until('the doubt', () => !watch.fresh);
     assert.equal(watch.current?.value?.data.toString(), '');
     await other.setData(path, bytes('meanwhile'));
     await link.set(passing);
-    await until(() => watch.fresh && watch.current?.value?.data.toString() === 'meanwhile', 'the change');
+    await until('the change', () => watch.fresh && watch.current?.value?.data.toString() === 'meanwhile');
   });
 
-  it('cached reads ask once, and again after a change', async () => {
+  it('cached reads send one request, and another after a change', async () => {
     const zk = await clients.connect();
     const writer = await clients.connect();
-    const path = await place(writer);
+    const path = await freshNode(writer);
     await zk.sync(path);
     const first = await zk.cached(path);
     assert.equal(await zk.cached(path), first);
     assert.equal(await zk.cached(`${path}/none`), undefined);
     await writer.setData(path, bytes('2'));
     await writer.create(`${path}/none`, bytes('now'));
-    await until(async () => (await zk.cached(path))?.data.toString() === '2', 'the change');
-    await until(async () => (await zk.cached(`${path}/none`))?.data.toString() === 'now', 'the creation');
+    await until('the change', async () => (await zk.cached(path))?.data.toString() === '2');
+    await until('the creation', async () => (await zk.cached(`${path}/none`))?.data.toString() === 'now');
   });
 });

@@ -1,16 +1,22 @@
 /**
- * One client object of the library: one session at most, over any number of TCP connections. Here the library is mended:
+ * One client object of the library: at most one session, over any number of TCP connections. This
+ * file works around these defects of the library:
  *
- * - it never notices a silent server: every answer is reported with the time at which its request was sent;
- * - it reads what was left of a broken connection as the start of the next, parses n frames of a chunk in n nested calls and
- *   throws out of the socket's handler on an error code it does not know: it gets whole frames, one by one, from here;
- * - it re-arms watches after a reconnect and says nothing: every watch fires `unlinked`, and whoever wants it reads again;
- * - it keeps unsent requests over a reconnect, sends them before the credentials, and forgets them when the session expires: every
- *   request that has no answer when the connection breaks is refused, as one that may have happened;
- * - versions 0 of a multi are read as "any"; `sync` is missing; `close` before the connection stands throws or hangs.
+ * - It never notices a silent server. Every answer is reported with the time at which its request
+ *   was sent.
+ * - It reads the rest of a broken connection as the start of the next one, parses n frames of a
+ *   chunk in n nested calls, and throws out of the socket's handler on an unknown error code. This
+ *   file gives it whole frames, one at a time.
+ * - It sets watches again after a reconnect without telling the caller. Every watch fires
+ *   `unlinked`, and a caller that needs the state reads again.
+ * - It keeps unsent requests over a reconnect, sends them before the credentials, and forgets them
+ *   when the session expires. Every request that has no answer when the connection breaks is
+ *   rejected as one that may have happened.
+ * - It reads version 0 in a multi as "any", has no `sync`, and its `close` throws or hangs before
+ *   the connection is established.
  */
 import { once } from 'node:events';
-import { setTimeout as delay } from 'node:timers/promises';
+import { sleep } from '@thermomesh/runtime';
 import type { Client, Event } from 'node-zookeeper-client';
 import { ZooKeeperError } from '../errors.ts';
 import type { ZooKeeperLimits } from '../limits.ts';
@@ -32,12 +38,15 @@ export interface ConnectionOptions {
   sessionTimeoutMs: number;
   auth: readonly Credentials[];
   limits: ZooKeeperLimits;
-  /** The last transaction seen by the session before: a server that is behind it refuses this one. */
+  /**
+   * The last transaction that the previous session saw. A server that has not reached it refuses
+   * this session.
+   */
   seenZxid: Buffer | undefined;
   nowMs: () => number;
 }
 
-/** What happens to a connection. Called at once, in order. */
+/** What happens to a connection. The callbacks run at once, in the order of the events. */
 export interface ConnectionEvents {
   dialled(): void;
   linked(session: { id: bigint; timeoutMs: number; sentAtMs: number }): void;
@@ -45,7 +54,7 @@ export interface ConnectionEvents {
   unlinked(): void;
   expired(): void;
   refused(): void;
-  /** The library could not make sense of what the server sent; the connection is broken off. */
+  /** The library cannot parse what the server sent. The connection is closed. */
   garbled(error: unknown): void;
 }
 
@@ -61,6 +70,9 @@ interface Waiting {
 const pingXid = -2;
 const libraryTypes = ['dataWatchers', 'childWatchers', 'existenceWatchers'] as const;
 
+/** The life of a connection. `gone`: it is closed, or being closed, and dials no more. */
+type ConnectionPhase = 'dialing' | 'linked' | 'gone';
+
 export class Connection {
   readonly client: Client;
   readonly #manager: Manager;
@@ -71,8 +83,7 @@ export class Connection {
   #pingsSentAtMs: number[] = [];
   #splitter: FrameSplitter;
   #handshakeSentAtMs = 0;
-  #linked = false;
-  #gone = false;
+  #phase: ConnectionPhase = 'dialing';
   #dialsSinceLink = 0;
   #redial: NodeJS.Timeout | undefined;
 
@@ -101,7 +112,7 @@ export class Connection {
     this.client.connect();
   }
 
-  /** Breaks the TCP connection; the library dials the next server. */
+  /** Breaks the TCP connection. The library dials the next server. */
   drop(): void {
     const { connectTimeoutHandler, socket } = this.#manager;
     // The library would leave this timer running and destroy the next socket with it.
@@ -109,19 +120,22 @@ export class Connection {
     socket?.destroy();
   }
 
-  /** Ends the session if the server can be told in time, and the connection in any case. Never rejects. */
+  /**
+   * Ends the session if the server can be reached in time, and closes the connection in any case.
+   * Never rejects.
+   */
   async close(): Promise<void> {
-    if (this.#gone) return;
+    if (this.#phase === 'gone') return;
     const { socket } = this.#manager;
-    const tell = this.#linked && socket !== undefined && !socket.destroyed;
-    this.#gone = true;
+    const tell = this.#phase === 'linked' && socket !== undefined && !socket.destroyed;
+    this.#phase = 'gone';
     if (tell) {
       const closed = new AbortController();
       this.client.close();
-      const timeout = delay(this.#options.limits.closeTimeoutMs, undefined, { signal: closed.signal });
+      const timeout = sleep(this.#options.limits.closeTimeoutMs, closed.signal);
       await Promise.race([once(socket, 'close', closed), timeout]).catch(() => undefined);
       closed.abort();
-      await timeout.catch(() => undefined);
+      await timeout;
     }
     this.#unlink();
     this.#dispose();
@@ -129,12 +143,12 @@ export class Connection {
 
   /**
    * Sends one request of the library.
-   * @param invoke is handed the callback that the library shall call
+   * @param invoke gets the callback that the library must call
    * @throws ZooKeeperError
    */
   request<T>(what: string, path: string | undefined, invoke: (callback: Callback<T>) => void): Promise<T> {
     const { requestsInFlightMax } = this.#options.limits;
-    if (!this.#linked || this.#gone) {
+    if (this.#phase !== 'linked') {
       return Promise.reject(
         new ZooKeeperError('zookeeper.not_connected', `${what}: not connected`, { path }),
       );
@@ -160,7 +174,7 @@ export class Connection {
     });
   }
 
-  /** A multi whose versions mean what they say. */
+  /** A multi in which version 0 means version 0. */
   transaction(): LibraryTransaction {
     return this.client.transaction() as LibraryTransaction;
   }
@@ -172,11 +186,12 @@ export class Connection {
   }
 
   /**
-   * A watcher for the library, and what makes it count: call `arm` when the answer says that the server took it. It fires once,
-   * on the event or when the connection breaks.
+   * Returns a watcher for the library and `arm`, which the caller calls when the answer shows that
+   * the server set the watch. An armed watcher fires once: on the event, or when the connection
+   * breaks.
    */
   watcher(watch: Watcher): { listener: (event: Event) => void; arm: () => void } {
-    // A function of its own for each call: the library drops a second registration of the same one.
+    // Each call needs its own function: the library drops a second registration of the same one.
     const once: Watcher = (event) => watch(event);
     return {
       arm: () => this.#armed.add(once),
@@ -199,7 +214,7 @@ export class Connection {
       library.onSocketConnected();
     };
     manager.onSocketTimeout = () => {
-      if (this.#linked && !this.#gone) this.#pingsSentAtMs.push(this.#options.nowMs());
+      if (this.#phase === 'linked') this.#pingsSentAtMs.push(this.#options.nowMs());
       library.onSocketTimeout();
     };
     manager.findNextServer = (callback) => this.#nextServer(callback);
@@ -215,18 +230,21 @@ export class Connection {
         library(frame);
       }
     } catch (error) {
-      if (!this.#gone) this.#events.garbled(error);
+      if (this.#phase !== 'gone') this.#events.garbled(error);
       this.drop();
     }
   }
 
   #notePing(frame: Buffer): void {
-    if (!this.#linked || frame.length < 8 || frame.readInt32BE(4) !== pingXid) return;
+    if (this.#phase !== 'linked' || frame.length < 8 || frame.readInt32BE(4) !== pingXid) return;
     const sentAtMs = this.#pingsSentAtMs.shift();
-    if (sentAtMs !== undefined && !this.#gone) this.#events.answered(sentAtMs);
+    if (sentAtMs !== undefined) this.#events.answered(sentAtMs);
   }
 
-  /** Every server once without delay, then a random pause: clients that lost one server together come back apart. */
+  /**
+   * Dials every server once without delay, then pauses for a random time, so that clients that lost
+   * the same server do not reconnect all at once.
+   */
   #nextServer(callback: (server: { host: string; port: number | string }) => void): void {
     const manager = this.#manager;
     const round = this.#dialsSinceLink > 0 && this.#dialsSinceLink % manager.servers.length === 0;
@@ -236,7 +254,7 @@ export class Connection {
       manager.nextServerIndex %= manager.servers.length;
       const server = manager.servers[manager.nextServerIndex];
       manager.nextServerIndex += 1;
-      if (server === undefined || this.#gone) return;
+      if (server === undefined || this.#phase === 'gone') return;
       this.#events.dialled();
       callback(server);
     }, pauseMs);
@@ -251,17 +269,17 @@ export class Connection {
       case managerState.closed:
         return this.#unlink();
       case managerState.expired:
-        if (!this.#gone) this.#events.expired();
+        if (this.#phase !== 'gone') this.#events.expired();
         return;
       case managerState.authFailed:
-        if (!this.#gone) this.#events.refused();
+        if (this.#phase !== 'gone') this.#events.refused();
         return;
     }
   }
 
   #link(): void {
-    if (this.#gone) return;
-    this.#linked = true;
+    if (this.#phase === 'gone') return;
+    this.#phase = 'linked';
     this.#dialsSinceLink = 0;
     this.#pingsSentAtMs = [];
     const id = this.client.getSessionId().readBigInt64BE();
@@ -278,8 +296,10 @@ export class Connection {
     manager.pendingBuffer = null;
     manager.packetQueue.queue.length = 0;
     for (const type of libraryTypes) manager.watcherManager[type] = {};
-    this.#linked = false;
-    if (!this.#gone) this.#events.unlinked();
+    if (this.#phase !== 'gone') {
+      this.#phase = 'dialing';
+      this.#events.unlinked();
+    }
     for (const { what, path, reject } of this.#waiting) {
       const message = `${what}: the connection broke before the answer`;
       reject(new ZooKeeperError('zookeeper.connection_loss', message, { path, applied: 'unknown' }));
@@ -292,7 +312,7 @@ export class Connection {
 
   #dispose(): void {
     clearTimeout(this.#redial);
-    // In this state, and in no other, the library does not dial again when its socket closes.
+    // Only in this state does the library not dial again when its socket closes.
     this.#manager.state = managerState.closing;
     this.drop();
   }

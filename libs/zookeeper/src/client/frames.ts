@@ -3,7 +3,10 @@ import { ZooKeeperError } from '../errors.ts';
 
 const headerBytes = 4;
 
-/** One per connection: what is left of a broken one must never be read as the start of the next. */
+/**
+ * Each connection needs its own splitter: bytes left over from a broken connection must not be read
+ * as the start of the next one.
+ */
 export class FrameSplitter {
   readonly #frameBytesMax: number;
   #chunks: Buffer[] = [];
@@ -14,8 +17,8 @@ export class FrameSplitter {
   }
 
   /**
-   * The frames that are complete now, each with its length prefix.
-   * @throws ZooKeeperError `zookeeper.unexpected` if the length is none
+   * Returns the frames that are complete now, each with its length prefix.
+   * @throws ZooKeeperError `zookeeper.unexpected` if the length is invalid
    */
   push(chunk: Buffer): Buffer[] {
     this.#chunks.push(chunk);
@@ -34,7 +37,10 @@ export class FrameSplitter {
     return frames;
   }
 
-  /** How many bytes the first frame needs, so that a large one is put together once and not per chunk. */
+  /**
+   * The number of bytes that the first frame needs. With it, a large frame is concatenated once,
+   * not once per chunk.
+   */
   #wanted(): number {
     const first = this.#chunks[0];
     if (first === undefined || first.length < headerBytes) return headerBytes;

@@ -1,4 +1,6 @@
-/** The parts of the library's wire format that `sync` needs; the library ships no types for them. */
+/**
+ * The parts of the library's wire format that `sync` needs; the library ships no types for them.
+ */
 declare module 'node-zookeeper-client/lib/jute/index.js' {
   interface JuteRecord {
     type?: number;

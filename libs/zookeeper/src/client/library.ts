@@ -1,7 +1,7 @@
 /// <reference path="./jute.d.ts" />
 /**
- * The library's own types say nothing of what has to be mended in it. This is that part of its inside which `connection.ts` uses;
- * the dependency is pinned to 1.1.3: read its source again before another version is taken.
+ * Types for the internals of the library that `connection.ts` works around; the library's own types
+ * do not describe them. The dependency is pinned to 1.1.3: read its source again before upgrading.
  */
 import zookeeper, {
   type ACL,
@@ -15,7 +15,7 @@ import { ZooKeeperError, type ZooKeeperCode } from '../errors.ts';
 import { allPermissions, permissionBits, permissionsOf } from './acl.ts';
 import type { AclEntry, CreateMode, Stat, WatchEvent } from './types.ts';
 
-/** States of the library's connection manager. */
+/** The states of the library's connection manager. */
 export const managerState = {
   disconnected: 0,
   connecting: 1,
@@ -57,7 +57,10 @@ export interface LibraryClient {
   manager: Manager;
 }
 
-/** A client object of the library, not connected yet. `retries: 0`: whether to try again is decided by who knows what it was. */
+/**
+ * Creates a client object of the library, not connected yet. `retries: 0`: only the caller knows
+ * whether a request may be repeated.
+ */
 export function createLibraryClient(hosts: string, sessionTimeoutMs: number): LibraryClient {
   const client = zookeeper.createClient(hosts, {
     sessionTimeout: sessionTimeoutMs,
@@ -69,8 +72,9 @@ export function createLibraryClient(hosts: string, sessionTimeoutMs: number): Li
 }
 
 /**
- * A SYNC request, which the library lacks: it has the number but breaks the connection on the answer. The answer of a DELETE has
- * no body to read either, so the request says SYNC on the wire and DELETE to the library.
+ * Creates a SYNC request, which the library lacks: it knows the opcode but breaks the connection on
+ * the answer. The answer of a DELETE has no body either, so the request says SYNC on the wire and
+ * DELETE to the library.
  */
 export function syncRequest(path: string): object {
   const header = new jute.protocol.RequestHeader(0, jute.OP_CODES.DELETE);
@@ -84,6 +88,9 @@ export function syncRequest(path: string): object {
   };
   return request;
 }
+
+/** The version that matches every version of a node. */
+export const anyVersion = -1;
 
 export const modeFlags: Record<CreateMode, number> = {
   persistent: zookeeper.CreateMode.PERSISTENT,
@@ -155,7 +162,7 @@ const codes = new Map<number, ZooKeeperCode>([
   [Exception.BAD_ARGUMENTS, 'zookeeper.bad_arguments'],
 ]);
 
-/** True if this error is the server's answer, and not the absence of one. */
+/** True if the error is an answer of the server; false if no answer came. */
 export function isAnswer(error: unknown): boolean {
   return (
     !(error instanceof Exception) ||
@@ -163,7 +170,7 @@ export function isAnswer(error: unknown): boolean {
   );
 }
 
-/** What the library threw or called back with, in our words. */
+/** Converts what the library threw or passed to a callback. */
 export function toZooKeeperError(error: unknown, what: string, path: string | undefined): ZooKeeperError {
   if (error instanceof ZooKeeperError) return error;
   const code = error instanceof Exception ? codes.get(error.code) : undefined;

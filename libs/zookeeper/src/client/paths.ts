@@ -6,23 +6,23 @@ import { ZooKeeperError } from '../errors.ts';
  * @throws ZooKeeperError `zookeeper.bad_path`
  */
 export function checkPath(path: string): string {
-  const fault = pathFault(path);
-  if (fault !== undefined)
-    throw new ZooKeeperError('zookeeper.bad_path', `${fault}: ${JSON.stringify(path)}`, { path });
+  const issue = issueOf(path);
+  if (issue !== undefined)
+    throw new ZooKeeperError('zookeeper.bad_path', `${issue}: ${JSON.stringify(path)}`, { path });
   return path;
 }
 
-function pathFault(path: string): string | undefined {
-  if (!path.startsWith('/')) return 'a path starts with /';
+function issueOf(path: string): string | undefined {
+  if (!path.startsWith('/')) return 'a path must start with /';
   if (path === '/') return undefined;
-  if (path.endsWith('/')) return 'a path does not end with /';
+  if (path.endsWith('/')) return 'a path must not end with /';
   for (const part of path.slice(1).split('/')) {
-    if (part === '') return 'a path has no empty parts';
-    if (part === '.' || part === '..') return 'a path is absolute';
+    if (part === '') return 'a path must not have empty parts';
+    if (part === '.' || part === '..') return 'a path must be absolute';
   }
-  // PathUtils of the server refuses these; a refusal there would close nothing, but say less.
+  // PathUtils of the server rejects these characters too, but with a less helpful message.
   return /[\u0000-\u001f\u007f-\u009f\ud800-\uf8ff\ufff0-\uffff]/.test(path)
-    ? 'a path has no control or private characters'
+    ? 'a path must not have control or private-use characters'
     : undefined;
 }
 
@@ -39,15 +39,15 @@ export function nameOf(path: string): string {
   return path.slice(path.lastIndexOf('/') + 1);
 }
 
-/** All proper ancestors but the root, from the top. */
+/** All proper ancestors except the root, from the top. */
 export function ancestorsOf(path: string): string[] {
   const parts = path.split('/').slice(1, -1);
   return parts.map((_, index) => `/${parts.slice(0, index + 1).join('/')}`);
 }
 
 /**
- * The number that the server put behind the name of a sequential node, if the name that was asked for ends in `-`. It is written
- * `%010d`: ten characters, the sign among them.
+ * The number that the server appended to the name of a sequential node, if the requested name ends
+ * in `-`. The server writes it as `%010d`: ten characters, including the sign.
  */
 export function sequenceOf(name: string): number | undefined {
   const digits = /^.*?-(-?[0-9]{9,10})$/.exec(name)?.[1];
@@ -55,8 +55,9 @@ export function sequenceOf(name: string): number | undefined {
 }
 
 /**
- * Which of two sequence numbers was given out first. The counter is an int32 that wraps to the negative; numbers that are alive
- * together are far less than half of it apart, so the difference, wrapped likewise, has the right sign.
+ * Compares two sequence numbers by which one the server gave out first. The counter is an int32
+ * that wraps to negative numbers. Numbers in use at the same time differ by far less than half of
+ * its range, so the difference, wrapped likewise, has the right sign.
  */
 export function compareSequence(left: number, right: number): number {
   return (left - right) | 0;

@@ -6,7 +6,7 @@ import { FrameSplitter } from './frames.ts';
 import { ancestorsOf, checkPath, compareSequence, join, nameOf, parentOf, sequenceOf } from './paths.ts';
 
 describe('frames', () => {
-  it('come out whole and in order, however the stream is cut', () => {
+  it('frames come out whole and in sequence, however the stream is cut', () => {
     const frame = fc.uint8Array({ maxLength: 40 }).map((body) => {
       const head = Buffer.alloc(4);
       head.writeInt32BE(body.length);
@@ -31,7 +31,7 @@ describe('frames', () => {
     );
   });
 
-  it('a length that is none is refused', () => {
+  it('a frame with an invalid length is refused', () => {
     for (const length of [-1, 1025]) {
       const head = Buffer.alloc(4);
       head.writeInt32BE(length);
@@ -41,21 +41,21 @@ describe('frames', () => {
 });
 
 describe('paths', () => {
-  it('are taken and refused as the server does', () => {
+  it('paths are accepted and refused as the server does', () => {
     for (const path of ['/', '/a', '/a/b-c', '/a/..b', '/ä']) assert.equal(checkPath(path), path);
     for (const path of ['', 'a', '/a/', '//a', '/a//b', '/a/../b', '/.', '/a\u0000', '/\ufff0']) {
       assert.throws(() => checkPath(path), { code: 'zookeeper.bad_path' });
     }
   });
 
-  it('are joined and taken apart', () => {
+  it('paths are joined and split', () => {
     assert.deepEqual([join('/', 'a'), join('/a', 'b')], ['/a', '/a/b']);
     assert.deepEqual([parentOf('/a'), parentOf('/a/b'), nameOf('/a/b')], ['/', '/a', 'b']);
     assert.deepEqual(ancestorsOf('/a/b/c'), ['/a', '/a/b']);
     assert.deepEqual(ancestorsOf('/a'), []);
   });
 
-  it('the number of a sequential node is read to the end of the counter, and past it', () => {
+  it("the number of a sequential node is parsed up to the counter's end and past it", () => {
     assert.equal(sequenceOf('lock-0000000007'), 7);
     assert.equal(sequenceOf('x-2147483647'), 2_147_483_647);
     assert.equal(sequenceOf('x--2147483648'), -2_147_483_648);
@@ -73,8 +73,8 @@ describe('paths', () => {
 });
 
 describe('access', () => {
-  it('a digest is what the server computes, and permissions survive the way there and back', () => {
-    // From the ZooKeeper administrator's guide: DigestAuthenticationProvider super:superpw.
+  it("a digest equals the server's, and permissions survive the round trip", () => {
+    // Source: the ZooKeeper administrator's guide, DigestAuthenticationProvider super:superpw.
     assert.equal(digestOf('super:superpw'), 'super:g9oN2HttPfn8MMWJZ2r45Np/LIA=');
     assert.equal(permissionBits(allPermissions), 31);
     fc.assert(

@@ -21,7 +21,7 @@ const linked = (nowMs: number, sentAtMs = nowMs, id = 1n): SessionEvent => ({
   timeoutMs: 3_000,
 });
 
-/** What the events lead to, told as the effects of each. */
+/** Which effects a sequence of events leads to. */
 function tell(...events: SessionEvent[]): { state: SessionState; told: string[] } {
   let state = initialSession;
   const told: string[] = [];
@@ -37,13 +37,13 @@ const word = (effect: SessionEffect) => (effect.type === 'notify' ? effect.phase
 const connected: SessionEvent[] = [{ type: 'start' }, { type: 'dialled', nowMs: 0 }, linked(0)];
 
 describe('the session', () => {
-  it('connects, and a broken connection suspends it until the same session is linked again', () => {
+  it('a broken connection suspends the session until it is linked again', () => {
     const { state, told } = tell(...connected, { type: 'unlinked', nowMs: 100 }, linked(200));
     assert.deepEqual(told, ['connecting open', '', 'connected', 'suspended', 'connected']);
     assert.equal(state.session?.id, 1n);
   });
 
-  it('two thirds of the granted timeout without an answer suspend it and break the connection, the whole of it loses it', () => {
+  it('silence suspends after two thirds of the timeout and loses after all of it', () => {
     const { told } = tell(
       ...connected,
       { type: 'tick', nowMs: 1_999 },
@@ -54,7 +54,7 @@ describe('the session', () => {
     assert.deepEqual(told.slice(3), ['', 'suspended drop', '', 'lost discard open']);
   });
 
-  it('an answer proves no more than that the session was alive when its request was sent', () => {
+  it('an answer only proves that the session was alive when its request was sent', () => {
     const late: SessionEvent = { type: 'answered', nowMs: 1_900, sentAtMs: 100 };
     const { state } = tell(...connected, late);
     assert.equal(mayAct(state, 2_099), true);
@@ -64,7 +64,7 @@ describe('the session', () => {
     assert.equal(older.provenAtMs, 100);
   });
 
-  it('a process that slept through the timeout has lost the session, whatever the first event says when it wakes', () => {
+  it('a process that slept through the timeout wakes to a lost session', () => {
     for (const first of [
       linked(9_000),
       { type: 'unlinked', nowMs: 9_000 },
@@ -78,7 +78,7 @@ describe('the session', () => {
     }
   });
 
-  it('the time counts from the request of the handshake, and by the timeout that the server granted', () => {
+  it("the timeout granted by the server counts from the handshake's request", () => {
     const { state } = tell({ type: 'start' }, { type: 'dialled', nowMs: 0 }, {
       ...linked(400, 300),
       timeoutMs: 900,
@@ -101,12 +101,12 @@ describe('the session', () => {
     assert.equal(state.phase, 'connecting');
   });
 
-  it('refused credentials close it for good', () => {
+  it('refused credentials close the session finally', () => {
     const { told } = tell(...connected, { type: 'refused' }, linked(10), { type: 'start' });
     assert.deepEqual(told.slice(3), ['closed discard', '', '']);
   });
 
-  it('whatever happens: no acting past the deadline, no session resumed after a loss, suspended before lost', () => {
+  it('no event allows acting past the deadline or resuming after a loss', () => {
     const anyEvent = fc.record({
       type: fc.constantFrom('dialled', 'linked', 'answered', 'unlinked', 'expired', 'tick'),
       waitMs: fc.integer({ min: 0, max: 1_500 }),
@@ -123,7 +123,8 @@ describe('the session', () => {
         for (const { type, waitMs, ageMs, another } of moves) {
           nowMs += waitMs;
           const known = state.session?.id;
-          // A server resumes the session it is asked for, or gives a new client object a new one.
+          // A server resumes the session that it is asked for, or gives a new client object a new
+          // one.
           const id = known !== undefined && !another ? known : nextId;
           if (type === 'linked' && known !== undefined && another) continue;
           const event = { type, nowMs, sentAtMs: nowMs - ageMs, id, timeoutMs: 3_000 } as SessionEvent;

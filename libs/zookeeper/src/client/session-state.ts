@@ -1,23 +1,25 @@
 /**
- * The life of a session as a function: no clock, no sockets. The library stays "connected" to a frozen server for ever, so the
- * clock decides: an answer proves that the session was alive when its request was sent, and nothing proves more than that.
+ * The session's lifecycle as a pure function, without a clock or sockets. The library stays
+ * "connected" to a frozen server without limit, so the clock decides: an answer proves that the
+ * session was alive when its request was sent, and nothing proves more than that.
  *
- *   latent → connecting → connected ⇄ suspended → lost → connected (another session) … → closed
+ * latent → connecting → connected ⇄ suspended → lost → connected (another session) … → closed
  *
- * Two thirds of the granted timeout without proof: suspended, stop acting. The whole of it: lost, and never resumed, although the
- * server may be more patient. That is Curator's rule with the client's own deadline.
+ * After two thirds of the granted timeout without proof the session is suspended: its owner stops
+ * acting. After the whole timeout it is lost and never resumed, although the server may be more
+ * patient. This is Curator's rule with a deadline of the client's own.
  */
 
 export type SessionPhase = 'latent' | 'connecting' | 'connected' | 'suspended' | 'lost' | 'closed';
 
 export interface SessionState {
   phase: SessionPhase;
-  /** From the server's first word to `lost`: also while suspended. */
+  /** Set from the handshake's answer until `lost`, also while suspended. */
   session: { id: bigint; timeoutMs: number } | undefined;
   linked: boolean;
-  /** When the request was sent whose answer proved the session alive last. */
+  /** When the latest request was sent whose answer proves that the session was alive. */
   provenAtMs: number;
-  /** By when the handshake of the connection under way has to be done. */
+  /** The deadline of the handshake that is under way. */
   handshakeDueMs: number | undefined;
 }
 
@@ -33,11 +35,11 @@ export type SessionEvent =
   | { type: 'close' };
 
 export type SessionEffect =
-  /** Make a client object for a new session. */
+  /** Create a client object for a new session. */
   | { type: 'open' }
   /** Break the connection: another server may answer. */
   | { type: 'drop' }
-  /** The client object is of no further use; end its session if it can still be told. */
+  /** The client object is not needed any more. End its session if the server can be reached. */
   | { type: 'discard' }
   | { type: 'notify'; phase: SessionPhase };
 
@@ -55,19 +57,19 @@ export const initialSession: SessionState = {
 
 type Step = [SessionState, SessionEffect[]];
 
-/** From this moment the holder of a lease must not act; -Infinity if there is no session. */
+/** The time from which the holder of a lease must not act; -Infinity if there is no session. */
 export function actUntilMs(state: SessionState): number {
   return state.session === undefined
     ? -Infinity
     : state.provenAtMs + Math.floor((state.session.timeoutMs * 2) / 3);
 }
 
-/** From this moment the session counts as gone; -Infinity if there is none. */
+/** The time from which the session counts as lost; -Infinity if there is none. */
 export function lostAtMs(state: SessionState): number {
   return state.session === undefined ? -Infinity : state.provenAtMs + state.session.timeoutMs;
 }
 
-/** True if what the session owns may be acted on now. */
+/** True if the owner of the session may act now on what the session owns. */
 export function mayAct(state: SessionState, nowMs: number): boolean {
   return state.phase === 'connected' && nowMs < actUntilMs(state);
 }
@@ -81,7 +83,7 @@ export function nextTickMs(state: SessionState): number | undefined {
   return due.length === 0 ? undefined : Math.min(...due);
 }
 
-/** What the session is after an event, and what has to be done. */
+/** Computes the state after an event and the effects to carry out. */
 export function step(state: SessionState, event: SessionEvent, rules: SessionRules): Step {
   if (state.phase === 'closed') return [state, []];
   switch (event.type) {
@@ -104,7 +106,7 @@ export function step(state: SessionState, event: SessionEvent, rules: SessionRul
     case 'linked':
       return afterDeadlines(state, event.nowMs, (current) => link(current, event));
     case 'answered': {
-      // The proof first: it is true whenever it is read.
+      // Record the proof first: it holds whenever it is read.
       const proven = { ...state, provenAtMs: Math.max(state.provenAtMs, event.sentAtMs) };
       return afterDeadlines(proven, event.nowMs, (current) => [current, []]);
     }
@@ -116,8 +118,9 @@ export function step(state: SessionState, event: SessionEvent, rules: SessionRul
 }
 
 /**
- * What the clock says goes first. A process that was stopped wakes to a queue of events in any order; whatever they say, a
- * session whose time is up is lost, and events of the client object that goes with it no longer count.
+ * Deadlines are checked before the event. A process that was stopped wakes to a queue of events in
+ * any order. Whatever they say, a session past its deadline is lost, and events of its client
+ * object no longer count.
  */
 function afterDeadlines(state: SessionState, nowMs: number, then: (state: SessionState) => Step): Step {
   if (state.session !== undefined && nowMs >= lostAtMs(state)) return lose(state);
@@ -153,7 +156,10 @@ function suspend(state: SessionState, effects: SessionEffect[]): Step {
   return [{ ...unlinked, phase: 'suspended' }, [{ type: 'notify', phase: 'suspended' }, ...effects]];
 }
 
-/** Always by way of suspended, so that whoever listens only to that has stopped acting too. */
+/**
+ * A loss always passes through `suspended`, so that a listener which only knows `suspended` has
+ * stopped acting too.
+ */
 function lose(state: SessionState): Step {
   const reopen: SessionEffect[] = [{ type: 'discard' }, { type: 'open' }];
   const fresh: SessionState = {

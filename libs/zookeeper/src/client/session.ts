@@ -1,4 +1,4 @@
-/** Runs the pure session machine against the library and the clock. */
+/** Runs the pure session machine with the library and the clock. */
 import { ZooKeeperError } from '../errors.ts';
 import { Connection, type ConnectionOptions } from './connection.ts';
 import {
@@ -13,12 +13,15 @@ import {
 } from './session-state.ts';
 import type { SessionHandle } from './types.ts';
 
-/** Told of every change, at once and in order. `session` is undefined when there is none: while connecting, lost, closed. */
+/**
+ * Gets every change, at once and in order. `session` is undefined while connecting, lost and
+ * closed.
+ */
 export type SessionListener = (phase: SessionPhase, session: SessionHandle | undefined) => void;
 
 export type SessionOptions = Omit<ConnectionOptions, 'seenZxid'> & {
-  /** The server sent what the library could not read, or a listener threw. */
-  onFault: (error: unknown) => void;
+  /** Gets what the library could not parse and what a listener threw. */
+  onError: (error: unknown) => void;
 };
 
 export class Session {
@@ -43,7 +46,7 @@ export class Session {
     return this.#state.phase;
   }
 
-  /** While connected and suspended. */
+  /** The session while connected and suspended. */
   get handle(): SessionHandle | undefined {
     return this.#handle;
   }
@@ -52,14 +55,17 @@ export class Session {
     return this.#connection?.requestsInFlight ?? 0;
   }
 
-  /** The connection for a request. @throws ZooKeeperError `zookeeper.not_connected`, `zookeeper.closed` */
+  /**
+   * Returns the connection for a request.
+   * @throws ZooKeeperError `zookeeper.not_connected`, `zookeeper.closed`
+   */
   connection(what: string, path?: string): Connection {
     if (this.#state.phase === 'connected' && this.#connection !== undefined) return this.#connection;
     const code = this.#state.phase === 'closed' ? 'zookeeper.closed' : 'zookeeper.not_connected';
     throw new ZooKeeperError(code, `${what}: the session is ${this.#state.phase}`, { path });
   }
 
-  /** True if what this session owns may be acted on at this moment. */
+  /** True if the owner of this session may act now on what the session owns. */
   mayAct(handle: SessionHandle): boolean {
     return handle === this.#handle && mayAct(this.#state, this.#options.nowMs());
   }
@@ -71,19 +77,20 @@ export class Session {
 
   start(): void {
     if (this.#state.phase !== 'latent') {
-      throw new ZooKeeperError('zookeeper.misused', 'a client is started once');
+      throw new ZooKeeperError('zookeeper.misused', 'a client can be started only once');
     }
     this.#feed({ type: 'start' });
   }
 
   async close(): Promise<void> {
     this.#feed({ type: 'close' });
-    // Called by a listener, the event waits until the one under way is done, which takes no more than this.
+    // If a listener called this, the event waits until the current one is done, which takes no more
+    // than this.
     await Promise.resolve();
     await Promise.all(this.#ending);
   }
 
-  /** One event at a time, also those that listeners cause. */
+  /** Handles one event at a time; events that listeners cause wait in the queue. */
   #feed(event: SessionEvent): void {
     this.#queue.push(event);
     if (this.#busy) return;
@@ -124,8 +131,8 @@ export class Session {
           try {
             listener(effect.phase, effect.phase === 'lost' ? undefined : this.#handle);
           } catch (error) {
-            // One listener's fault must not keep the others from giving up what they hold.
-            this.#options.onFault(error);
+            // An error in one listener must not keep the others from releasing what they hold.
+            this.#options.onError(error);
           }
         }
         return;
@@ -134,7 +141,7 @@ export class Session {
 
   #open(): void {
     const { nowMs } = this.#options;
-    // Events of a client object that was discarded no longer count.
+    // Events of a discarded client object no longer count.
     const live = (feed: () => void) => {
       if (this.#connection === connection) feed();
     };
@@ -147,7 +154,7 @@ export class Session {
         unlinked: () => live(() => this.#feed({ type: 'unlinked', nowMs: nowMs() })),
         expired: () => live(() => this.#feed({ type: 'expired' })),
         refused: () => live(() => this.#feed({ type: 'refused' })),
-        garbled: (error) => this.#options.onFault(error),
+        garbled: (error) => this.#options.onError(error),
       },
     );
     this.#connection = connection;
@@ -163,7 +170,10 @@ export class Session {
     this.#ending.add(ending);
   }
 
-  /** A timer that is early is left alone: it finds nothing to do and is set anew. So answers cost no timer each. */
+  /**
+   * Leaves a timer that is too early: it will find nothing to do and be set again. So an answer
+   * does not cost a new timer.
+   */
   #arm(): void {
     const dueMs = nextTickMs(this.#state) ?? Infinity;
     if (this.#timer !== undefined && dueMs >= this.#timerDueMs && dueMs !== Infinity) return;

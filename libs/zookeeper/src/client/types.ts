@@ -1,20 +1,23 @@
-/** The words of the client layer. */
+/** The types of the client layer. */
 
-/** What ZooKeeper knows of a node besides its data. Transaction ids are 64 bits wide. */
+/** The metadata that ZooKeeper keeps of a node. Transaction ids are 64 bits wide. */
 export interface Stat {
-  /** The transaction that created it: unique, and growing over the life of the ensemble. An epoch. */
+  /**
+   * The transaction that created the node. It is unique and grows over the life of the ensemble, so
+   * it serves as an epoch.
+   */
   czxid: bigint;
-  /** The transaction that last changed its data. */
+  /** The transaction that last changed the node's data. */
   mzxid: bigint;
-  /** The transaction that last changed its children. */
+  /** The transaction that last changed the node's children. */
   pzxid: bigint;
   createdAtMs: number;
   modifiedAtMs: number;
-  /** Of the data; 0 when created. */
+  /** Version of the data; 0 at creation. */
   version: number;
   childrenVersion: number;
   aclVersion: number;
-  /** The session that owns it; 0n of a persistent node. */
+  /** The session that owns the node; 0n for a persistent node. */
   ephemeralOwner: bigint;
   dataBytes: number;
   children: number;
@@ -26,7 +29,7 @@ export interface NodeData {
 }
 
 export interface NodeChildren {
-  /** Names, not paths, sorted. The server sends them in no order. */
+  /** Names, not paths, sorted. The server sends them in no particular order. */
   names: string[];
   stat: Stat;
 }
@@ -47,10 +50,12 @@ export interface Credentials {
   secret: string;
 }
 
-/** Why a one-shot watch fired. `unlinked`: the connection broke, so read again once it stands. */
+/**
+ * Why a one-shot watch fired. `unlinked`: the connection broke, so read again after the reconnect.
+ */
 export type WatchEvent = 'created' | 'deleted' | 'changed' | 'children' | 'unlinked';
 
-/** Fires exactly once per call that succeeded. */
+/** Fires exactly once per successful call. */
 export type Watcher = (event: WatchEvent) => void;
 
 /** One part of a `multi`. */
@@ -60,17 +65,17 @@ export type Operation =
   | { type: 'set'; path: string; data: Buffer; version?: number }
   | { type: 'check'; path: string; version: number };
 
-/** What one part of a `multi` came to: the path of a create, the stat of a set. */
+/** The result of one part of a `multi`: the path of a create, the stat of a set. */
 export interface OperationResult {
   path?: string;
   stat?: Stat;
 }
 
-/** One session. Another object is another session, even at the same server. */
+/** One session. Another object means another session, even on the same server. */
 export interface SessionHandle {
   readonly id: bigint;
-  /** As the server granted it, which may be more or less than was asked. */
+  /** The timeout that the server granted, which may differ from the requested one. */
   readonly timeoutMs: number;
-  /** Counts the sessions of this client from 1. */
+  /** Numbers the sessions of this client from 1. */
   readonly number: number;
 }

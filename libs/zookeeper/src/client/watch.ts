@@ -1,18 +1,29 @@
-/** One-shot watches made into a value that follows the node. */
+/** Turns one-shot watches into a value that follows the node. */
 import { hasCode, ZooKeeperError } from '../errors.ts';
 import type { Watcher } from './types.ts';
-import type { ZooKeeper } from './zookeeper.ts';
 
-/** Reads and leaves a watch in the same request. `undefined`: what was read is out of date already, read again. */
+/** What a watch needs of its client: to wait until the next read makes sense. */
+export interface Reconnecting {
+  /** Resolves when the client is connected; throws the reason of `signal`. */
+  whenConnected(options: { signal: AbortSignal }): Promise<unknown>;
+  /** Resolves when the call that failed with `error` may be repeated; throws if it may not. */
+  pauseAfter(error: unknown): Promise<void>;
+}
+
+/**
+ * Reads and sets a watch in the same request. Returns `undefined` if the result is already out of
+ * date and must be read again.
+ */
 export type Read<T> = (changed: Watcher) => Promise<{ value: T } | undefined>;
 
 /**
- * The latest state of a node. The watch is set by the very read that delivers the state, so no state is missed between an event
- * and the next read; states in between that nobody has read are skipped. It works on through lost connections and sessions.
+ * Follows the latest state of a node. The read that delivers a state also sets the watch, so no
+ * state is missed between an event and the next read; intermediate states that were never read are
+ * skipped. It survives lost connections and sessions.
  */
 export class Watch<T> implements AsyncDisposable {
   readonly path: string;
-  readonly #zk: ZooKeeper;
+  readonly #zk: Reconnecting;
   readonly #read: Read<T>;
   readonly #listeners = new Set<(value: T) => void>();
   readonly #closing = new AbortController();
@@ -24,21 +35,25 @@ export class Watch<T> implements AsyncDisposable {
   #wake: () => void = () => undefined;
   readonly #running: Promise<void>;
 
-  constructor(zk: ZooKeeper, path: string, read: Read<T>) {
+  constructor(zk: Reconnecting, path: string, read: Read<T>) {
     this.#zk = zk;
     this.path = path;
     this.#read = read;
-    // Whoever asks for the first value hears of its failure; nobody has to ask.
+    // A caller of `first` gets the failure; without one it must not count as an unhandled
+    // rejection.
     this.#first.promise.catch(() => undefined);
     this.#running = this.#run();
   }
 
-  /** The last state known, which survives an outage; undefined before the first. */
+  /** The last known state, also during an outage; undefined before the first one. */
   get current(): { value: T } | undefined {
     return this.#current;
   }
 
-  /** True while a watch guards the state; false while connecting and between an event and the next read. */
+  /**
+   * True while a watch guards the state. False while connecting, and between an event and the next
+   * read.
+   */
   get fresh(): boolean {
     return this.#fresh;
   }
@@ -48,19 +63,25 @@ export class Watch<T> implements AsyncDisposable {
     return this.#reads;
   }
 
-  /** The first state; the current one if there is one. @throws what ended the watch */
+  /**
+   * Resolves with the current state, or with the first one.
+   * @throws what ended the watch
+   */
   async first(): Promise<T> {
     return this.#current === undefined ? this.#first.promise : this.#current.value;
   }
 
-  /** Calls with the state now, if there is one, and with every new one. @returns what stops it */
+  /**
+   * Calls the listener with the state now, if there is one, and with every new state.
+   * @returns a function that ends the subscription
+   */
   subscribe(listener: (value: T) => void): () => void {
     this.#listeners.add(listener);
     if (this.#current !== undefined) listener(this.#current.value);
     return () => this.#listeners.delete(listener);
   }
 
-  /** Each new state; a slow reader sees the latest only. Ends with `close`. */
+  /** Yields each new state; a slow reader gets only the latest one. Ends with `close`. */
   async *[Symbol.asyncIterator](): AsyncGenerator<T, void, undefined> {
     let pending: { value: T } | undefined;
     let wake = Promise.withResolvers<undefined>();
@@ -87,12 +108,12 @@ export class Watch<T> implements AsyncDisposable {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** What ended the watch, if it was not closed: a node that this client may not read, say. */
+  /** The error that ended the watch, such as a missing right to read; undefined after `close`. */
   get failure(): Error | undefined {
     return this.#failure;
   }
 
-  /** Stops following. The server's one-shot watch may stay until it fires; nobody hears of it. */
+  /** Stops following. The server's one-shot watch may stay until it fires; its event is ignored. */
   async close(): Promise<void> {
     this.#closing.abort();
     this.#wake();
@@ -126,7 +147,7 @@ export class Watch<T> implements AsyncDisposable {
     this.#first.reject(new ZooKeeperError('zookeeper.closed', `the watch on ${this.path} was closed`));
   }
 
-  /** One read, and the wait for what ends its truth. */
+  /** Reads once and waits until the result is out of date. */
   async #follow(signal: AbortSignal): Promise<void> {
     const changed = Promise.withResolvers<undefined>();
     this.#wake = () => changed.resolve(undefined);
@@ -138,7 +159,7 @@ export class Watch<T> implements AsyncDisposable {
       this.#wake();
     });
     if (state === undefined || signal.aborted) return;
-    // The event may come in the same packet as the answer, and so before this line.
+    // The event may arrive in the same packet as the answer, before this line runs.
     this.#fresh = guarded;
     this.#deliver(state);
     await changed.promise;
@@ -151,7 +172,8 @@ export class Watch<T> implements AsyncDisposable {
       try {
         listener(state.value);
       } catch (error) {
-        // A fault of the listener's, not of the watch: it surfaces as uncaught, and the watch goes on for the others.
+        // An error in a listener is not an error of the watch: it surfaces as an uncaught
+        // exception, and the watch continues for the other listeners.
         queueMicrotask(() => {
           throw error;
         });

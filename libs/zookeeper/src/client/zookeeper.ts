@@ -1,15 +1,16 @@
 /** The client: typed promises over one session after another. */
 import { performance } from 'node:perf_hooks';
-import { setTimeout as delay } from 'node:timers/promises';
+import { sleep } from '@thermomesh/runtime';
 import { hasCode, isRetriable, ZooKeeperError } from '../errors.ts';
-import { defaultZooKeeperLimits, limitFaults, type ZooKeeperLimits } from '../limits.ts';
+import { defaultZooKeeperLimits, limitIssues, type ZooKeeperLimits } from '../limits.ts';
 import { openAcl } from './acl.ts';
 import { CachedReads } from './cached-reads.ts';
 import type { Connection } from './connection.ts';
-import { fromLibraryAcl, modeFlags, toLibraryAcl, toStat, toZooKeeperError } from './library.ts';
+import { anyVersion, fromLibraryAcl, modeFlags, toLibraryAcl, toStat } from './library.ts';
 import { ancestorsOf, checkPath } from './paths.ts';
 import type { SessionPhase } from './session-state.ts';
 import { Session, type SessionListener } from './session.ts';
+import { commit } from './transaction.ts';
 import type {
   AclEntry,
   CreateMode,
@@ -22,19 +23,22 @@ import type {
   Stat,
   Watcher,
 } from './types.ts';
-import { Watch, type Read } from './watch.ts';
+import { Watch } from './watch.ts';
+import { readsChildren, readsData } from './watched-reads.ts';
 
 export interface ZooKeeperOptions {
-  /** `host:port,host:port`, with `/path` behind it if everything shall happen below that node. */
+  /** `host:port,host:port`, followed by `/path` if all paths are relative to that node. */
   hosts: string;
-  /** What is asked for; the server grants something between 2 and 20 of its ticks. */
+  /**
+   * The requested timeout. The server grants a value between 2 and 20 of its ticks. Default 10 s.
+   */
   sessionTimeoutMs?: number;
   auth?: readonly Credentials[];
   limits?: Partial<ZooKeeperLimits>;
-  /** Milliseconds that never go back. */
+  /** A monotonic clock in milliseconds. */
   nowMs?: () => number;
-  /** What is nobody's answer: bytes that make no sense, a listener that threw. */
-  onFault?: (error: unknown) => void;
+  /** Gets errors that belong to no call: unparsable bytes, an exception in a listener. */
+  onError?: (error: unknown) => void;
 }
 
 export interface CreateOptions {
@@ -43,20 +47,20 @@ export interface CreateOptions {
 }
 
 export interface WaitOptions {
-  /** Without it, waits for ever. */
+  /** Default: no timeout. */
   timeoutMs?: number;
   signal?: AbortSignal;
 }
 
 const empty = Buffer.alloc(0);
-const anyVersion = -1;
-/** How long a request waits that found too many others before it. */
+/** Pause of a request that was refused because too many others are in flight. */
 const busyPauseMs = 10;
 
 /**
- * A client of one ensemble. Requests are sent in the order of the calls and answered in that order; while there is no connection
- * they are refused at once (`zookeeper.not_connected`), and a request under way when it breaks is refused as one that may have
- * happened (`applied: 'unknown'`). Nothing is tried again behind the caller's back.
+ * A client of one ensemble. It sends requests in the order of the calls and gets the answers in
+ * that order. Without a connection it rejects requests at once (`zookeeper.not_connected`). A
+ * request that is under way when the connection breaks is rejected as one that may have happened
+ * (`applied: 'unknown'`). The client never repeats a request on its own.
  */
 export class ZooKeeper {
   readonly limits: ZooKeeperLimits;
@@ -64,19 +68,19 @@ export class ZooKeeper {
   readonly #cached: CachedReads;
   #requests = 0;
 
-  /** @throws RangeError if limits do not fit */
+  /** @throws RangeError if the limits are invalid */
   constructor(options: ZooKeeperOptions) {
     this.limits = { ...defaultZooKeeperLimits, ...options.limits };
     const sessionTimeoutMs = options.sessionTimeoutMs ?? 10_000;
-    const faults = limitFaults(this.limits, sessionTimeoutMs);
-    if (faults.length > 0) throw new RangeError(faults.join('; '));
+    const issues = limitIssues(this.limits, sessionTimeoutMs);
+    if (issues.length > 0) throw new RangeError(issues.join('; '));
     this.#session = new Session({
       hosts: options.hosts,
       sessionTimeoutMs,
       auth: options.auth ?? [],
       limits: this.limits,
       nowMs: options.nowMs ?? (() => performance.now()),
-      onFault: options.onFault ?? ((error) => process.emitWarning(String(error), 'ZooKeeper')),
+      onError: options.onError ?? ((error) => process.emitWarning(String(error), 'ZooKeeper')),
     });
     this.#cached = new CachedReads(this, this.limits.cachedPathsMax);
   }
@@ -94,32 +98,38 @@ export class ZooKeeper {
     return this.#session.requestsInFlight;
   }
 
-  /** How many requests this client has made so far, pings apart. At rest it stands still. */
+  /** The number of requests so far, without pings. At rest it does not grow. */
   get requestsMade(): number {
     return this.#requests;
   }
 
-  /** Begins to connect, and goes on for ever. Does not wait: see {@link whenConnected}. */
+  /** Starts to connect and keeps trying until `close`. Does not wait: see {@link whenConnected}. */
   start(): void {
     this.#session.start();
   }
 
-  /** Ends the session, which frees its ephemeral nodes at once. Idempotent. */
+  /** Ends the session, which deletes its ephemeral nodes at once. Idempotent. */
   async close(): Promise<void> {
     await this.#session.close();
   }
 
-  /** @returns what stops the listening */
+  /** @returns a function that removes the listener */
   onPhase(listener: SessionListener): () => void {
     return this.#session.onChange(listener);
   }
 
-  /** True if what this session owns may be acted on at this moment: proven alive within two thirds of its timeout. */
+  /**
+   * True if the owner of this session may act on it now: the session was proven alive within the
+   * last two thirds of its timeout.
+   */
   mayAct(session: SessionHandle): boolean {
     return this.#session.mayAct(session);
   }
 
-  /** The session once it is connected. @throws ZooKeeperError `zookeeper.timeout`, `zookeeper.closed`; the signal's reason */
+  /**
+   * Resolves with the session once it is connected.
+   * @throws ZooKeeperError `zookeeper.timeout`, `zookeeper.closed`; the signal's reason
+   */
   async whenConnected({ timeoutMs, signal }: WaitOptions = {}): Promise<SessionHandle> {
     signal?.throwIfAborted();
     if (this.phase === 'connected' && this.session !== undefined) return this.session;
@@ -144,8 +154,10 @@ export class ZooKeeper {
   }
 
   /**
-   * Calls until it succeeds, waiting for the connection in between. For what may be done twice: reads, deletes, sets with a
-   * version. Errors that are not retriable end it.
+   * Repeats the call until it succeeds, and waits for the connection in between. Use it for calls
+   * that may be done twice: reads, deletes, sets with a version.
+   * @throws the first error that is not retriable; `zookeeper.timeout`, `zookeeper.closed`; the
+   *   signal's reason
    */
   async retry<T>(call: () => Promise<T>, { timeoutMs, signal }: WaitOptions = {}): Promise<T> {
     const late = new AbortController();
@@ -166,10 +178,13 @@ export class ZooKeeper {
     }
   }
 
-  /** Returns when it makes sense to try again, apart from waiting for the connection; throws what no trying helps against. */
+  /**
+   * Resolves when a repetition makes sense, except that it does not wait for the connection.
+   * @throws `error` if a repetition would not help
+   */
   async pauseAfter(error: unknown): Promise<void> {
     if (!isRetriable(error)) throw error;
-    if (hasCode(error, 'zookeeper.too_many_requests')) await delay(busyPauseMs);
+    if (hasCode(error, 'zookeeper.too_many_requests')) await sleep(busyPauseMs);
   }
 
   /**
@@ -208,7 +223,10 @@ export class ZooKeeper {
     });
   }
 
-  /** @param watch fires on change and deletion. @throws ZooKeeperError `zookeeper.no_node`, and then no watch is set */
+  /**
+   * @param watch fires on change and deletion.
+   * @throws ZooKeeperError `zookeeper.no_node`, and then no watch is set
+   */
   async getData(path: string, watch?: Watcher): Promise<NodeData> {
     const connection = this.#connection('getData', path);
     const watcher = watch === undefined ? undefined : connection.watcher(watch);
@@ -223,7 +241,10 @@ export class ZooKeeper {
     });
   }
 
-  /** @param watch fires when a child comes or goes, and on deletion. @throws ZooKeeperError `zookeeper.no_node` */
+  /**
+   * @param watch fires when a child comes or goes, and on deletion.
+   * @throws ZooKeeperError `zookeeper.no_node`
+   */
   async getChildren(path: string, watch?: Watcher): Promise<NodeChildren> {
     const connection = this.#connection('getChildren', path);
     const watcher = watch === undefined ? undefined : connection.watcher(watch);
@@ -266,62 +287,36 @@ export class ZooKeeper {
     );
   }
 
-  /** Afterwards this client reads nothing older than what anybody had written when it was called. */
+  /**
+   * After it resolves, this client reads nothing older than what any client had written when it was
+   * called.
+   */
   async sync(path = '/'): Promise<void> {
     await this.#connection('sync', path).sync(path);
   }
 
-  /** All of it or nothing. @throws ZooKeeperError the fault of the first part that failed */
+  /**
+   * Carries out all operations or none.
+   * @throws ZooKeeperError the error of the first operation that failed
+   */
   async multi(operations: readonly Operation[]): Promise<OperationResult[]> {
-    const connection = this.#connection('multi');
-    const transaction = connection.transaction();
-    for (const operation of operations) {
+    for (const operation of operations)
       this.#check(operation.path, 'data' in operation ? operation.data : undefined);
-      switch (operation.type) {
-        case 'create': {
-          const { path, data = empty, acl = openAcl, mode = 'persistent' } = operation;
-          transaction.create(path, data, toLibraryAcl(acl), modeFlags[mode]);
-          continue;
-        }
-        case 'delete':
-          transaction.remove(operation.path);
-          break;
-        case 'set':
-          transaction.setData(operation.path, operation.data);
-          break;
-        case 'check':
-          transaction.check(operation.path);
-          break;
-      }
-      // The library takes version 0 for "any": set behind its back.
-      const last = transaction.ops.at(-1);
-      if (last !== undefined) last.version = operation.version ?? anyVersion;
-    }
-    const paths = operations.map(({ path }) => path).join(' ');
-    return connection.request<OperationResult[]>('multi', paths, (callback) =>
-      transaction.commit((error, results: { path?: string; stat?: Parameters<typeof toStat>[0] }[]) => {
-        if (error) return callback(toZooKeeperError(error, 'multi', paths));
-        const readable = results.map(({ path, stat }) => ({
-          ...(path === undefined ? {} : { path }),
-          ...(stat === undefined ? {} : { stat: toStat(stat) }),
-        }));
-        callback(undefined, readable);
-      }),
-    );
+    return commit(this.#connection('multi'), operations);
   }
 
-  /** Makes the node and its ancestors, persistent and empty, as far as they are missing; one round trip. */
+  /** Creates the node and its missing ancestors, persistent and empty, in one round trip. */
   async ensurePath(path: string, acl: readonly AclEntry[] = openAcl): Promise<void> {
     if (path === '/') return;
     const made = await Promise.allSettled(
       [...ancestorsOf(path), path].map(async (each) => this.create(each, empty, { acl })),
     );
-    // Only the last one counts: an ancestor that exists may well refuse its creation.
+    // Only the last result counts: an existing ancestor may well refuse its creation.
     const last = made.at(-1);
     if (last?.status === 'rejected' && !hasCode(last.reason, 'zookeeper.node_exists')) throw last.reason;
   }
 
-  /** Deletes a node and everything below it; what vanishes meanwhile is fine. */
+  /** Deletes a node and everything below it. Nodes that disappear meanwhile are ignored. */
   async deleteTree(path: string): Promise<void> {
     try {
       const { names } = await this.getChildren(path);
@@ -334,36 +329,25 @@ export class ZooKeeper {
     }
   }
 
-  /** A read that is answered from memory as long as a watch guards it. May be as stale as any read without `sync`. */
+  /**
+   * Reads from memory as long as a watch guards the result. May be as stale as any read without
+   * `sync`.
+   */
   async cached(path: string): Promise<NodeData | undefined> {
     return this.#cached.data(path);
   }
 
-  /** Follows the data of a node through changes, deletions, creations and new sessions. `undefined`: there is no such node. */
+  /**
+   * Follows the data of a node through changes, deletions, creations and new sessions. `undefined`
+   * means that there is no such node.
+   */
   watchData(path: string): Watch<NodeData | undefined> {
-    const read: Read<NodeData | undefined> = async (changed) => {
-      try {
-        return { value: await this.getData(path, changed) };
-      } catch (error) {
-        if (!hasCode(error, 'zookeeper.no_node')) throw error;
-        // It may be there by now; then the watch guards a node that has to be read once more.
-        return (await this.exists(path, changed)) === undefined ? { value: undefined } : undefined;
-      }
-    };
-    return new Watch(this, checkPath(path), read);
+    return new Watch(this, checkPath(path), readsData(this, path));
   }
 
-  /** Follows the names of the children of a node. `undefined`: there is no such node. */
+  /** Follows the names of the children of a node. `undefined` means that there is no such node. */
   watchChildren(path: string): Watch<NodeChildren | undefined> {
-    const read: Read<NodeChildren | undefined> = async (changed) => {
-      try {
-        return { value: await this.getChildren(path, changed) };
-      } catch (error) {
-        if (!hasCode(error, 'zookeeper.no_node')) throw error;
-        return (await this.exists(path, changed)) === undefined ? { value: undefined } : undefined;
-      }
-    };
-    return new Watch(this, checkPath(path), read);
+    return new Watch(this, checkPath(path), readsChildren(this, path));
   }
 
   #connection(what: string, path?: string, data?: Buffer): Connection {
@@ -377,8 +361,8 @@ export class ZooKeeper {
     const { dataBytesMax } = this.limits;
     if (data !== undefined && data.length > dataBytesMax) {
       const message =
-        `${path}: ${(data.length / 1024).toFixed(1)} KiB are more than the ${(dataBytesMax / 1024).toFixed(1)} KiB that a node may hold: ` +
-        'ZooKeeper keeps everything in memory; store the content elsewhere and its address here';
+        `${path}: ${(data.length / 1024).toFixed(1)} KiB exceed the ${(dataBytesMax / 1024).toFixed(1)} KiB that a node may hold: ` +
+        'ZooKeeper keeps all data in memory; store the content elsewhere and its address here';
       throw new ZooKeeperError('zookeeper.too_large', message, { path });
     }
   }

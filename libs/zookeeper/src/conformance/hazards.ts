@@ -1,35 +1,35 @@
-/** What may happen to clients of one server as of several, by the name of the hazard. */
+/** What may happen to the clients of one server as of several, named by the hazard. */
 import assert from 'node:assert/strict';
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
 import { passing } from '@thermomesh/links';
 import type { TestEnsemble } from '@thermomesh/servers';
+import { until } from '@thermomesh/testing';
 import { join } from '../client/paths.ts';
-import { LeaderElection } from '../recipes/leader-election.ts';
-import { Lock } from '../recipes/lock.ts';
+import { LeaderElection } from '../recipes/election/leader-election.ts';
+import { Lock } from '../recipes/locks/lock.ts';
 import { endingSessionMs, type TestClients } from '../testing/clients.ts';
 import { interpose } from '../testing/interpose.ts';
 import type { LeaderNews } from '../testing/leader-child.ts';
 import { leaderOf, namesIn, statOf } from '../testing/looks.ts';
 import { olderServer } from '../testing/older-server.ts';
-import { until } from '../testing/until.ts';
 
 export interface Servers {
   ensemble: TestEnsemble;
   clients: TestClients;
 }
 
-/** Far more writes than the older server's own ones (ends of sessions) can make up for. */
+/** Far more writes than the older server can make up for by its own ones (ends of sessions). */
 const writesAhead = 200;
 const timeoutMs = 60_000;
 const acquireTimeoutMs = 15_000;
-/** Far more than an acquisition makes. */
+/** Far more calls than one acquisition makes. */
 const cutsMax = 25;
 let places = 0;
 const freshPath = () => `/hazards/h${(places += 1)}`;
 
-/** @param servers of the suite; called when a test runs */
+/** @param servers makes the servers of the suite; called when a test runs */
 export function hazards(name: string, servers: () => Servers): void {
   const { connect, connectThroughLink } = {
     connect: async (options = {}) => servers().clients.connect(options),
@@ -39,7 +39,7 @@ export function hazards(name: string, servers: () => Servers): void {
   stoppedLeaders(name, servers);
 
   describe(`${name}: a predecessor`, () => {
-    it('that vanishes between the list and the watch is not waited for', async () => {
+    it('a predecessor that vanishes between list and watch is not waited for', async () => {
       const path = freshPath();
       const zk = await connect();
       const first = await new Lock(await connect(), path).start().acquire();
@@ -57,7 +57,7 @@ export function hazards(name: string, servers: () => Servers): void {
   });
 
   describe(`${name}: a watch`, () => {
-    it('on a node that vanishes between the event and the re-read waits for its return', async () => {
+    it('a watch on a node that vanishes before the re-read waits for its return', async () => {
       const path = freshPath();
       const zk = await connect();
       const other = await connect();
@@ -73,15 +73,15 @@ export function hazards(name: string, servers: () => Servers): void {
         await zk.sync(path);
       });
       await other.setData(path, Buffer.from('short-lived'));
-      await until(() => vanished && watch.current?.value === undefined, 'the end of the node');
+      await until('the end of the node', () => vanished && watch.current?.value === undefined);
       end();
       await other.create(path, Buffer.from('back'));
-      await until(() => watch.current?.value?.data.toString() === 'back', 'the return');
+      await until('the return', () => watch.current?.value?.data.toString() === 'back');
     });
   });
 
   describe(`${name}: a connection`, () => {
-    it('that is cut between any two calls of an acquisition costs neither the ticket nor the turn', async (t) => {
+    it('a cut between any two calls of an acquisition costs neither ticket nor turn', async (t) => {
       const path = freshPath();
       const other = await connect();
       const { zk, link } = await connectThroughLink();
@@ -95,17 +95,17 @@ export function hazards(name: string, servers: () => Servers): void {
           if (index !== cuts) return;
           isCut = true;
           await link.set({ ...passing, state: 'cut' });
-          await until(() => zk.phase !== 'connected', 'the cut');
+          await until('the cut', () => zk.phase !== 'connected');
           await link.set(passing);
         });
         const lock = new Lock(zk, path).start();
         const acquiring = lock.acquire({ timeoutMs: acquireTimeoutMs });
-        await until(async () => (await namesIn(other, path)).length === 2, 'the ticket');
+        await until('the ticket', async () => (await namesIn(other, path)).length === 2);
         await holder.release();
         const lease = await acquiring;
         end();
         assert.equal((await namesIn(other, path)).length, 1);
-        await until(() => lease.held, 'the confirmation');
+        await until('the confirmation', () => lease.held);
         assert.equal((await statOf(other, lease.path))?.czxid, lease.epoch);
         await lock.close();
       }
@@ -115,7 +115,7 @@ export function hazards(name: string, servers: () => Servers): void {
   });
 
   describe(`${name}: two elections`, () => {
-    it('between the same two clients do not mix: a death moves the one that it led, and nothing of the other', async () => {
+    it('two elections of the same clients do not mix: a death moves only its own one', async () => {
       const paths = [freshPath(), freshPath()];
       const { zk, link } = await connectThroughLink({ sessionTimeoutMs: endingSessionMs });
       const other = await connect();
@@ -126,26 +126,26 @@ export function hazards(name: string, servers: () => Servers): void {
       assert.ok(redDying && redNext && blueNext && blueLeader);
       redDying.start();
       blueLeader.start();
-      await until(() => redDying.leads && blueLeader.leads, 'a leader each');
+      await until('a leader each', () => redDying.leads && blueLeader.leads);
       redNext.start();
       blueNext.start();
-      await until(async () => (await blueLeader.standings()).length === 2, 'the standby');
+      await until('the standby', async () => (await blueLeader.candidates()).length === 2);
       const [dying, kept] = [redDying.lease, blueLeader.lease];
       await link.set({ ...passing, state: 'stall' });
-      await until(() => redNext.leads, 'the successor');
+      await until('the successor', () => redNext.leads);
       assert.equal(redDying.leads, false);
       assert.ok((redNext.lease?.epoch ?? 0n) > (dying?.epoch ?? 0n));
       assert.deepEqual([blueLeader.lease, kept?.signal.aborted], [kept, false]);
       await link.set(passing);
-      const order = async (election: LeaderElection) => (await election.standings()).map(({ id }) => id);
-      await until(async () => (await order(redNext)).join() === 'n1,n0', 'the dead one to stand behind');
-      await until(async () => (await order(blueLeader)).join() === 'n1,n0', 'as it was');
+      const order = async (election: LeaderElection) => (await election.candidates()).map(({ id }) => id);
+      await until('the dead one to stand behind', async () => (await order(redNext)).join() === 'n1,n0');
+      await until('as it was', async () => (await order(blueLeader)).join() === 'n1,n0');
       await Promise.all([...red, ...blue].map(async (election) => election.close()));
     });
   });
 
   describe(`${name}: a clock that jumps`, () => {
-    it('ends no lease and prolongs none: only time that passes counts', async (t) => {
+    it('a clock that jumps neither ends nor prolongs a lease: only elapsed time counts', async (t) => {
       const zk = await connect();
       const lease = await new Lock(zk, freshPath()).start().acquire();
       t.mock.timers.enable({ apis: ['Date'], now: Date.now() + 3_600_000 });
@@ -157,7 +157,7 @@ export function hazards(name: string, servers: () => Servers): void {
       t.mock.timers.reset();
     });
 
-    it('two thirds of the session without an answer end the right to act, whatever else is known', async () => {
+    it('two thirds of the session without an answer end the right to act', async () => {
       let nowMs = 0;
       const zk = await connect({ sessionTimeoutMs: 15_000, nowMs: () => nowMs });
       const lease = await new Lock(zk, freshPath()).start().acquire();
@@ -169,7 +169,7 @@ export function hazards(name: string, servers: () => Servers): void {
   });
 
   describe(`${name}: a server out of an older copy`, () => {
-    it('is refused by a client that has seen more, also in its next session, which waits for another', async () => {
+    it('a server from an older backup is refused by a client that has seen more', async () => {
       const { ensemble } = servers();
       const [member] = ensemble.members;
       assert.ok(member);
@@ -178,7 +178,9 @@ export function hazards(name: string, servers: () => Servers): void {
         await ensemble.untilServing();
         const path = freshPath();
         const { zk, link, phases } = await connectThroughLink({
-          ...{ target: member.host, others: [older.host], sessionTimeoutMs: 500 },
+          target: member.host,
+          others: [older.host],
+          sessionTimeoutMs: 500,
         });
         await zk.retry(async () => zk.ensurePath(path), { timeoutMs });
         const write = async (_: unknown, index: number) =>
@@ -186,9 +188,9 @@ export function hazards(name: string, servers: () => Servers): void {
         await Promise.all(Array.from({ length: writesAhead }, write));
         phases.length = 0;
         await link.set({ ...passing, state: 'cut' });
-        await until(() => phases.includes('lost'), 'the loss');
+        await until('the loss', () => phases.includes('lost'));
         const before = older.refusals();
-        await until(() => zk.phase === 'connected' || older.refusals() > before + 1, 'the refusal');
+        await until('the refusal', () => zk.phase === 'connected' || older.refusals() > before + 1);
         assert.notEqual(zk.phase, 'connected');
         await link.set(passing);
         await zk.whenConnected({ timeoutMs });
@@ -206,7 +208,7 @@ function deadServers(name: string, servers: () => Servers): void {
       ['done', 'backward'],
       ['not arrived', 'forward'],
     ] as const) {
-      it(`which was ${what}: there is one ticket, and it leads`, async () => {
+      it(`a server dies with a create ${what}: there is one ticket, and it leads`, async () => {
         const { ensemble, clients } = servers();
         const path = freshPath();
         const victim = await leaderOf(ensemble);
@@ -216,22 +218,23 @@ function deadServers(name: string, servers: () => Servers): void {
         const { zk, link } = await clients.connectThroughLink({ target: victim.host, others });
         await link.set({ ...passing, state: 'stall', direction });
         const election = new LeaderElection(zk, { path, id: 'only' }).start();
-        // Proof that it hits: the request has left and has no answer, and is or is not done.
+        // Proof that the test hits the hazard: the request was sent and has no answer, and it is
+        // done or not done.
         const tickets = direction === 'backward' ? 1 : 0;
-        await until(async () => (await namesIn(onlooker, path)).length === tickets, 'the create');
-        await until(() => zk.requestsInFlight === 1, 'the request');
+        await until('the create', async () => (await namesIn(onlooker, path)).length === tickets);
+        await until('the request', () => zk.requestsInFlight === 1);
         const [ticket] = await namesIn(onlooker, path);
         const drawn = ticket === undefined ? undefined : await statOf(onlooker, join(path, ticket));
         const { session } = zk;
         assert.equal(zk.requestsInFlight, 1);
         await victim.kill();
-        // What the dead one had said already is lost with the link.
+        // What the dead server had sent already is lost with the link.
         await link.set({ ...passing, state: 'cut' });
         await link.set(passing);
         await victim.restart();
-        await until(() => election.leads, 'the leader');
-        await until(async () => (await namesIn(onlooker, path)).length === 1, 'one ticket');
-        // A machine that stalls for long enough costs the session, and with it the ticket.
+        await until('the leader', () => election.leads);
+        await until('one ticket', async () => (await namesIn(onlooker, path)).length === 1);
+        // A machine that stalls for long enough ends the session, and the ticket with it.
         if (drawn !== undefined && zk.session === session) assert.equal(election.lease?.epoch, drawn.czxid);
         await ensemble.untilServing();
         await election.close();
@@ -242,7 +245,7 @@ function deadServers(name: string, servers: () => Servers): void {
 
 function stoppedLeaders(name: string, servers: () => Servers): void {
   describe(`${name}: a leader that is stopped until its session is over`, () => {
-    it('acts no more once its successor leads, and knows nothing but that it is deposed when it wakes', async () => {
+    it('a leader stopped past its session wakes deposed and acts no more', async () => {
       const { ensemble, clients } = servers();
       const path = freshPath();
       const news: { id: string; type: LeaderNews['type']; epoch: bigint }[] = [];
@@ -261,18 +264,18 @@ function stoppedLeaders(name: string, servers: () => Servers): void {
         news.filter((each) => each.id === id && each.type === type);
       try {
         const first = begin('first');
-        await until(() => told('first', 'act').length > 2, 'the first to act');
+        await until('the first to act', () => told('first', 'act').length > 2);
         begin('second');
         const zk = await clients.connect();
-        await until(async () => (await namesIn(zk, path)).length === 2, 'the standby');
+        await until('the standby', async () => (await namesIn(zk, path)).length === 2);
         first.kill('SIGSTOP');
-        await until(() => (told('second', 'act').at(-1)?.epoch ?? 0n) > lastEpoch(), 'the second to act');
+        await until('the second to act', () => (told('second', 'act').at(-1)?.epoch ?? 0n) > lastEpoch());
         const stoppedIn = lastEpoch();
         const acts = told('first', 'act').length;
         first.kill('SIGCONT');
         const isOver = ({ epoch }: { epoch: bigint }) => epoch === stoppedIn;
-        await until(() => told('first', 'deposed').some(isOver), 'the first to know');
-        // Whatever else it does by now, it does under an epoch of its own.
+        await until('the first to know', () => told('first', 'deposed').some(isOver));
+        // Whatever it does later, it does under a new epoch of its own.
         assert.ok(
           told('first', 'act')
             .slice(acts)

@@ -1,24 +1,27 @@
-/** The life that every recipe has: latent, started, closed; through lost sessions, and closed in whatever state it is. */
+/**
+ * The lifecycle of every recipe: latent, started, closed; through lost sessions, and closed in any
+ * state.
+ */
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { passing } from '@thermomesh/links';
+import { until } from '@thermomesh/testing';
 import type { ZooKeeper } from '../client/zookeeper.ts';
 import type { Recipe } from '../recipes/recipe.ts';
 import { TestClients } from '../testing/clients.ts';
 import { ephemeralsOf } from '../testing/looks.ts';
-import { until } from '../testing/until.ts';
 
-/** What the suite has to know of a recipe. */
+/** What the suite needs to know of a recipe. */
 export interface Life<R extends Recipe> {
-  /** @param alone it is the only one that uses `path`; otherwise another one does too */
+  /** @param alone true if this is the only recipe on `path`; otherwise another one uses it too */
   make(zk: ZooKeeper, path: string, alone: boolean): R;
-  /** Returns when it does what it is for; also called again after a lost session. */
+  /** Resolves when the recipe does its work; called again after a lost session. */
   works(recipe: R): Promise<unknown>;
-  /** How many ephemeral nodes it has while it works. */
+  /** The number of ephemeral nodes that it owns while it works. */
   owns: number;
-  /** Makes what the other one waits for not happen. */
+  /** Prevents what the other recipe waits for. */
   hinders?(other: R): Promise<unknown>;
-  /** Does not settle as long as it is hindered, or nobody can be reached. */
+  /** Does not settle while the recipe is hindered, or while no server can be reached. */
   waits?(recipe: R): Promise<unknown>;
 }
 
@@ -32,22 +35,22 @@ export function lifecycleConformance<R extends Recipe>(
   hosts: () => string,
 ): void {
   const prepare = (t: TestContext) => {
-    const clients = new TestClients(hosts());
+    const clients = new TestClients(hosts);
     t.after(async () => {
       await clients.closeAll();
-      assert.deepEqual(clients.faults, []);
+      assert.deepEqual(clients.errors, []);
     });
     return { clients, path: `/lives/l${(places += 1)}` };
   };
   const leavesNothing = async (onlooker: ZooKeeper, path: string, sessions: readonly bigint[]) =>
-    until(async () => {
+    until(`nothing of ${name} to be left`, async () => {
       const left = await Promise.all(sessions.map(async (session) => ephemeralsOf(onlooker, path, session)));
       return left.flat().length === 0;
-    }, `nothing of ${name} to be left`);
+    });
 
-  // Each test has clients and a place of its own, and most of its time is spent waiting.
+  // Each test has its own clients and paths, and most of its time is spent waiting.
   describe(`the life of ${name}`, { concurrency: true }, () => {
-    it('is started once; closed before the start it asks nothing, closed twice it is closed once', async (t) => {
+    it(`${name} starts once; a close before the start, or a second one, asks nothing`, async (t) => {
       const { clients, path } = prepare(t);
       const zk = await clients.connect();
       const asked = zk.requestsMade;
@@ -67,7 +70,7 @@ export function lifecycleConformance<R extends Recipe>(
       assert.deepEqual(await ephemeralsOf(zk, path, zk.session?.id ?? 0n), []);
     });
 
-    it('closed while it waits it ends the wait, leaves no node and asks nothing any more', async (t) => {
+    it(`${name} that is closed while it waits ends the wait and leaves no node`, async (t) => {
       const { clients, path } = prepare(t);
       const [zk, onlooker] = [await clients.connect(), await clients.connect()];
       const other = life.make(onlooker, path, false).start();
@@ -75,7 +78,7 @@ export function lifecycleConformance<R extends Recipe>(
       const recipe = life.make(zk, path, false).start();
       const waiting = life.waits?.(recipe);
       const ended = waiting === undefined ? undefined : assert.rejects(waiting, { code: 'zookeeper.closed' });
-      await until(() => zk.requestsInFlight === 0 && zk.requestsMade > 0, 'it to rest');
+      await until('it to rest', () => zk.requestsInFlight === 0 && zk.requestsMade > 0);
       await recipe.close();
       await ended;
       const asked = zk.requestsMade;
@@ -87,7 +90,7 @@ export function lifecycleConformance<R extends Recipe>(
       await leavesNothing(onlooker, path, [zk.session?.id ?? 0n]);
     });
 
-    it('closed while nobody can be reached it ends all the same, and leaves no node behind', async (t) => {
+    it(`${name} that is closed without a server ends, and leaves no node behind`, async (t) => {
       const { clients, path } = prepare(t);
       const { zk, link } = await clients.connectThroughLink({ sessionTimeoutMs: shortSessionMs });
       const onlooker = await clients.connect();
@@ -102,7 +105,7 @@ export function lifecycleConformance<R extends Recipe>(
       await leavesNothing(onlooker, path, [session, next.id]);
     });
 
-    it('a lost session is made good: it works again, and what it owns is of the new session', async (t) => {
+    it(`${name} works again in a new session after the old one was lost`, async (t) => {
       const { clients, path } = prepare(t);
       const { zk, link, phases } = await clients.connectThroughLink({ sessionTimeoutMs: shortSessionMs });
       const onlooker = await clients.connect();
@@ -112,14 +115,14 @@ export function lifecycleConformance<R extends Recipe>(
         const { id } = await zk.whenConnected({ timeoutMs: 30_000 });
         return (await ephemeralsOf(onlooker, path, id)).length;
       };
-      await until(async () => (await owned()) === life.owns, `${life.owns} nodes`);
+      await until(`${life.owns} nodes`, async () => (await owned()) === life.owns);
       const session = zk.session?.id ?? 0n;
       phases.length = 0;
       await link.set({ ...passing, state: 'stall' });
-      await until(() => phases.includes('lost'), 'the loss');
+      await until('the loss', () => phases.includes('lost'));
       await link.set(passing);
       await life.works(recipe);
-      await until(async () => (await owned()) === life.owns, `${life.owns} nodes again`);
+      await until(`${life.owns} nodes again`, async () => (await owned()) === life.owns);
       await leavesNothing(onlooker, path, [session]);
       await recipe.close();
       await leavesNothing(onlooker, path, [(await zk.whenConnected()).id]);

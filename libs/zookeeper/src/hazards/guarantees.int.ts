@@ -1,55 +1,49 @@
-/** What a client may and may not rely on when its server lags behind, and what recipes make of it when servers die. */
+/**
+ * What a client may and may not rely on when its server lags behind, and how recipes behave when
+ * servers die.
+ */
 import assert from 'node:assert/strict';
-import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { passing } from '@thermomesh/links';
-import { testEnsemble, type TestEnsemble } from '@thermomesh/servers';
-import { SharedCounter } from '../recipes/shared-counter.ts';
-import { TaskAssignment } from '../recipes/task-assignment.ts';
-import { TestClients, testServers } from '../testing/clients.ts';
-import { leaderOf, revive } from '../testing/looks.ts';
-import { until } from '../testing/until.ts';
+import { until } from '@thermomesh/testing';
+import { SharedCounter } from '../recipes/values/shared-counter.ts';
+import { TaskAssignment } from '../recipes/tasks/task-assignment.ts';
+import { leaderOf } from '../testing/looks.ts';
+import { useZooKeeper } from '../testing/use-zookeeper.ts';
 
-/** How often an old answer is hoped for: it takes a few. */
+/** Maximum number of reads until an old answer occurs; it usually takes a few. */
 const readsMax = 200;
 const timeoutMs = 60_000;
-let ensemble: TestEnsemble;
-let clients: TestClients;
-before(async () => {
-  ensemble = await testEnsemble(testServers);
-  clients = new TestClients(ensemble.hosts);
-});
-after(async () => ensemble.remove());
-beforeEach(async () => revive(ensemble));
-afterEach(async () => {
-  await clients.closeAll();
-  assert.deepEqual(clients.faults, []);
-});
+const { clients, ensemble } = useZooKeeper({ servers: 3, reviveServers: true });
 
 const bytes = (text: string) => Buffer.from(text);
 
 describe('what a client of a server that lags behind may rely on', () => {
-  /** A server that is not the leader, and the others. */
+  /** Finds a server that is not the leader, and the addresses of the others. */
   async function follower() {
-    const leader = await leaderOf(ensemble);
-    const slow = ensemble.members.find(({ id }) => id !== leader.id);
+    const leader = await leaderOf(ensemble());
+    const slow = ensemble().members.find(({ id }) => id !== leader.id);
     assert.ok(slow);
-    const hosts = ensemble.members.filter(({ id }) => id !== slow.id).map(({ host }) => host);
+    const hosts = ensemble()
+      .members.filter(({ id }) => id !== slow.id)
+      .map(({ host }) => host);
     return { slow, hosts: hosts.join() };
   }
 
-  it('a read without sync may be old; with sync it is not', async (t) => {
+  it('a read without sync may return old data; a read with sync does not', async (t) => {
     const { slow, hosts } = await follower();
     const writer = await clients.connect({ hosts });
     const reader = await clients.connect({ hosts: slow.host });
     await writer.create('/lag', bytes('old'));
     await reader.sync('/lag');
-    // What is asked while it is frozen waits in its socket, beside what the leader has sent it: it may read either first.
+    // A request to the frozen server waits in its socket beside what the leader has sent: the
+    // server may read either first.
     let stale = false;
     let rounds = 0;
     for (; rounds < readsMax && !stale; rounds += 1) {
       await slow.pause();
       await writer.setData('/lag', bytes(`new ${rounds}`));
-      // Asked after the write was acknowledged, and yet the answer may not know it.
+      // Sent after the write was acknowledged, and yet the answer may not include it.
       const plain = reader.getData('/lag');
       await slow.resume();
       stale = (await plain).data.toString() !== `new ${rounds}`;
@@ -60,7 +54,7 @@ describe('what a client of a server that lags behind may rely on', () => {
     assert.ok(stale);
   });
 
-  it('the event of a watch comes before the new data, also if both arrive together', async () => {
+  it('a watch fires before the new data arrives, even if both come together', async () => {
     const { slow, hosts } = await follower();
     const writer = await clients.connect({ hosts });
     const { zk, link } = await clients.connectThroughLink({ target: slow.host });
@@ -73,17 +67,17 @@ describe('what a client of a server that lags behind may rely on', () => {
     await link.set({ ...passing, state: 'stall', direction: 'backward' });
     const reads = [read()];
     await writer.setData('/event', bytes('new'));
-    // Asked and answered on that server after its sync, although nobody hears of it yet.
+    // The server has answered this after its sync, although the answer has not arrived yet.
     const synced = zk.sync('/event');
     reads.push(...Array.from({ length: 10 }, read));
     const mark = zk.create('/event/mark');
-    await until(async () => (await writer.exists('/event/mark')) !== undefined, 'the answers');
+    await until('the answers', async () => (await writer.exists('/event/mark')) !== undefined);
     await link.set(passing);
     await Promise.all([synced, mark, ...reads]);
     assert.match(seen.filter((each) => each !== 'old').join(), /^changed(,new){10,11}$/);
   });
 
-  it('writes of one client that were sent together happen in their order, also over a delayed link', async () => {
+  it('pipelined writes of one client happen in its order, also over a delayed link', async () => {
     const { slow } = await follower();
     const { zk, link } = await clients.connectThroughLink({ target: slow.host });
     await zk.create('/sequence');
@@ -97,13 +91,15 @@ describe('what a client of a server that lags behind may rely on', () => {
     await Promise.all(
       Array.from({ length: 30 }, async (_, index) => zk.setData('/sequence', bytes(String(index + 1)))),
     );
-    await until(() => watch.current?.value?.stat.version === 30, 'the last write');
-    // Whatever others see of it is a prefix: the version tells which.
+    await until('the last write', () => watch.current?.value?.stat.version === 30);
+    // Whatever other clients see is a prefix: the version shows which one.
     for (const [version, text] of versions) assert.equal(text, version === 0 ? '' : String(version));
   });
 
-  it('of many that write under the version they have read, on whatever server, each version has one winner', async () => {
-    const all = await Promise.all(ensemble.members.map(async ({ host }) => clients.connect({ hosts: host })));
+  it('of many writes that expect the same version, on any server, exactly one wins', async () => {
+    const all = await Promise.all(
+      ensemble().members.map(async ({ host }) => clients.connect({ hosts: host })),
+    );
     await all[0]?.create('/linear', bytes('0'));
     const won: number[] = [];
     await Promise.all(
@@ -124,8 +120,8 @@ describe('what a client of a server that lags behind may rely on', () => {
   });
 });
 
-describe('while one server after the other is killed, the leader among them', () => {
-  it('each task has one result, and each count counts once', async (t) => {
+describe('while one server after another is killed, the leader among them', () => {
+  it('each task has one result and each increment counts once while servers die', async (t) => {
     const failures: unknown[] = [];
     const recorded = new Map<string, number>();
     const path = '/dying/tasks';
@@ -148,11 +144,11 @@ describe('while one server after the other is killed, the leader among them', ()
     );
     let over = false;
     const killing = (async () => {
-      for (const member of ensemble.members) {
+      for (const member of ensemble().members) {
         await member.kill();
-        await ensemble.untilServing(2);
+        await ensemble().untilServing(2);
         await member.restart();
-        await ensemble.untilServing(3);
+        await ensemble().untilServing(3);
       }
       over = true;
     })();

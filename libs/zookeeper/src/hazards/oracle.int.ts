@@ -1,35 +1,28 @@
-/** Many contests at once, over links and servers that fail all the time: no two holders overlap, no epoch comes back, nobody is stuck. */
+/**
+ * Many contests at once, over links and servers that fail all the time: no two holders overlap, no
+ * epoch returns, no contender is stuck.
+ */
 import assert from 'node:assert/strict';
-import { after, afterEach, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { passing, type LinkCondition } from '@thermomesh/links';
-import { testEnsemble, type TestEnsemble } from '@thermomesh/servers';
+import { until } from '@thermomesh/testing';
 import type { ZooKeeper } from '../client/zookeeper.ts';
-import { LeaderElection, SimpleElection } from '../recipes/leader-election.ts';
-import type { Lease } from '../recipes/lease.ts';
-import { Lock, ReadWriteLock } from '../recipes/lock.ts';
-import { PartitionLeadership } from '../recipes/partition-leadership.ts';
+import { LeaderElection, SimpleElection } from '../recipes/election/leader-election.ts';
+import type { Lease } from '../recipes/leases/lease.ts';
+import { Lock, ReadWriteLock } from '../recipes/locks/lock.ts';
+import { PartitionLeadership } from '../recipes/election/partition-leadership.ts';
 import type { Recipe } from '../recipes/recipe.ts';
-import { Semaphore } from '../recipes/semaphore.ts';
-import { TestClients, testServers, type LinkedClient } from '../testing/clients.ts';
+import { Semaphore } from '../recipes/locks/semaphore.ts';
+import type { LinkedClient } from '../testing/clients.ts';
 import { oracleRounds } from '../testing/config.ts';
 import { Oracle } from '../testing/oracle.ts';
-import { until } from '../testing/until.ts';
+import { useZooKeeper } from '../testing/use-zookeeper.ts';
 
-let ensemble: TestEnsemble;
-let clients: TestClients;
-before(async () => {
-  ensemble = await testEnsemble(testServers);
-  clients = new TestClients(ensemble.hosts);
-});
-after(async () => ensemble.remove());
-afterEach(async () => {
-  await clients.closeAll();
-  assert.deepEqual(clients.faults, []);
-});
+const { clients, ensemble } = useZooKeeper({ servers: 3 });
 
 const contendersPerArena = 3;
-/** Of a semaphore: fewer than contend. */
+/** The permits of the semaphore: fewer than the contenders. */
 const permits = 2;
 const partitions = 3;
 const sessionTimeoutMs = 500;
@@ -38,7 +31,7 @@ const faultMsMax = 40;
 const serverFaultMsMax = 300;
 const timeoutMs = 60_000;
 
-/** Numbers from 0 to 1 that a seed repeats (mulberry32). */
+/** Pseudo-random numbers in [0, 1) that a seed repeats (mulberry32). */
 function randomFrom(seed: number): () => number {
   let state = seed;
   return () => {
@@ -68,14 +61,15 @@ class Arena {
     return [...this.#oracles.values()].reduce((sum, { entries }) => sum + entries, 0);
   }
 
-  /** Acts for a while, then gives the lease up. */
+  /** Acts for a while, then releases the lease. */
   async hold(
     lease: Lease,
     { mode = 'write', which = 0 }: { mode?: Mode; which?: number } = {},
   ): Promise<void> {
     const oracle = this.#oracles.get(which) ?? new Oracle();
     this.#oracles.set(which, oracle);
-    // Lost before it was used: that is no overlap, and nothing to enter with.
+    // The lease was lost before it was used: that is no overlap, and there is nothing to enter
+    // with.
     if (lease.held) {
       oracle.enter(lease, mode);
       this.#inside.set(lease, { mode, which });
@@ -88,7 +82,7 @@ class Arena {
     await lease.release();
   }
 
-  /** When it is confirmed again nobody may have come in between. */
+  /** When a lease is confirmed again, no other holder may have come in between. */
   #assertAlone(mine: Lease): void {
     const me = this.#inside.get(mine);
     for (const [other, { mode, which }] of this.#inside) {
@@ -102,17 +96,17 @@ class Arena {
 /** One way to contend. */
 interface Contest {
   arenas: number;
-  /** Contends until it is told to end. */
+  /** Contends until the arena is over. */
   contend: (zk: ZooKeeper, arena: Arena, id: string) => Promise<void>;
-  /** Whatever was left behind by whoever died must not be in the way of the next one. */
+  /** What a dead contender has left behind must not block the next one. */
   follow: (zk: ZooKeeper, path: string) => Promise<unknown>;
 }
 
-/** Runs what acts by itself until the arena is over. */
+/** Runs a recipe that acts by itself until the arena is over. */
 async function untilOver(arena: Arena, start: (fail: (error: unknown) => void) => Recipe): Promise<void> {
   const failed = Promise.withResolvers<never>();
   const recipe = start(failed.reject);
-  await Promise.race([failed.promise, until(() => arena.over, 'the end', Infinity)]);
+  await Promise.race([failed.promise, until('the end', () => arena.over, { timeoutMs: Infinity })]);
   await recipe.close();
 }
 
@@ -124,7 +118,7 @@ const electing = (Election: typeof LeaderElection | typeof SimpleElection): Omit
     }),
   follow: async (zk, path) => {
     const election = new Election(zk, { path, id: 'next' }).start();
-    await until(() => election.leads, 'the next leader', timeoutMs);
+    await until('the next leader', () => election.leads, { timeoutMs });
     await election.close();
   },
 });
@@ -178,13 +172,13 @@ const contests: Record<string, Contest> = {
       }),
     follow: async (zk, path) => {
       const last = new PartitionLeadership(zk, { path, id: 'next', partitions }).start();
-      await until(() => last.leading.length === partitions, 'all partitions', timeoutMs);
+      await until('all partitions', () => last.leading.length === partitions, { timeoutMs });
       await last.close();
     },
   },
 };
 
-/** Breaks one link after the other, for a moment or until the session is lost. Returns how often. */
+/** Breaks one link after another, for a moment or until the session is lost. Returns how often. */
 async function breakLinks(linked: readonly LinkedClient[], arena: Arena): Promise<number> {
   const conditions: LinkCondition[] = [
     { ...passing, state: 'cut' },
@@ -199,19 +193,19 @@ async function breakLinks(linked: readonly LinkedClient[], arena: Arena): Promis
     const condition = conditions[Math.floor(arena.random() * conditions.length)] ?? passing;
     await link.set(condition);
     const long = condition.state !== 'pass' && arena.random() < 0.3;
-    if (long) await until(() => zk.phase === 'lost' || arena.over, 'the loss', timeoutMs);
+    if (long) await until('the loss', () => zk.phase === 'lost' || arena.over, { timeoutMs });
     else await delay(arena.random() * faultMsMax);
     await link.set(passing);
-    await until(() => zk.phase === 'connected' || arena.over, 'the reconnect', timeoutMs);
+    await until('the reconnect', () => zk.phase === 'connected' || arena.over, { timeoutMs });
   }
   return faults;
 }
 
-/** Kills and freezes one server after the other; a majority is always left. Returns how often. */
+/** Kills and freezes one server after another; a majority always remains. Returns how often. */
 async function breakServers(random: () => number, isOver: () => boolean): Promise<number> {
   let faults = 0;
   for (; !isOver(); faults += 1) {
-    const member = ensemble.members[faults % ensemble.members.length] ?? assert.fail();
+    const member = ensemble().members[faults % ensemble().members.length] ?? assert.fail();
     if (random() < 0.5) {
       await member.kill();
       await delay(random() * serverFaultMsMax);
@@ -221,7 +215,7 @@ async function breakServers(random: () => number, isOver: () => boolean): Promis
       await delay(random() * serverFaultMsMax);
       await member.resume();
     }
-    await ensemble.untilServing(ensemble.members.length, timeoutMs);
+    await ensemble().untilServing(ensemble().members.length, timeoutMs);
   }
   return faults;
 }
@@ -229,13 +223,13 @@ async function breakServers(random: () => number, isOver: () => boolean): Promis
 async function connectAll(): Promise<LinkedClient[]> {
   return Promise.all(
     Array.from({ length: contendersPerArena }, async (_, index) =>
-      clients.connectThroughLink({ target: ensemble.members[index % 3]?.host ?? '', sessionTimeoutMs }),
+      clients.connectThroughLink({ target: ensemble().members[index % 3]?.host ?? '', sessionTimeoutMs }),
     ),
   );
 }
 
 describe('under kills, pauses and cut links', () => {
-  it(`nobody overlaps, and nobody is stuck, in ${oracleRounds} rounds`, async (t) => {
+  it(`no holders overlap and no contender is stuck in ${oracleRounds} rounds`, async (t) => {
     const seed = Date.now() % 2 ** 32;
     t.diagnostic(`seed ${seed}`);
     const random = randomFrom(seed);
@@ -260,14 +254,16 @@ describe('under kills, pauses and cut links', () => {
     let over = false;
     const servers = breakServers(random, () => over);
     try {
-      // A round of a semaphore takes several times as many requests as one of a lock.
+      // A round of a semaphore takes several times as many requests as a round of a lock.
       const least = oracleRounds / arenas.length / 4;
       const enough = () => rounds() >= oracleRounds && arenas.every((arena) => arena.rounds >= least);
-      await until(() => failures.length > 0 || enough(), `${oracleRounds} rounds`, oracleRounds * 1_000);
+      await until(`${oracleRounds} rounds`, () => failures.length > 0 || enough(), {
+        timeoutMs: oracleRounds * 1_000,
+      });
     } finally {
       over = true;
       for (const arena of arenas) arena.over = true;
-      // Whoever has failed holds what others wait for.
+      // A contender that has failed holds what others wait for.
       if (failures.length > 0) await clients.closeAll();
       await Promise.all([servers, ...faults, ...work]);
     }

@@ -1,8 +1,8 @@
-/** How many may die. */
+/** How many servers of an ensemble may die. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { testEnsemble } from '@thermomesh/servers';
-import { Lock } from '../recipes/lock.ts';
+import { Lock } from '../recipes/locks/lock.ts';
 import { TestClients, testServers } from '../testing/clients.ts';
 import { leaderOf } from '../testing/looks.ts';
 
@@ -13,10 +13,10 @@ const sizes = [
 
 describe('an ensemble', () => {
   for (const { servers, dead } of sizes) {
-    it(`of ${servers} of which ${dead} die, its leader among them, works on`, async () => {
+    it(`an ensemble of ${servers} survives ${dead} deaths, its leader's among them`, async () => {
       const ensemble = await testEnsemble({ ...testServers, servers, heapMb: 64 });
       try {
-        const clients = new TestClients(ensemble.hosts);
+        const clients = new TestClients(() => ensemble.hosts);
         const zk = await clients.connect();
         const lock = new Lock(zk, '/locks/one').start();
         const before = await lock.use(async ({ epoch }) => epoch);

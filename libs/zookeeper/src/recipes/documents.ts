@@ -1,11 +1,14 @@
-/** JSON in nodes. Pure. */
+/** JSON documents in nodes. Pure. */
 
-/** @param value anything that JSON can say */
+/** @param value any JSON value */
 export function encode(value: unknown): Buffer {
   return Buffer.from(JSON.stringify(value));
 }
 
-/** Undefined if it is no JSON: whoever else wrote there is no reason to fail. */
+/**
+ * Returns undefined if the data is not JSON: another client may have written it, which must not
+ * make a recipe fail.
+ */
 export function decode(data: Buffer): unknown {
   try {
     return JSON.parse(data.toString()) as unknown;

@@ -1,43 +1,38 @@
-import { after, before, describe } from 'node:test';
-import { testZooKeeper, type TestEnsemble } from '@thermomesh/servers';
+import { describe } from 'node:test';
+import { until } from '@thermomesh/testing';
 import { lifecycleConformance } from '../conformance/lifecycle.ts';
 import { hasCode } from '../errors.ts';
-import { testServers } from '../testing/clients.ts';
-import { until } from '../testing/until.ts';
-import { Barrier } from './barrier.ts';
-import { DoubleBarrier } from './double-barrier.ts';
-import { DynamicConfig } from './dynamic-config.ts';
-import { GroupMembership } from './group-membership.ts';
-import { LeaderElection, SimpleElection } from './leader-election.ts';
-import { Lock, ReadWriteLock } from './lock.ts';
-import { PartitionLeadership } from './partition-leadership.ts';
-import { Rendezvous } from './rendezvous.ts';
-import { Semaphore } from './semaphore.ts';
-import { ServiceDiscovery } from './service-discovery.ts';
-import { SharedCounter } from './shared-counter.ts';
-import { TaskAssignment } from './task-assignment.ts';
+import { useZooKeeper } from '../testing/use-zookeeper.ts';
+import { Barrier } from './barriers/barrier.ts';
+import { DoubleBarrier } from './barriers/double-barrier.ts';
+import { DynamicConfig } from './values/dynamic-config.ts';
+import { GroupMembership } from './groups/group-membership.ts';
+import { LeaderElection, SimpleElection } from './election/leader-election.ts';
+import { Lock, ReadWriteLock } from './locks/lock.ts';
+import { PartitionLeadership } from './election/partition-leadership.ts';
+import { Rendezvous } from './barriers/rendezvous.ts';
+import { Semaphore } from './locks/semaphore.ts';
+import { ServiceDiscovery } from './groups/service-discovery.ts';
+import { SharedCounter } from './values/shared-counter.ts';
+import { TaskAssignment } from './tasks/task-assignment.ts';
 
-let server: TestEnsemble;
-before(async () => {
-  server = await testZooKeeper(testServers);
-});
-after(async () => server.remove());
-const hosts = () => server.hosts;
+const { ensemble } = useZooKeeper();
+const hosts = () => ensemble().hosts;
 const id = 'only';
 const timeoutMs = 30_000;
 const asIs = (value: unknown) => value;
 const idOf = (alone: boolean) => (alone ? 'a' : `b${Math.random()}`);
 
-// Side by side: most of the time goes by waiting for sessions to end.
+// Run concurrently: most of the time is spent waiting for sessions to end.
 describe('recipes', { concurrency: true }, () => {
   for (const [name, Election] of Object.entries({ LeaderElection, SimpleElection })) {
     lifecycleConformance<LeaderElection | SimpleElection>(
       name,
       {
         make: (zk, path) => new Election(zk, { path, id }),
-        works: async (election) => until(() => election.leads, 'the leader'),
+        works: async (election) => until('the leader', () => election.leads),
         owns: 1,
-        hinders: async (election) => until(() => election.leads, 'the leader'),
+        hinders: async (election) => until('the leader', () => election.leads),
       },
       hosts,
     );
@@ -79,10 +74,10 @@ describe('recipes', { concurrency: true }, () => {
     'PartitionLeadership',
     {
       make: (zk, path, alone) => new PartitionLeadership(zk, { path, id: idOf(alone), partitions: 2 }),
-      works: async (member) => until(() => member.leading.length === 2, 'both partitions'),
-      // Itself, its seat among those who assign, and the two partitions.
+      works: async (member) => until('both partitions', () => member.leading.length === 2),
+      // Its member node, its seat in the assigner's election, and the two partitions.
       owns: 4,
-      hinders: async (member) => until(() => member.leading.length === 2, 'both partitions'),
+      hinders: async (member) => until('both partitions', () => member.leading.length === 2),
     },
     hosts,
   );
@@ -91,7 +86,7 @@ describe('recipes', { concurrency: true }, () => {
     {
       make: (zk, path, alone) =>
         new GroupMembership(zk, { path, self: { id: idOf(alone), metadata: 1 }, parse: asIs }),
-      works: async (group) => until(() => group.joined && group.fresh, 'the joining'),
+      works: async (group) => until('the joining', () => group.joined && group.fresh),
       owns: 1,
     },
     hosts,
@@ -103,7 +98,7 @@ describe('recipes', { concurrency: true }, () => {
         const instance = { address: '127.0.0.1', port: 1, metadata: {} };
         return new ServiceDiscovery(zk, { path, service: 's', self: { id: idOf(alone), instance } });
       },
-      works: async (discovery) => until(() => discovery.announced && discovery.fresh, 'the instance'),
+      works: async (discovery) => until('the instance', () => discovery.announced && discovery.fresh),
       owns: 1,
     },
     hosts,
@@ -112,7 +107,7 @@ describe('recipes', { concurrency: true }, () => {
     'DynamicConfig',
     {
       make: (zk, path) => new DynamicConfig<unknown>(zk, { path, parse: asIs, initial: 0 }),
-      works: async (config) => until(() => config.fresh, 'the first read'),
+      works: async (config) => until('the first read', () => config.fresh),
       owns: 0,
     },
     hosts,
@@ -142,7 +137,7 @@ describe('recipes', { concurrency: true }, () => {
     {
       make: (zk, path, alone) => new DoubleBarrier(zk, { path, parties: alone ? 1 : 2 }),
       works: async (barrier) => {
-        // Whoever was lost inside has to leave before it can come again.
+        // A party that was lost inside must leave before it can enter again.
         await barrier.leave({ timeoutMs }).catch((error: unknown) => {
           if (!hasCode(error, 'zookeeper.misused', 'zookeeper.lease_lost')) throw error;
         });
@@ -171,7 +166,7 @@ describe('recipes', { concurrency: true }, () => {
         new TaskAssignment(zk, { path, id, ...(alone ? { execute: async () => 1 } : {}) }),
       works: async (tasks) => {
         await tasks.result(await tasks.submit('x', { timeoutMs }), { timeoutMs });
-        await until(() => tasks.leads && tasks.joined, 'master and worker');
+        await until('master and worker', () => tasks.leads && tasks.joined);
       },
       owns: 2,
       waits: async (tasks) => tasks.result(await tasks.submit('never done')),

@@ -1,12 +1,12 @@
-/** The life that all recipes share. */
+/** The lifecycle that all recipes share. */
 import type { ZooKeeper } from '../client/zookeeper.ts';
 import { hasCode, ZooKeeperError } from '../errors.ts';
 
 export type RecipeState = 'latent' | 'started' | 'closed';
 
 /**
- * Latent until `start`, closed for good after `close`. What a recipe holds in ZooKeeper is given up by `close`, and by the server
- * when the process dies.
+ * A recipe is latent until `start` and closed after `close`, finally. `close` releases what the
+ * recipe holds in ZooKeeper; if the process dies, the server does.
  */
 export abstract class Recipe implements AsyncDisposable {
   protected readonly zk: ZooKeeper;
@@ -31,13 +31,13 @@ export abstract class Recipe implements AsyncDisposable {
 
   /** @throws ZooKeeperError `zookeeper.misused` if it was started before */
   start(): this {
-    if (this.#state !== 'latent') throw this.#misused('is started once');
+    if (this.#state !== 'latent') throw this.#misused('can be started only once');
     this.#state = 'started';
     this.onStart();
     return this;
   }
 
-  /** Gives up what is held, and ends what waits. Idempotent. */
+  /** Releases what is held and ends what waits. Idempotent. */
   async close(): Promise<void> {
     if (this.#closed === undefined) {
       const wasStarted = this.#state === 'started';
@@ -52,7 +52,7 @@ export abstract class Recipe implements AsyncDisposable {
     await this.close();
   }
 
-  /** Throws unless it is started. */
+  /** @throws ZooKeeperError `zookeeper.misused` unless the recipe is started */
   protected assertStarted(): void {
     if (this.#state !== 'started') throw this.#misused(`is ${this.#state}`);
   }
@@ -65,20 +65,7 @@ export abstract class Recipe implements AsyncDisposable {
   }
 }
 
-/** True for what a closed recipe or client makes of whatever was under way. */
+/** True for an error that only says that the recipe or its client was closed. */
 export function isEnd(error: unknown, signal: AbortSignal): boolean {
   return signal.aborted || hasCode(error, 'zookeeper.closed');
-}
-
-/** Waits for the promise, or throws the signal's reason. */
-export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const onAbort = () => reject(signal.reason as Error);
-  signal.addEventListener('abort', onAbort);
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-  }
 }

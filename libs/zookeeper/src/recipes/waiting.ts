@@ -1,18 +1,19 @@
-/** Waits that end: with the recipe, with the caller's signal, or in time. */
+/** Waits that end with the recipe, with the caller's signal, or after a timeout. */
 import type { WaitOptions } from '../client/zookeeper.ts';
 import { ZooKeeperError } from '../errors.ts';
 
 export interface Bounds extends WaitOptions {
-  /** Of the recipe. */
+  /** Aborted when the recipe closes. */
   closing: AbortSignal;
   path: string;
-  /** What has not come about, for the message: asked when it is too late. */
+  /** Returns what has not happened, for the error message. Called when the timeout passes. */
   what: () => string;
 }
 
 /**
  * Runs `wait` with a signal that ends it.
- * @throws ZooKeeperError `zookeeper.timeout`, `zookeeper.closed`; the caller's signal's reason; what `wait` throws
+ * @throws ZooKeeperError `zookeeper.timeout`, `zookeeper.closed`; the caller's signal's reason;
+ *   what `wait` throws
  */
 export async function within<T>(bounds: Bounds, wait: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const { closing, path, signal, timeoutMs, what } = bounds;

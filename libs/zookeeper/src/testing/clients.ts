@@ -1,4 +1,4 @@
-/** Clients of one test: made with short timeouts, all closed at its end. */
+/** The clients of one test: made with short timeouts, all closed at its end. */
 import { openLink, passing, type Link } from '@thermomesh/links';
 import { ZooKeeper, type ZooKeeperOptions } from '../client/zookeeper.ts';
 import type { SessionPhase } from '../client/session-state.ts';
@@ -10,46 +10,50 @@ export interface LinkedClient {
   phases: SessionPhase[];
 }
 
-/** The tick of the test servers: short sessions can be had. */
+/** The tick of the test servers; it allows short sessions. */
 export const testTickTimeMs = 100;
 
 /**
- * What test servers are started with. A machine that stalls for seconds costs nothing but time: long sessions can be had too, and the
- * members of an ensemble bear with each other's silence.
+ * The options of test servers. They allow long sessions too, and long silences among the members of
+ * an ensemble, so that a machine that stalls for seconds costs only time.
  */
 export const testServers = {
   tickTimeMs: testTickTimeMs,
   settings: { maxSessionTimeout: '30000', syncLimit: String(10_000 / testTickTimeMs) },
 };
 
-/** Of clients that shall keep their session, whatever the machine does. */
+/** For clients that must keep their session, whatever the machine does. */
 const lastingSessionMs = 10_000;
 
-/** Of clients whose session a test ends, and which must have it until then: a machine that stalls for a second or two takes it from none. */
+/**
+ * For clients whose session a test ends. A machine that stalls for a second or two must not end it
+ * earlier.
+ */
 export const endingSessionMs = 4_000;
 
 export class TestClients {
-  readonly #hosts: string;
+  readonly #hosts: () => string;
   readonly #closers: (() => Promise<void>)[] = [];
-  readonly faults: unknown[] = [];
+  readonly errors: unknown[] = [];
   #latest: ZooKeeper | undefined;
 
-  constructor(hosts: string) {
+  /** @param hosts called for each client, so that servers may start later */
+  constructor(hosts: () => string) {
     this.#hosts = hosts;
   }
 
-  /** The one that `connect` made last. */
+  /** The client that `connect` made last. */
   get latest(): ZooKeeper {
     if (this.#latest === undefined) throw new Error('there is no client yet');
     return this.#latest;
   }
 
-  /** A client that is connected. */
+  /** Makes a client and waits until it is connected. */
   async connect(options: Partial<ZooKeeperOptions> = {}): Promise<ZooKeeper> {
     const zk = new ZooKeeper({
-      hosts: this.#hosts,
+      hosts: this.#hosts(),
       sessionTimeoutMs: lastingSessionMs,
-      onFault: (error) => this.faults.push(error),
+      onError: (error) => this.errors.push(error),
       ...options,
     });
     this.#closers.push(async () => zk.close());
@@ -60,26 +64,27 @@ export class TestClients {
   }
 
   /**
-   * A client that is connected to the first server, or the one named, through a link. Those of `others` it can reach from then on too,
-   * whatever is done to the link.
+   * Makes a client that is connected through a link to `target`, by default the first server.
+   * Afterwards it can also reach the servers in `others`, whatever is done to the link.
    */
   async connectThroughLink(
     options: Partial<ZooKeeperOptions> & { target?: string; others?: readonly string[] } = {},
   ): Promise<LinkedClient> {
-    const { target = this.#hosts.split(',')[0] ?? '', others = [], ...rest } = options;
+    const { target = this.#hosts().split(',')[0] ?? '', others = [], ...rest } = options;
     const [link, ...ways] = await Promise.all([target, ...others].map(linkTo));
     if (link === undefined) throw new RangeError('no target');
-    // The library takes servers in an order of its own.
+    // The library chooses its own order of servers.
     await Promise.all(ways.map(async (way) => way.set({ ...passing, state: 'cut' })));
     const phases: SessionPhase[] = [];
     const zk = new ZooKeeper({
       hosts: [link, ...ways].map(({ port }) => `127.0.0.1:${port}`).join(),
       sessionTimeoutMs: lastingSessionMs,
-      onFault: (error) => this.faults.push(error),
+      onError: (error) => this.errors.push(error),
       ...rest,
     });
     this.#closers.push(async () => {
-      // A link that is closed while it dials leaves a socket behind that keeps the process from ending.
+      // A link that is closed while it dials leaves a socket behind, which keeps the process from
+      // ending.
       if (link.condition.state === 'pass' && zk.phase !== 'closed')
         await zk.whenConnected({ timeoutMs: 30_000 });
       await zk.close();

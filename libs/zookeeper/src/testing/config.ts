@@ -1,4 +1,4 @@
-/** How long the long tests run; the only reader of the environment here. */
+/** The length of the long tests. Only this file reads the environment here. */
 
-/** Rounds of the oracle, in all; `ZK_ORACLE_ROUNDS` asks for more. */
+/** Total number of the oracle's rounds; `ZK_ORACLE_ROUNDS` sets another one. */
 export const oracleRounds = Number(process.env['ZK_ORACLE_ROUNDS'] ?? '500');

@@ -1,13 +1,13 @@
-/** Between the calls of a client. */
+/** Runs code between the calls of a client. */
 import type { ZooKeeper } from '../client/zookeeper.ts';
 
 const names = ['create', 'exists', 'getChildren', 'getData', 'sync', 'delete'] as const;
 export type CallName = (typeof names)[number];
 
 /**
- * Has `before` done before each of these calls.
- * @param before is handed the call's name, which call it is in all (from 0) and the node
- * @returns what ends it
+ * Calls `before` before each of these calls of the client.
+ * @param before gets the name of the call, its index among all calls (from 0) and the path
+ * @returns a function that ends it
  */
 export function interpose(
   zk: ZooKeeper,

@@ -1,9 +1,12 @@
-/** A candidate in a process of its own, which a test can stop: `leader-child.ts <hosts> <path> <id>`. Acts as long as it leads. */
+/**
+ * A candidate in its own process, which a test can stop: `leader-child.ts <hosts> <path> <id>`. It
+ * acts as long as it leads.
+ */
 import { ZooKeeper } from '../client/zookeeper.ts';
-import { LeaderElection } from '../recipes/leader-election.ts';
-import type { Lease } from '../recipes/lease.ts';
+import { LeaderElection } from '../recipes/election/leader-election.ts';
+import type { Lease } from '../recipes/leases/lease.ts';
 
-/** What it tells its parent. */
+/** The messages to the parent process. */
 export type LeaderNews = { type: 'elected' | 'act' | 'suspended' | 'resumed' | 'deposed'; epoch: string };
 
 const [hosts = '', path = '', id = ''] = process.argv.slice(2);

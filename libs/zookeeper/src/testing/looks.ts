@@ -1,4 +1,7 @@
-/** What tests look at from outside: as it is now, whichever server is asked, and asked again if the connection breaks. */
+/**
+ * Reads the current state from outside, on any server, and repeats the read if the connection
+ * breaks.
+ */
 import assert from 'node:assert/strict';
 import {
   findRunningZooKeeper,
@@ -6,9 +9,9 @@ import {
   type TestEnsemble,
   type ZooKeeperServer,
 } from '@thermomesh/servers';
+import { until } from '@thermomesh/testing';
 import type { Stat } from '../client/types.ts';
 import type { ZooKeeper } from '../client/zookeeper.ts';
-import { until } from './until.ts';
 
 const timeoutMs = 30_000;
 
@@ -22,7 +25,7 @@ export async function statOf(zk: ZooKeeper, path: string): Promise<Stat | undefi
   return zk.retry(read, { timeoutMs });
 }
 
-/** The paths of all ephemeral nodes below `path`, itself among them, that `owner` owns. */
+/** The paths of all ephemeral nodes at and below `path` that `owner` owns. */
 export async function ephemeralsOf(zk: ZooKeeper, path: string, owner: bigint): Promise<string[]> {
   const stat = await statOf(zk, path);
   if (stat === undefined) return [];
@@ -33,14 +36,17 @@ export async function ephemeralsOf(zk: ZooKeeper, path: string, owner: bigint): 
   return [...(stat.ephemeralOwner === owner ? [path] : []), ...below.flat()];
 }
 
-/** Who leads; waited for, since a server that stalls says nothing. */
+/** Waits for the leading server, because a stalled server does not answer. */
 export async function leaderOf(ensemble: TestEnsemble): Promise<Member<ZooKeeperServer>> {
   let found: Member<ZooKeeperServer> | undefined;
-  await until(async () => (found = await ensemble.leader()) !== undefined, 'somebody to lead');
+  await until('a leading server', async () => (found = await ensemble.leader()) !== undefined);
   return found ?? assert.fail();
 }
 
-/** Starts what a test that failed has left dead or frozen, so that the next one fails for reasons of its own only. */
+/**
+ * Restarts the servers that a failed test left dead or frozen, so that the next test fails only for
+ * its own reasons.
+ */
 export async function revive(ensemble: TestEnsemble): Promise<void> {
   for (const member of ensemble.members) {
     await member.resume();

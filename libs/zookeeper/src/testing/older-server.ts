@@ -1,4 +1,4 @@
-/** A server that came out of a backup. */
+/** A server that was restored from a backup. */
 import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -7,12 +7,15 @@ import { testServers } from './clients.ts';
 
 export interface OlderServer {
   host: string;
-  /** How many clients it has turned away because they have seen more than it has. */
+  /** The number of clients that it has refused because they have seen more than it has. */
   refusals(): number;
   remove(): Promise<void>;
 }
 
-/** Alone, with what `member` has on disk now; it hears of nothing that comes after. `member` itself runs on. */
+/**
+ * Starts a server alone with the data that `member` has on disk now; it gets no later write.
+ * `member` is restarted.
+ */
 export async function olderServer(member: Member<ZooKeeperServer>): Promise<OlderServer> {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'thermomesh-zk-older-'));
   const dataDir = path.join(folder, 'zk');

@@ -1,15 +1,18 @@
-/** A resource that knows what must not happen to it. */
+/** A resource that detects forbidden access. */
 import assert from 'node:assert/strict';
-import type { Lease } from '../recipes/lease.ts';
+import type { Lease } from '../recipes/leases/lease.ts';
 
-/** Readers may share, a writer is alone; and no epoch may act after a later one has. */
+/** Readers may share and a writer is alone; an epoch must not act after a later one has. */
 export class Oracle {
   readonly #inside = new Map<Lease, 'read' | 'write'>();
   #readEpochMax = 0n;
   #writeEpochMax = 0n;
   entries = 0;
 
-  /** @throws AssertionError if somebody else is inside who believes to hold, or the epoch is stale */
+  /**
+   * @throws AssertionError if another holder that believes to hold is inside, or if the epoch is
+   *   stale
+   */
   enter(lease: Lease, mode: 'read' | 'write' = 'write'): void {
     assert.ok(lease.held, `epoch ${lease.epoch} entered without holding`);
     for (const [other, otherMode] of this.#inside) {

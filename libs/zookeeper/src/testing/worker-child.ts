@@ -1,10 +1,13 @@
-/** A worker in a process of its own, which a test can stop: `worker-child.ts <hosts> <path>`. Answers when its parent says so. */
+/**
+ * A worker in its own process, which a test can stop: `worker-child.ts <hosts> <path>`. It answers
+ * when its parent sends a message.
+ */
 import { once } from 'node:events';
 import { ZooKeeper } from '../client/zookeeper.ts';
-import { TaskAssignment } from '../recipes/task-assignment.ts';
-import type { Settlement } from '../recipes/task-worker.ts';
+import { TaskAssignment } from '../recipes/tasks/task-assignment.ts';
+import type { Settlement } from '../recipes/tasks/task-worker.ts';
 
-/** What it tells its parent: a task has begun; what became of its answer. */
+/** The messages to the parent process: a task has begun, or how its answer was settled. */
 export interface WorkerNews {
   id: string;
   type: 'begun' | Settlement;

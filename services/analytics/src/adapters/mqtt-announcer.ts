@@ -1,9 +1,12 @@
-/** Tells the world who coordinates, retained at the gateway. */
+/** Publishes who coordinates as a retained message at the gateway. */
 import { coordinatorTopic, nodeUsername, type CoordinatorAnnouncement } from '@thermomesh/contracts';
 import { deriveToken, subjects } from '@thermomesh/runtime';
 import { connectMqtt, type MqttAddress } from './mqtt-connection.ts';
 
-/** Publishes the announcement at QoS 1 on a connection of its own. @throws MeshError, retriable */
+/**
+ * Publishes the announcement at QoS 1 on a connection of its own.
+ * @throws MeshError `mqtt.*`, retriable
+ */
 export async function announce(
   address: MqttAddress,
   secret: string,

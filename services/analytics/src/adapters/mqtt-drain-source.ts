@@ -1,15 +1,26 @@
-/** The one drain session at the gateway, as the coordinator holds it: messages in, PUBACKs out in receive order (I1). */
+/**
+ * The coordinator's end of the drain session at the gateway: it receives messages and sends PUBACKs
+ * in receive order (I1). There is one such session.
+ */
 import {
   drainClientId,
   drainFilter,
+  drainLogTopic,
+  DrainLogState,
+  drainResendTopic,
+  isDocument,
   nodeUsername,
   readDrainMessage,
   type DrainMessage,
+  type TimeLimits,
 } from '@thermomesh/contracts';
 import { once } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { deriveToken, MeshError, subjects } from '@thermomesh/runtime';
-import { toEntry, type Batch, type Entry } from '../core/batch.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import { deriveToken, raceTimeout, subjects } from '@thermomesh/runtime';
+import { toEntry, type Entry } from '../core/batch.ts';
+import { analyticsError } from '../core/errors.ts';
+import type { PlausibleLimits } from '../core/plausibility.ts';
+import type { DrainSource, ReceivedBatch } from '../core/ports.ts';
 import { connectMqtt, type MqttAddress, type MqttConnection } from './mqtt-connection.ts';
 
 export interface DrainSourceOptions {
@@ -19,41 +30,20 @@ export interface DrainSourceOptions {
   epoch: number;
   timeoutMs: number;
   keepaliveSeconds: number;
-  /** Received bytes that wait for a batch; above it the socket is paused. */
+  /** Maximum number of received bytes that wait for a batch; above it the socket is paused. */
   queueBytesMax: number;
-  /** Told of a message that is no drain message: the gateway and this node do not fit each other. */
-  onFault: (error: unknown) => void;
-}
-
-export interface BatchLimits {
-  rowsMax: number;
-  bytesMax: number;
-  lingerMs: number;
-}
-
-/** A batch and the packet ids that acknowledge it, in receive order. */
-export interface ReceivedBatch {
-  batch: Batch;
-  packetIds: number[];
-}
-
-export interface DrainSource {
-  readonly closed: Promise<void>;
-  /** The next messages, at least one; undefined when the connection or the intake has ended. */
-  next(limits: BatchLimits): Promise<ReceivedBatch | undefined>;
-  /** Acknowledges: called after COMMIT, batch by batch in the order of `next`. */
-  ack(packetIds: readonly number[]): void;
-  /** Takes no more from the gateway: what `next` has not given out stays unacknowledged. */
-  stopIntake(): void;
+  /** The times at which a reading may be measured. */
+  times: TimeLimits;
+  /** The values that a sensor can measure; default: those of rooms. */
+  plausible?: PlausibleLimits;
   /**
-   * DISCONNECT, behind all acknowledgements; resolves when the gateway has read them, so that the successor is not sent again what
-   * is committed. The session and its queue stay at the gateway.
+   * Called for a message that is not a valid drain message: this node does not understand the
+   * gateway's version. The connection is closed.
    */
-  end(signal: AbortSignal): Promise<void>;
-  destroy(): void;
+  onInvalid: (error: unknown) => void;
 }
 
-/** Connects to the drain session. @throws MeshError, retriable */
+/** Connects to the drain session. @throws MeshError `mqtt.*`, retriable */
 export async function openDrainSource(options: DrainSourceOptions): Promise<DrainSource> {
   const { connection, connack } = await connectMqtt({
     ...options.address,
@@ -64,7 +54,7 @@ export async function openDrainSource(options: DrainSourceOptions): Promise<Drai
     keepaliveSeconds: options.keepaliveSeconds,
     timeoutMs: options.timeoutMs,
   });
-  // The backlog may follow the CONNACK at once: listen before anything else is awaited.
+  // The backlog may follow the CONNACK at once, so the source listens before the next await.
   const source = createSource(connection, options);
   if (!connack.sessionPresent) {
     const suback = connection.expect('suback', options.timeoutMs);
@@ -72,16 +62,80 @@ export async function openDrainSource(options: DrainSourceOptions): Promise<Drai
     const { granted } = await suback;
     if (granted[0] !== 1) {
       connection.destroy();
-      throw new MeshError('mqtt.refused', `the gateway refused the subscription to ${drainFilter}`, {
-        retriable: true,
-      });
+      throw analyticsError('mqtt.refused', `the gateway refused the subscription to ${drainFilter}`);
     }
   }
-  return source;
+  try {
+    const logState = await askForLogState(connection, options.timeoutMs);
+    return { ...source, logState, resend: resendOn(connection, logState?.log, options.timeoutMs) };
+  } catch (error) {
+    connection.destroy();
+    throw error;
+  }
 }
 
-/** A gateway that does not answer the end of a session within this time is waited for no longer. */
+/**
+ * Asks the gateway where its log stands. Undefined: its version does not tell.
+ * @throws MeshError `mqtt.*`
+ */
+async function askForLogState(
+  connection: MqttConnection,
+  timeoutMs: number,
+): Promise<DrainLogState | undefined> {
+  const told = Promise.withResolvers<DrainLogState>();
+  connection.onNotice((topic, payload) => {
+    if (topic !== drainLogTopic) return;
+    const state = JSON.parse(payload.toString()) as unknown;
+    if (isDocument(DrainLogState, state)) told.resolve(state);
+  });
+  const suback = connection.expect('suback', timeoutMs);
+  connection.send({ cmd: 'subscribe', messageId: 2, subscriptions: [{ topic: drainLogTopic, qos: 0 }] });
+  const { granted } = await suback;
+  if (granted[0] !== 0) return undefined;
+  const closed = connection.closed.then(() =>
+    Promise.reject(analyticsError('mqtt.closed', 'the connection closed before the state of the log')),
+  );
+  return raceTimeout(Promise.race([told.promise, closed]), timeoutMs, () =>
+    analyticsError('mqtt.timeout', `no state of the log within ${timeoutMs} ms`),
+  );
+}
+
+function resendOn(connection: MqttConnection, log: string | undefined, timeoutMs: number) {
+  return async (afterLogId: number): Promise<void> => {
+    const puback = connection.expect('puback', timeoutMs);
+    const payload = JSON.stringify({ log, afterLogId });
+    connection.send({
+      cmd: 'publish',
+      topic: drainResendTopic,
+      payload,
+      qos: 1,
+      messageId: 1,
+      dup: false,
+      retain: false,
+    });
+    await puback;
+  };
+}
+
+/** Maximum time that the end of a session waits for the gateway. */
 const endTimeoutMs = 1_000;
+
+/** Whether a source still hands out messages. */
+type IntakeState =
+  | { state: 'open' }
+  /** The term is ending: what was received and not handed out stays unacknowledged. */
+  | { state: 'stopped' }
+  | { state: 'disconnected' };
+
+function isOpen({ state }: IntakeState): boolean {
+  switch (state) {
+    case 'open':
+      return true;
+    case 'stopped':
+    case 'disconnected':
+      return false;
+  }
+}
 
 interface Received {
   log: Buffer;
@@ -91,11 +145,11 @@ interface Received {
 
 function createSource(
   connection: MqttConnection,
-  { queueBytesMax, onFault }: DrainSourceOptions,
-): DrainSource {
+  { queueBytesMax, times, plausible, onInvalid }: DrainSourceOptions,
+): Omit<DrainSource, 'logState' | 'resend'> {
   let queue: Received[] = [];
   let queuedBytes = 0;
-  let ended = false;
+  let intake: IntakeState = { state: 'open' };
   let wake: (() => void) | undefined;
   let last: DrainMessage | undefined;
 
@@ -105,26 +159,26 @@ function createSource(
       message = follow(last, readDrainMessage(payload));
       last = message;
     } catch (error) {
-      onFault(error);
+      onInvalid(error);
       return connection.destroy();
     }
-    queue.push({ log: message.log as Buffer, entry: toEntry(topic, message), packetId });
+    queue.push({ log: message.log as Buffer, entry: toEntry(topic, message, times, plausible), packetId });
     queuedBytes += message.payload.length;
     if (queuedBytes > queueBytesMax) connection.socket.pause();
     wake?.();
   });
-  const end = () => {
-    ended = true;
+  const enter = (next: IntakeState) => {
+    intake = next;
     wake?.();
   };
-  void connection.closed.then(end);
+  void connection.closed.then(() => enter({ state: 'disconnected' }));
 
-  /** Waits until `enough` is queued, the time is over, or the connection ends. */
+  /** Waits until `enough` returns true, the time is up, or the connection ends. */
   function wait(enough: () => boolean, timeoutMs: number | undefined): Promise<void> {
     return new Promise((resolve) => {
       const timer = timeoutMs === undefined ? undefined : setTimeout(finish, timeoutMs);
       wake = () => {
-        if (ended || enough()) finish();
+        if (!isOpen(intake) || enough()) finish();
       };
       function finish(): void {
         clearTimeout(timer);
@@ -140,7 +194,7 @@ function createSource(
     async next({ rowsMax, bytesMax, lingerMs }) {
       if (queue.length === 0) await wait(() => queue.length > 0, undefined);
       if (lingerMs > 0) await wait(() => queue.length >= rowsMax || queuedBytes >= bytesMax, lingerMs);
-      if (ended || queue.length === 0) return undefined;
+      if (!isOpen(intake) || queue.length === 0) return undefined;
       const taken = take(queue, rowsMax, bytesMax);
       queue = queue.slice(taken.packetIds.length);
       queuedBytes -= taken.bytes;
@@ -152,7 +206,7 @@ function createSource(
     },
     stopIntake: () => {
       connection.socket.pause();
-      end();
+      enter({ state: 'stopped' });
     },
     end: async (signal) => endSession(connection, signal),
     destroy: () => connection.destroy(),
@@ -161,18 +215,23 @@ function createSource(
 
 async function endSession(connection: MqttConnection, signal: AbortSignal): Promise<void> {
   if (signal.aborted) return;
-  // A paused socket would never see the gateway's end; what still arrives stays unacknowledged.
+  // A paused socket would not notice that the gateway closes. Messages that still arrive stay
+  // unacknowledged.
   connection.onPublish(() => undefined);
   connection.end();
   connection.socket.resume();
   await Promise.race([
     connection.closed,
     once(signal, 'abort'),
-    sleep(endTimeoutMs, undefined, { ref: false }),
+    delay(endTimeoutMs, undefined, { ref: false }),
   ]);
 }
 
-/** On one connection every message follows on the one before. @throws RangeError if not: one of them was lost on the way (I1) */
+/**
+ * Checks that the message follows the last one: on one connection, each message names the one
+ * before it.
+ * @throws RangeError if a message was lost on the way (I1)
+ */
 function follow(last: DrainMessage | undefined, message: DrainMessage): DrainMessage {
   if (
     last !== undefined &&
@@ -186,7 +245,9 @@ function follow(last: DrainMessage | undefined, message: DrainMessage): DrainMes
   return message;
 }
 
-/** The head of the queue within the limits; a batch holds messages of one gateway store only. */
+/**
+ * Takes the head of the queue within the limits. A batch holds messages of one gateway store only.
+ */
 function take(
   queue: readonly Received[],
   rowsMax: number,

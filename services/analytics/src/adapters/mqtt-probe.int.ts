@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { openLink, passing, type Link } from '@thermomesh/links';
 import { codeOf } from '@thermomesh/runtime';
-import { secret, startGateway, until, type Gateway } from '../testing.ts';
+import { until } from '@thermomesh/testing';
+import { secret, startGateway, type Gateway } from '../testing.ts';
 import { createMqttProbe, type MqttProbe } from './mqtt-probe.ts';
 
 const answerMs = 5_000;
-/** For looks that cannot be answered. */
+/** Time limit for probes that get no answer. */
 const noAnswerMs = 100;
 let gateway: Gateway;
 let link: Link;
@@ -32,14 +33,14 @@ function open(nodeId: number, token = secret): MqttProbe {
   return probe;
 }
 
-describe('the look at the gateway', () => {
-  it('is answered, again and again on one connection', async () => {
+describe('the probe of the gateway', () => {
+  it('repeated probes are answered on one connection', async () => {
     const probe = open(1);
-    for (let look = 0; look < 3; look++) await probe.ask(answerMs);
+    for (let round = 0; round < 3; round++) await probe.ask(answerMs);
     assert.equal(link.connections(), 1);
   });
 
-  it('a-link-on-which-only-TCP-handshakes-succeed is no gateway, for a new look as for one that was answered before', async () => {
+  it('a link on which only TCP handshakes succeed fails the probe', async () => {
     const asked = open(1);
     await asked.ask(answerMs);
     await link.set({ ...passing, state: 'stall' });
@@ -49,7 +50,7 @@ describe('the look at the gateway', () => {
     await asked.ask(answerMs);
   });
 
-  it('a-link-that-is-cut fails at once and is good again when it heals', async () => {
+  it('a cut link fails the probe at once, a healed link passes it', async () => {
     const probe = open(1);
     await probe.ask(answerMs);
     await link.set({ ...passing, state: 'cut' });
@@ -59,16 +60,16 @@ describe('the look at the gateway', () => {
     await probe.ask(answerMs);
   });
 
-  it('a-gateway-that-refuses-this-node fails the look', async () => {
+  it('a gateway that refuses this node fails the probe', async () => {
     const stranger = open(1, 'another secret, which this gateway has never heard of');
     await assert.rejects(stranger.ask(answerMs), (error) => codeOf(error) === 'mqtt.refused');
   });
 
-  it('leaves no connection behind when it is closed, also in the middle of the first look', async () => {
+  it('a probe that is closed during its first round leaves no connection', async () => {
     const probe = open(1);
-    const look = probe.ask(answerMs);
+    const asking = probe.ask(answerMs);
     probe.close();
-    await look;
-    await until('the gateway to have let go', () => link.connections() === 0);
+    await asking;
+    await until('the gateway to close the connection', () => link.connections() === 0);
   });
 });

@@ -18,7 +18,7 @@ after(async () => {
   await database.drop();
 });
 
-/** What PostgreSQL reads. */
+/** Returns the values that PostgreSQL reads. */
 async function read(type: string, array: Buffer): Promise<unknown> {
   const [row] = await pool.query<{ text: string[] }>(
     `SELECT coalesce(array_agg(v::text ORDER BY n), '{}') AS text FROM unnest($1::${type}[]) WITH ORDINALITY AS u (v, n)`,
@@ -31,8 +31,8 @@ const runs = { numRuns: 30 };
 const orNull = <T>(arbitrary: fc.Arbitrary<T>) => fc.array(fc.option(arbitrary), { maxLength: 20 });
 const textOf = (value: number | null) => (value === null ? null : String(value));
 
-describe('binary arrays are read as what was written', () => {
-  it('integers up to 2^53, and none at all', async () => {
+describe('binary arrays in PostgreSQL', () => {
+  it('PostgreSQL reads integers up to 2^53 and empty arrays as written', async () => {
     assert.deepEqual(await read('bigint', int8Array([])), []);
     await fc.assert(
       fc.asyncProperty(orNull(fc.maxSafeNat()), async (values) => {
@@ -42,7 +42,7 @@ describe('binary arrays are read as what was written', () => {
     );
   });
 
-  it('moments of every year that a reading may have, to the millisecond', async () => {
+  it('PostgreSQL reads times of every allowed year to the millisecond', async () => {
     const ms = fc.integer({ min: 0, max: Date.UTC(9999, 11, 31) });
     await fc.assert(
       fc.asyncProperty(fc.array(ms, { maxLength: 20 }), async (values) => {
@@ -56,7 +56,7 @@ describe('binary arrays are read as what was written', () => {
     );
   });
 
-  it('single precision, with minus zero as zero', async () => {
+  it('PostgreSQL reads single precision as written, and minus zero as zero', async () => {
     await fc.assert(
       fc.asyncProperty(orNull(fc.float({ noNaN: true, noDefaultInfinity: true })), async (values) => {
         const found = (await read('real', float4Array(values))) as (string | null)[];
@@ -70,7 +70,7 @@ describe('binary arrays are read as what was written', () => {
     );
   });
 
-  it('truth values and device ids', async () => {
+  it('PostgreSQL reads booleans and device ids as written', async () => {
     assert.deepEqual(await read('boolean', boolArray([true, null, false])), ['true', null, 'false']);
     assert.deepEqual(await read('text', asciiArray(['a', 'room-1_x.Y', '9'.repeat(64)])), [
       'a',

@@ -1,18 +1,19 @@
 /**
- * Arrays as PostgreSQL receives them in binary (`array_recv` in its source): the driver passes a Buffer on as it is, and neither side
- * formats or parses numbers, which would cost more than the insert.
+ * Arrays in the binary format of PostgreSQL (`array_recv` in its source). The driver passes a
+ * Buffer on unchanged, so neither side formats or parses numbers, which would cost more than the
+ * insert.
  */
 
 /** Object ids of element types (pg_type). */
 const oids = { bool: 16, int8: 20, text: 25, float4: 700, timestamptz: 1184 } as const;
 const headBytes = 20;
-/** Length of an element that is NULL. */
+/** The length that marks an element as NULL. */
 const nullLength = -1;
 /** 2000-01-01T00:00:00Z, the zero of timestamptz, in Unix ms. */
 const zeroMs = 946_684_800_000;
 const twoTo32 = 2 ** 32;
 
-/** Integers from 0 to 2^53 − 1; null is NULL. */
+/** Encodes a bigint array. Values are integers from 0 to 2^53 − 1; null becomes NULL. */
 export function int8Array(values: readonly (number | null)[]): Buffer {
   return fixedArray(oids.int8, 8, values, (target, offset, value) => {
     target.writeUInt32BE(Math.floor(value / twoTo32), offset);
@@ -20,7 +21,10 @@ export function int8Array(values: readonly (number | null)[]): Buffer {
   });
 }
 
-/** Unix ms, whole, of any year: the product in µs exceeds what a double holds exactly, so it is made in two halves. */
+/**
+ * Encodes a timestamptz array from whole Unix ms of any year. The value in µs exceeds what a double
+ * holds exactly, so it is computed in two halves.
+ */
 export function timestamptzArray(valuesMs: readonly number[]): Buffer {
   return fixedArray(oids.timestamptz, 8, valuesMs, (target, offset, ms) => {
     const sinceZeroMs = ms - zeroMs;
@@ -32,7 +36,7 @@ export function timestamptzArray(valuesMs: readonly number[]): Buffer {
   });
 }
 
-/** Values are rounded to single precision; null is NULL. */
+/** Encodes a real array. Values are rounded to single precision; null becomes NULL. */
 export function float4Array(values: readonly (number | null)[]): Buffer {
   // Adding zero turns −0 into 0.
   return fixedArray(oids.float4, 4, values, (target, offset, value) =>
@@ -40,11 +44,12 @@ export function float4Array(values: readonly (number | null)[]): Buffer {
   );
 }
 
+/** Encodes a boolean array; null becomes NULL. */
 export function boolArray(values: readonly (boolean | null)[]): Buffer {
   return fixedArray(oids.bool, 1, values, (target, offset, value) => (target[offset] = value ? 1 : 0));
 }
 
-/** @param values ASCII: their lengths are taken for bytes */
+/** Encodes a text array. @param values ASCII only, because their lengths are taken as bytes */
 export function asciiArray(values: readonly string[]): Buffer {
   let bytes = headBytes;
   for (const value of values) bytes += 4 + value.length;
@@ -75,7 +80,10 @@ function fixedArray<T>(
   return hasNull ? target.subarray(0, offset) : target;
 }
 
-/** Dimensions, whether there are NULLs, element type, length, lower bound; an empty array has no dimension. */
+/**
+ * Writes the head of an array: dimensions, whether there are NULLs, element type, length, lower
+ * bound. Returns the offset behind it.
+ */
 function writeHead(target: Buffer, oid: number, length: number, hasNull: boolean): number {
   target.writeInt32BE(1, 0);
   target.writeInt32BE(hasNull ? 1 : 0, 4);

@@ -1,86 +1,12 @@
 import assert from 'node:assert/strict';
-import { after, before, beforeEach, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { describe, it } from 'node:test';
 import { uuidText } from '@thermomesh/contracts';
-import { sqlPatience, testDatabase, type TestDatabase } from '@thermomesh/servers';
-import { createPool, DataRefusedError, migrate, StaleEpochError, type SqlPool } from '@thermomesh/sql';
-import { applyEntries, DrainGapError, SeqConflictError } from '../core/apply.ts';
-import { toEntry, type Entry } from '../core/batch.ts';
-import { openDrainStore, type DrainStore } from './pg-drain-store.ts';
-
-const log = Buffer.from('00112233445566778899aabbccddeeff', 'hex');
-const leaseMs = 60_000;
-let database: TestDatabase;
-let pool: SqlPool;
-let stores: DrainStore[] = [];
-
-const folder = fileURLToPath(new URL('../../migrations', import.meta.url));
-
-before(async () => {
-  database = await testDatabase();
-  await migrate({ url: database.url, folder, table: 'analytics_schema' });
-  pool = createPool({ ...sqlPatience, url: database.url, applicationName: 'test' });
-});
-
-after(async () => {
-  await pool.close();
-  await database.drop();
-});
-
-beforeEach(async () => {
-  for (const store of stores) store.close();
-  stores = [];
-  await pool.query(
-    'TRUNCATE readings, rejected_readings, devices, drain_logs, drain_batches RESTART IDENTITY',
-  );
-  await pool.query(
-    'UPDATE coordinator SET epoch = 0, node_id = 0, released = true, backend_pid = NULL, backend_start = NULL',
-  );
-});
-
-async function open(): Promise<DrainStore> {
-  const store = await openDrainStore({
-    url: database.url,
-    applicationName: 'test-drain',
-    connectTimeoutMs: 5_000,
-    statementTimeoutMs: 10_000,
-    lockTimeoutMs: 2_000,
-    idleInTransactionTimeoutMs: 500,
-  });
-  stores.push(store);
-  return store;
-}
-
-async function coordinator(nodeId = 1): Promise<{ store: DrainStore; epoch: number }> {
-  const store = await open();
-  const answer = await store.takeOver(nodeId, leaseMs);
-  assert.ok(answer.won);
-  return { store, epoch: answer.epoch };
-}
-
-function entry(logId: number, body: Record<string, unknown> | string): Entry {
-  const reading = { deviceId: 'd1', measuredAt: 1_700_000_000_123, celsius: 21.5 };
-  const payload = Buffer.from(typeof body === 'string' ? body : JSON.stringify({ ...reading, ...body }));
-  const deviceId = typeof body === 'object' && typeof body['deviceId'] === 'string' ? body['deviceId'] : 'd1';
-  const header = { log, logId, previousLogId: logId - 1, receivedAtMs: 1_700_000_001_000 };
-  return toEntry(`thermostat/data/${deviceId}`, { ...header, payload });
-}
-
-/** As the drain does it: conflicts and refused rows sorted out. */
-async function drain(store: DrainStore, epoch: number, entries: Entry[]) {
-  return applyEntries(entries, (some) => store.apply(epoch, 1, { log, entries: [...some] }));
-}
-
-async function accounts() {
-  const [row] = await pool.query(
-    'SELECT high_water_mark, stored, duplicate, rejected FROM drain_logs WHERE log = $1',
-    [uuidText(log)],
-  );
-  return row;
-}
+import { DataRefusedError, StaleEpochError } from '@thermomesh/sql';
+import { DrainGapError, SeqConflictError } from '../core/apply.ts';
+import { accounts, coordinator, drain, entry, leaseMs, log, open, pool } from './testing.ts';
 
 describe('a batch', () => {
-  it('stores what was sent, with all its fields, and the latest state of the device', async () => {
+  it('a batch stores all fields of its readings and the latest device state', async () => {
     const { store, epoch } = await coordinator();
     const full = {
       seq: 2,
@@ -125,14 +51,14 @@ describe('a batch', () => {
     assert.deepEqual(batches, [{ epoch, node: 1, first_log_id: 1, last_log_id: 2, rows: 2 }]);
   });
 
-  it('an older reading does not turn the device’s latest state back', async () => {
+  it('an older reading does not overwrite the latest state of its device', async () => {
     const { store, epoch } = await coordinator();
     await drain(store, epoch, [entry(1, { seq: 9, celsius: 9 })]);
     await drain(store, epoch, [entry(2, { seq: 3, celsius: 3 })]);
     assert.deepEqual(await pool.query('SELECT seq, celsius FROM devices'), [{ seq: 9, celsius: 9 }]);
   });
 
-  it('redelivered-messages-are-recognised-by-the-high-water-mark and count nowhere else', async () => {
+  it('redelivered messages are recognised by the high-water mark', async () => {
     const { store, epoch } = await coordinator();
     await drain(store, epoch, [entry(1, { seq: 1 }), entry(2, 'garbage')]);
     const again = await drain(store, epoch, [
@@ -144,7 +70,7 @@ describe('a batch', () => {
     assert.deepEqual(await accounts(), { high_water_mark: 3, stored: 2, duplicate: 0, rejected: 1 });
   });
 
-  it('the same reading sent ten times is stored once, in one batch and over several', async () => {
+  it('a reading sent ten times is stored once, in one batch or several', async () => {
     const { store, epoch } = await coordinator();
     const ten = Array.from({ length: 10 }, (_, i) => entry(i + 1, { seq: 1 }));
     assert.deepEqual(await drain(store, epoch, ten.slice(0, 6)), {
@@ -162,7 +88,7 @@ describe('a batch', () => {
     assert.deepEqual(await accounts(), { high_water_mark: 10, stored: 1, duplicate: 9, rejected: 0 });
   });
 
-  it('the same seq with other content is rejected as seq_conflict, in the same batch and later, and once when sent again', async () => {
+  it('a seq with other content is rejected as seq_conflict, each time it comes', async () => {
     const { store, epoch } = await coordinator();
     const first = await drain(store, epoch, [
       entry(1, { seq: 1 }),
@@ -174,11 +100,12 @@ describe('a batch', () => {
       entry(4, { seq: 2, heating: true }),
       entry(5, { seq: 1, celsius: 5 }),
     ]);
-    assert.deepEqual(later, { stored: 0, duplicate: 1, rejected: 1, redelivered: 0 });
+    assert.deepEqual(later, { stored: 0, duplicate: 0, rejected: 2, redelivered: 0 });
     const rejected = await pool.query('SELECT log_id, seq, reason FROM rejected_readings ORDER BY log_id');
     assert.deepEqual(rejected, [
       { log_id: 2, seq: 1, reason: 'seq_conflict' },
       { log_id: 4, seq: 2, reason: 'seq_conflict' },
+      { log_id: 5, seq: 1, reason: 'seq_conflict' },
     ]);
     assert.deepEqual(await pool.query('SELECT seq, celsius FROM readings ORDER BY seq'), [
       { seq: 1, celsius: 21.5 },
@@ -186,7 +113,7 @@ describe('a batch', () => {
     ]);
   });
 
-  it('poison readings among good ones land in rejected_readings with their raw bytes', async () => {
+  it('poison among good readings lands in rejected_readings with its raw bytes', async () => {
     const { store, epoch } = await coordinator();
     const poison = [
       'not json',
@@ -212,7 +139,7 @@ describe('a batch', () => {
     );
   });
 
-  it('what PostgreSQL itself refuses is bisected down to the row', async () => {
+  it('a row that PostgreSQL refuses is found by bisection and rejected', async () => {
     const { store, epoch } = await coordinator();
     const entries = Array.from({ length: 33 }, (_, i) => entry(i + 1, { seq: i }));
     const bad = entries[20]!;
@@ -234,7 +161,7 @@ describe('a batch', () => {
     assert.deepEqual(await accounts(), { high_water_mark: 33, stored: 32, duplicate: 0, rejected: 1 });
   });
 
-  it('a conflict names its log ids and leaves nothing behind', async () => {
+  it('a conflict names its log ids and stores nothing', async () => {
     const { store, epoch } = await coordinator();
     await store.apply(epoch, 1, { log, entries: [entry(1, { seq: 1 })] });
     await assert.rejects(
@@ -248,7 +175,7 @@ describe('a batch', () => {
     assert.deepEqual(await accounts(), { high_water_mark: 1, stored: 1, duplicate: 0, rejected: 0 });
   });
 
-  it('a gateway store that was made anew starts its own high-water mark', async () => {
+  it('a new gateway store starts its own high-water mark', async () => {
     const { store, epoch } = await coordinator();
     await drain(store, epoch, [entry(500, { seq: 1 })]);
     const other = Buffer.alloc(16, 7);
@@ -258,7 +185,7 @@ describe('a batch', () => {
 });
 
 describe('a gap before a batch', () => {
-  it('a-gap-never-moves-the-high-water-mark: the batch is refused, and taken when what is missing has come', async () => {
+  it('a gap never moves the high-water mark; the refused batch is sent again', async () => {
     const { store, epoch } = await coordinator();
     await drain(store, epoch, [entry(1, { seq: 1 })]);
     await assert.rejects(drain(store, epoch, [entry(3, { seq: 3 })]), DrainGapError);
@@ -267,7 +194,7 @@ describe('a gap before a batch', () => {
     assert.deepEqual(await accounts(), { high_water_mark: 3, stored: 3, duplicate: 0, rejected: 0 });
   });
 
-  it('what is gone for good can be passed over on purpose; a store that the database never saw may begin anywhere', async () => {
+  it('a gap is accepted on purpose only, a new store may begin anywhere', async () => {
     const { store, epoch } = await coordinator();
     await drain(store, epoch, [entry(500, { seq: 1 })]);
     const applied = await store.apply(epoch, 1, { log, entries: [entry(900, { seq: 2 })] }, true);
@@ -277,7 +204,10 @@ describe('a gap before a batch', () => {
 });
 
 describe('the retention of batches', () => {
-  /** Batches of these epochs, in the order of their ids from 1; the last `young` of them committed just now. */
+  /**
+   * Inserts batch records of these epochs, with ids from 1; the last `young` of them were committed
+   * just now.
+   */
   async function batches(epochs: number[], young = 0): Promise<void> {
     await pool.query(
       `INSERT INTO drain_batches (epoch, node, log, first_log_id, last_log_id, rows, duplicates, rejected, redelivered, committed_at)
@@ -290,7 +220,7 @@ describe('the retention of batches', () => {
     (await pool.query<{ id: number }>('SELECT id FROM drain_batches ORDER BY id')).map(({ id }) => id);
   const retention = { keptHours: 1, rowsMax: 100 };
 
-  it('keeps the first and the last of each epoch, and what is young', async () => {
+  it('pruning keeps young records and the first and last of each epoch', async () => {
     const { store, epoch } = await coordinator();
     await batches([1, 1, 1, 1, 2, 3, 3, 4, 4, 4, 4], 2);
     assert.equal(await store.prune(epoch, retention), 3);
@@ -298,21 +228,21 @@ describe('the retention of batches', () => {
     assert.equal(await store.prune(epoch, retention), 0);
   });
 
-  it('hides-no-second-writer: a batch behind one of a higher epoch stays to be seen', async () => {
+  it('pruning keeps the evidence of a batch behind a higher epoch', async () => {
     const { store, epoch } = await coordinator();
     await batches([1, 1, 1, 2, 2, 1, 1, 2, 2, 2]);
     await store.prune(epoch, retention);
     assert.deepEqual(await left(), [1, 4, 7, 10]);
   });
 
-  it('removes no more at once than it may, the oldest first', async () => {
+  it('pruning removes the oldest records first, up to its limit', async () => {
     const { store, epoch } = await coordinator();
     await batches([1, 1, 1, 1, 1]);
     assert.equal(await store.prune(epoch, { ...retention, rowsMax: 2 }), 2);
     assert.deepEqual(await left(), [1, 4, 5]);
   });
 
-  it('is the business of the present coordinator only', async () => {
+  it('only the present coordinator may prune', async () => {
     const { store, epoch } = await coordinator();
     await batches([1, 1, 1]);
     await assert.rejects(store.prune(epoch - 1, retention), StaleEpochError);
@@ -321,12 +251,12 @@ describe('the retention of batches', () => {
 });
 
 describe('the fence', () => {
-  it('paused-coordinator-cannot-commit-after-successor', async () => {
+  it('a paused coordinator cannot commit after its successor', async () => {
     const old = await coordinator(1);
     await pool.query(`UPDATE coordinator SET renewed_at = now() - interval '1 hour'`);
     const successor = await coordinator(2);
     assert.equal(successor.epoch, old.epoch + 1);
-    // Its session was ended; on a new one its epoch is refused all the same.
+    // The take-over ended its session. On a new session its epoch is refused too.
     await old.store.closed;
     const woken = await open();
     await assert.rejects(
@@ -338,13 +268,13 @@ describe('the fence', () => {
     assert.deepEqual(await pool.query('SELECT * FROM readings'), []);
   });
 
-  it('a-living-coordinator-is-not-taken-over, whether the others see it or not', async () => {
+  it('a living coordinator is not taken over, whether others see it or not', async () => {
     const { epoch } = await coordinator(1);
     const other = await open();
     assert.deepEqual(await other.takeOver(2, leaseMs), { won: false, epoch, holder: 1 });
   });
 
-  it('a coordinator whose session is gone is taken over though its lease is fresh', async () => {
+  it('a coordinator without a session is taken over though its lease is fresh', async () => {
     const { store, epoch } = await coordinator(1);
     store.close();
     const other = await open();
@@ -364,7 +294,7 @@ describe('the fence', () => {
     assert.deepEqual(await other.takeOver(2, leaseMs), { won: true, epoch: epoch + 1, holder: 2 });
   });
 
-  it('two take-overs at once: one wins, the other is told who', async () => {
+  it('of two take-overs at once one wins, the other learns who won', async () => {
     const [a, b] = await Promise.all([open(), open()]);
     const answers = await Promise.all([a.takeOver(1, leaseMs), b.takeOver(2, leaseMs)]);
     assert.equal(answers.filter(({ won }) => won).length, 1);

@@ -1,17 +1,24 @@
 /** The node's client of ZooKeeper, for everything but its election. */
 import type { Log } from '@thermomesh/runtime';
 import { ZooKeeper, type Credentials } from '@thermomesh/zookeeper';
-import type { Config } from '../config.ts';
 
-/** The node goes on without: nobody is in a hurry while no server answers. */
+export interface ZooKeeperSettings {
+  /** `host:port,…` */
+  hosts: string;
+  sessionTimeoutMs: number;
+}
+
+/**
+ * Maximum pause between attempts to connect. The node works without ZooKeeper, so it may be long.
+ */
 const redialDelayMsMax = 2_000;
 
-/** Not started. */
+/** Creates a client; it is not started. */
 export function connect(
-  { ZOOKEEPER_HOSTS: hosts = '', ZOOKEEPER_SESSION_TIMEOUT_MS: sessionTimeoutMs }: Config,
+  { hosts, sessionTimeoutMs }: ZooKeeperSettings,
   log: Log,
   auth: Credentials[] = [],
 ): ZooKeeper {
-  const onFault = (err: unknown) => log.warn({ event: 'zookeeper.failed', err });
-  return new ZooKeeper({ hosts, sessionTimeoutMs, auth, limits: { redialDelayMsMax }, onFault });
+  const onError = (err: unknown) => log.warn({ event: 'zookeeper.failed', err });
+  return new ZooKeeper({ hosts, sessionTimeoutMs, auth, limits: { redialDelayMsMax }, onError });
 }

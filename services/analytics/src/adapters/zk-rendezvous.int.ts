@@ -1,36 +1,36 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
-import { testZooKeeper, type TestEnsemble } from '@thermomesh/servers';
+import { describe, it } from 'node:test';
 import { ZooKeeper } from '@thermomesh/zookeeper';
-import { until } from '../testing.ts';
-import { openMeetingPlace, type Meeting } from './zk-rendezvous.ts';
+import { until } from '@thermomesh/testing';
+import { useZooKeeper } from '@thermomesh/zookeeper/testing';
+import type { Meeting } from '../core/ports.ts';
+import { openMeetingPlace } from './zk-rendezvous.ts';
 
 const nodes = [1, 2, 3];
-/** Nobody has to wait so long. */
+/** Longer than any wait in these tests. */
 const patientMs = 60_000;
-/** Those that wait in vain: long enough for both to be there, although the machine stalls. */
+/** Time limit of nodes that wait in vain: both must be listed within it on a slow machine. */
 const missingMs = 5_000;
-/** Nobody loses it. */
+/** Long enough that no session expires in these tests. */
 const sessionTimeoutMs = 10_000;
-let server: TestEnsemble;
-let groups = 0;
-
-before(async () => {
-  server = await testZooKeeper();
-});
-after(async () => server.remove());
+const { ensemble, freshPath } = useZooKeeper();
 
 interface Node {
   meeting: Promise<Meeting | undefined>;
   stop(): Promise<void>;
 }
 
-function startNode(nodeId: number, path: string, timeoutMs: number, hosts = server.hosts): Node {
+function startNode(nodeId: number, path: string, timeoutMs: number, hosts = ensemble().hosts): Node {
   const zk = new ZooKeeper({ hosts, sessionTimeoutMs });
   const url = `http://node-${nodeId}`;
   const place = openMeetingPlace({
-    ...{ zk, path, nodeId, url, nodes, timeoutMs },
-    onFault: (error) => assert.fail(String(error)),
+    zk,
+    path,
+    nodeId,
+    url,
+    nodes,
+    timeoutMs,
+    onFailed: (error) => assert.fail(String(error)),
   });
   zk.start();
   place.start();
@@ -42,12 +42,11 @@ function startNode(nodeId: number, path: string, timeoutMs: number, hosts = serv
   return { meeting, stop };
 }
 
-const newPath = () => `/thermomesh/meeting-${(groups += 1)}/analytics`;
 const urls = Object.fromEntries(nodes.map((node) => [`node-${node}`, `http://node-${node}`]));
 
-/** Node `nodeId` has listed itself. */
+/** Waits until node `nodeId` has listed itself. */
 async function untilListed(path: string, nodeId: number): Promise<void> {
-  const zk = new ZooKeeper({ hosts: server.hosts, sessionTimeoutMs });
+  const zk = new ZooKeeper({ hosts: ensemble().hosts, sessionTimeoutMs });
   zk.start();
   try {
     await zk.whenConnected({ timeoutMs: patientMs });
@@ -67,10 +66,10 @@ describe('nodes that start', () => {
     [3, 1, 2],
     [3, 2, 1],
   ];
-  it('meet in every order, each of them when the last one has come', async () => {
+  it('nodes that start in any order meet when the last one is there', async () => {
     await Promise.all(
       orders.map(async (order) => {
-        const path = newPath();
+        const path = freshPath();
         const started: Node[] = [];
         let over = 0;
         for (const [index, nodeId] of order.entries()) {
@@ -79,7 +78,7 @@ describe('nodes that start', () => {
           void node.meeting.then(() => (over += 1));
           if (index < 2) {
             await untilListed(path, nodeId);
-            assert.equal(over, 0, `somebody went on without the others in ${order.join(', ')}`);
+            assert.equal(over, 0, `a node did not wait for the others in ${order.join(', ')}`);
           }
         }
         for (const { meeting } of started) {
@@ -92,8 +91,8 @@ describe('nodes that start', () => {
     );
   });
 
-  it('one-of-them-is-missing: the others go on in time, and say who it is; it finds them when it comes', async () => {
-    const path = newPath();
+  it('nodes continue without a missing node and name it; it finds them later', async () => {
+    const path = freshPath();
     const early = [1, 3].map((node) => startNode(node, path, missingMs));
     for (const { meeting } of early) {
       const outcome = await meeting;
@@ -103,22 +102,22 @@ describe('nodes that start', () => {
     }
     const late = startNode(2, path, patientMs);
     assert.equal((await late.meeting)?.met, true);
-    // Killed and started again: it does not wait for its own ghost, nor for anybody else.
+    // A node that is killed and started again waits neither for its old entry nor for the others.
     await late.stop();
     const again = startNode(2, path, patientMs);
     assert.equal((await again.meeting)?.met, true);
     await Promise.all([...early, again].map(async (node) => node.stop()));
   });
 
-  it('without-ZooKeeper-a-node-goes-on-in-time, and an end while it waits ends the wait', async () => {
-    const alone = startNode(1, newPath(), 300, '127.0.0.1:1');
+  it('a node without ZooKeeper continues in time, and a stop ends its wait', async () => {
+    const alone = startNode(1, freshPath(), 300, '127.0.0.1:1');
     const outcome = await alone.meeting;
     assert.ok(outcome?.met === false);
     assert.deepEqual([outcome.missing, outcome.there], [nodes, []]);
-    const patient = startNode(1, newPath(), patientMs);
+    const patient = startNode(1, freshPath(), patientMs);
     await Promise.all([alone.stop(), patient.stop()]);
     assert.equal(await patient.meeting, undefined);
-    const hasty = startNode(1, newPath(), 0);
+    const hasty = startNode(1, freshPath(), 0);
     assert.equal(await hasty.meeting, undefined);
     await hasty.stop();
   });

@@ -1,47 +1,38 @@
-/** Where the nodes of the mesh meet when they start, in whatever order. */
+/** The place in ZooKeeper where the nodes meet when they start, in whatever order they start. */
 import { messageOf } from '@thermomesh/runtime';
 import { hasCode, Rendezvous, type ZooKeeper } from '@thermomesh/zookeeper';
+import type { MeetingPlace } from '../core/ports.ts';
 
 export interface MeetingOptions {
-  /** Of the node; started and closed by its owner. */
+  /** The node's client; its owner starts and closes it. */
   zk: ZooKeeper;
-  /** Where the group keeps everything. */
+  /** The ZooKeeper node below which the group keeps everything. */
   path: string;
   nodeId: number;
+  /** Where the other nodes find this one. */
   url: string;
-  /** All nodes, this one among them. */
+  /** The ids of all nodes, including this one. */
   nodes: readonly number[];
-  /** After this the node goes on without those that are missing. 0: it does not wait. */
+  /** After this time the node continues without the missing ones. 0: it does not wait. */
   timeoutMs: number;
-  onFault: (error: unknown) => void;
-}
-
-/** How a meeting ended. */
-export type Meeting =
-  | { met: true; afterMs: number; urls: Record<string, string> }
-  | { met: false; reason: string; missing: number[]; there: number[] };
-
-export interface MeetingPlace {
-  /** Does not wait until ZooKeeper can be reached. */
-  start(): void;
-  /** Returns when all nodes are there, or in time. Undefined if the place is closed meanwhile. */
-  meet(): Promise<Meeting | undefined>;
-  /** After the client was closed. Idempotent. */
-  stop(): Promise<void>;
+  onFailed: (error: unknown) => void;
 }
 
 const nameOf = (node: number) => `node-${node}`;
 
-/** The node stays there while it lives: who is started again later finds everybody, and need not wait for those that wait for it. */
+/**
+ * Creates the meeting place; it is not started. A node stays listed while it lives, so a node that
+ * is started again later finds all others and does not wait.
+ */
 export function openMeetingPlace(options: MeetingOptions): MeetingPlace {
-  const { zk, path, nodeId, nodes, timeoutMs, onFault } = options;
-  // A role for each node: the message of the recipe says who is missing, not only how many.
+  const { zk, path, nodeId, nodes, timeoutMs, onFailed } = options;
+  // Each node is a role of its own, so that the recipe's message names the missing nodes.
   const needs = Object.fromEntries(nodes.map((node) => [nameOf(node), 1]));
   const rendezvous = new Rendezvous<{ url: string }>(zk, {
     path: `${path}/rendezvous`,
     self: { id: nameOf(nodeId), role: nameOf(nodeId), document: { url: options.url } },
     parse: parseParty,
-    onFailed: onFault,
+    onFailed,
   });
   const isThere = (node: number) => rendezvous.parties.some(({ role }) => role === nameOf(node));
   let stopped: Promise<void> | undefined;
@@ -70,6 +61,6 @@ export function openMeetingPlace(options: MeetingOptions): MeetingPlace {
 
 function parseParty(document: unknown): { url: string } {
   const { url } = (document ?? {}) as { url?: unknown };
-  if (typeof url !== 'string') throw new TypeError('a party says where it listens');
+  if (typeof url !== 'string') throw new TypeError('the document of a party needs a url');
   return { url };
 }

@@ -8,6 +8,7 @@ import { nothingApplied, type Applied, type Entry } from './batch.ts';
 function entry(logId: number): Entry {
   const reading = {
     deviceId: 'd',
+    incarnation: 0,
     seq: logId,
     measuredAtMs: 0,
     celsius: 1,
@@ -22,10 +23,14 @@ function entry(logId: number): Entry {
     deviceId: 'd',
     raw: Buffer.from('x'),
     parsed: { reading },
+    implausible: false,
   };
 }
 
-/** A database that refuses some rows, knows others with different values, and remembers in which order rows went in. */
+/**
+ * A database that refuses some rows, holds others with different values, and records the order of
+ * the inserts.
+ */
 function database(refused: Set<number>, conflicting: Set<number>) {
   const stored: number[] = [];
   const rejected = new Map<number, string>();
@@ -45,7 +50,7 @@ function database(refused: Set<number>, conflicting: Set<number>) {
 }
 
 describe('applyEntries', () => {
-  it('whatever rows are refused or conflict, every entry ends in exactly one place and in order', async () => {
+  it('every entry is stored or rejected once, in order, whichever rows conflict', async () => {
     const ids = fc.uniqueArray(fc.integer({ min: 1, max: 64 }), { maxLength: 20 });
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 1, max: 64 }), ids, ids, async (count, refused, conflicting) => {
@@ -79,14 +84,14 @@ describe('applyEntries', () => {
     assert.ok(transactions() <= 2 * 10 + 2, `${transactions()} transactions`);
   });
 
-  it('any other error stops at once', async () => {
+  it('an error that is not about data stops the batch at once', async () => {
     await assert.rejects(
       applyEntries([entry(1)], () => Promise.reject(new Error('gone'))),
       /gone/,
     );
   });
 
-  it('a rejection that the database refuses too is not tried for ever', async () => {
+  it('a rejection that the database refuses too is not retried without limit', async () => {
     const poison: Entry = {
       ...entry(1),
       parsed: { rejection: { reason: 'not_json', detail: '', seq: null } },
@@ -97,7 +102,7 @@ describe('applyEntries', () => {
     );
   });
 
-  it('a conflict that names nothing of the batch is an error, not a loop', async () => {
+  it('a conflict outside the batch is an error, not an endless loop', async () => {
     await assert.rejects(
       applyEntries([entry(1)], () => Promise.reject(new SeqConflictError([99]))),
       RangeError,

@@ -1,10 +1,14 @@
-/** How a batch gets in although some of it cannot: conflicts and refused rows are told apart, one by one if need be. */
+/**
+ * Stores as much of a batch as possible: conflicting and refused rows become rejections, the others
+ * are stored.
+ */
 import { DataRefusedError } from '@thermomesh/sql';
 import type { Rejection } from '@thermomesh/contracts';
 import { addApplied, type Applied, type Entry } from './batch.ts';
 
-/** Some readings have the key of a stored one, but other values. */
+/** Some readings have the key of a stored reading, but other values. */
 export class SeqConflictError extends Error {
+  /** Log ids of the conflicting messages. */
   readonly logIds: ReadonlySet<number>;
 
   constructor(logIds: Iterable<number>) {
@@ -14,7 +18,10 @@ export class SeqConflictError extends Error {
   }
 }
 
-/** Messages are missing before the batch: committing it would move the high-water mark past them (I1). */
+/**
+ * Messages are missing before the batch. Storing the batch would move the high-water mark past them
+ * (I1).
+ */
 export class DrainGapError extends Error {
   constructor(message: string) {
     super(message);
@@ -22,13 +29,18 @@ export class DrainGapError extends Error {
   }
 }
 
-/** One transaction: all of the entries or none. Throws SeqConflictError, DataRefusedError, or whatever else went wrong. */
+/**
+ * Stores all of the entries or none, in one transaction.
+ * @throws SeqConflictError, DataRefusedError, or the error of any other failure
+ */
 export type ApplyOnce = (entries: readonly Entry[]) => Promise<Applied>;
 
 /**
- * Applies entries in order, in as few transactions as can be: conflicts become rejections, and what the database refuses for
- * its data is bisected down to the row, so that a poison message never wedges the drain.
- * @throws what `applyOnce` throws for any other reason; what was applied by then stays, and the high-water mark says so
+ * Applies entries in order, in as few transactions as possible. Conflicts become rejections. Data
+ * that the database refuses is bisected down to the row, so that a poison message never blocks the
+ * drain.
+ * @throws what `applyOnce` throws for any other reason; the parts that were applied before stay,
+ *   and the high-water mark covers them
  */
 export async function applyEntries(entries: readonly Entry[], applyOnce: ApplyOnce): Promise<Applied> {
   try {
@@ -47,7 +59,7 @@ async function applyRefused(
 ): Promise<Applied> {
   const [first] = entries;
   if (entries.length === 1 && first !== undefined) {
-    // A rejection that is refused too would be a fault of this program: let it be seen.
+    // A rejection that is refused too is a bug of this program and must not be hidden.
     if ('rejection' in first.parsed) throw error;
     const detail = `SQLSTATE ${error.sqlState}`;
     return applyOnce([
@@ -62,7 +74,7 @@ async function applyRefused(
 
 function withConflicts(entries: readonly Entry[], { logIds }: SeqConflictError): Entry[] {
   let found = 0;
-  const marked = entries.map((entry) => {
+  const resolved = entries.map((entry) => {
     if (!logIds.has(entry.logId) || 'rejection' in entry.parsed) return entry;
     found++;
     const { seq } = entry.parsed.reading;
@@ -70,9 +82,9 @@ function withConflicts(entries: readonly Entry[], { logIds }: SeqConflictError):
   });
   // Each round turns at least one reading into a rejection, so the rounds end.
   if (found === 0) throw new RangeError('the database names conflicts that are not in the batch');
-  return marked;
+  return resolved;
 }
 
 function rejected(entry: Entry, rejection: Rejection): Entry {
-  return { ...entry, parsed: { rejection } };
+  return { ...entry, parsed: { rejection }, implausible: false };
 }

@@ -1,21 +1,28 @@
-/** A message of the drain session on its way into a batch. */
+/** Messages of the drain session, as a batch holds them. */
 import {
   deviceOfDataTopic,
   parseReading,
   type DrainMessage,
   type ParsedReading,
+  type TimeLimits,
 } from '@thermomesh/contracts';
+import { isImplausible, plausibleRoom, type PlausibleLimits } from './plausibility.ts';
 
+/** One message. */
 export interface Entry {
   logId: number;
-  /** Of the message before it at the gateway, 0 if there was none. */
+  /** Log id of the message before it at the gateway; 0 if there was none. */
   previousLogId: number;
   receivedAtMs: number;
-  /** From the topic; undefined if it is not one device's data topic. */
+  /**
+   * The device that the topic names; undefined if the topic is not the data topic of one device.
+   */
   deviceId: string | undefined;
   /** The payload as the device sent it. */
   raw: Buffer;
   parsed: ParsedReading;
+  /** True for a reading that no sensor of the fleet can have measured. */
+  implausible: boolean;
 }
 
 /** Consecutive messages of one gateway store, in log order. */
@@ -25,15 +32,16 @@ export interface Batch {
   entries: Entry[];
 }
 
-/** What the database counted of one batch. */
+/** How many messages of one batch had which outcome, as the database counted them. */
 export interface Applied {
   stored: number;
   duplicate: number;
   rejected: number;
-  /** Messages at or below the high-water mark: seen before, counted nowhere else. */
+  /** Messages at or below the high-water mark: they were counted when they came first. */
   redelivered: number;
 }
 
+/** The counts of an empty batch. */
 export const nothingApplied: Readonly<Applied> = { stored: 0, duplicate: 0, rejected: 0, redelivered: 0 };
 
 /** Sums the counts of two parts of a batch. */
@@ -46,15 +54,26 @@ export function addApplied(a: Applied, b: Applied): Applied {
   };
 }
 
-/** Reads a message into an entry; a bad reading becomes a rejection, never an error. */
-export function toEntry(topic: string, { logId, previousLogId, receivedAtMs, payload }: DrainMessage): Entry {
+/**
+ * Parses a message into an entry. An invalid reading becomes a rejection, never an error.
+ * @param times the times at which a reading may be measured
+ * @param plausible the values that a sensor can measure
+ */
+export function toEntry(
+  topic: string,
+  { logId, previousLogId, receivedAtMs, payload }: DrainMessage,
+  times?: TimeLimits,
+  plausible: PlausibleLimits = plausibleRoom,
+): Entry {
   const deviceId = deviceOfDataTopic(topic);
+  const parsed = parseReading(payload, deviceId, times);
   return {
     logId,
     previousLogId,
     receivedAtMs,
     deviceId,
     raw: payload,
-    parsed: parseReading(payload, deviceId),
+    parsed,
+    implausible: 'reading' in parsed && isImplausible(parsed.reading, plausible),
   };
 }

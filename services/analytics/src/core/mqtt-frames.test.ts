@@ -3,17 +3,17 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { createFrameReader } from './mqtt-frames.ts';
 
-function read(chunks: Buffer[]): { events: unknown[]; fault: string | undefined } {
+function read(chunks: Buffer[]): { events: unknown[]; invalid: string | undefined } {
   const events: unknown[] = [];
-  let fault: string | undefined;
+  let invalid: string | undefined;
   const take = createFrameReader({
     publish: (topic, packetId, payload) =>
       events.push({ topic, packetId, payload: payload.toString('latin1') }),
     other: (packet) => events.push(packet.toString('hex')),
-    fault: (reason) => (fault = reason),
+    invalid: (reason) => (invalid = reason),
   });
   chunks.forEach(take);
-  return { events, fault };
+  return { events, invalid };
 }
 
 function publish(topic: string, packetId: number | undefined, payload: string): Buffer {
@@ -31,8 +31,8 @@ function publish(topic: string, packetId: number | undefined, payload: string): 
   return Buffer.concat([Buffer.from([packetId === undefined ? 0x30 : 0x3a, ...length]), body]);
 }
 
-describe('frames', () => {
-  it('are-the-same-wherever-the-stream-is-cut', () => {
+describe('MQTT frames', () => {
+  it('frames are the same wherever the stream is cut', () => {
     const message = fc.record({
       topic: fc.string({ minLength: 1, maxLength: 20 }),
       packetId: fc.option(fc.integer({ min: 1, max: 65_535 }), { nil: undefined }),
@@ -61,18 +61,18 @@ describe('frames', () => {
           }
           assert.deepEqual(read(chunks), {
             events: messages.flatMap((one) => [{ ...one }, 'd000']),
-            fault: undefined,
+            invalid: undefined,
           });
         },
       ),
     );
   });
 
-  it('a-topic-or-a-length-that-exceeds-its-packet-ends-the-reading', () => {
+  it('a topic or a length that exceeds its packet ends the reading', () => {
     for (const broken of ['3001ff', '3203000561', '320400026161', 'ffffffffff']) {
-      const { events, fault } = read([Buffer.from(broken, 'hex'), publish('t', 1, 'later')]);
+      const { events, invalid } = read([Buffer.from(broken, 'hex'), publish('t', 1, 'later')]);
       assert.deepEqual(events, [], broken);
-      assert.equal(fault, 'a malformed packet', broken);
+      assert.equal(invalid, 'a malformed packet', broken);
     }
   });
 });

@@ -1,19 +1,26 @@
-/** MQTT packets out of a stream of bytes that is cut anywhere. PUBLISH is read by hand: a general parser costs a multiple. */
+/**
+ * Finds MQTT packets in a stream of bytes that may be cut anywhere. PUBLISH is read by hand,
+ * because a general parser costs a multiple.
+ */
 
+/** Receives the packets of a stream. */
 export interface FrameHandlers {
-  /** A PUBLISH; `packetId` is undefined at QoS 0. `payload` is a view into what was received. */
+  /**
+   * A PUBLISH arrived. `packetId` is undefined at QoS 0; `payload` is a view into the received
+   * bytes.
+   */
   publish(topic: string, packetId: number | undefined, payload: Buffer): void;
-  /** Any other packet, complete. */
+  /** Another packet arrived; `packet` is complete. */
   other(packet: Buffer): void;
-  /** What came is no MQTT; nothing is read after it. */
-  fault(reason: string): void;
+  /** The stream is not MQTT. The reader ignores all bytes after that. */
+  invalid(reason: string): void;
 }
 
 const publishType = 3;
-/** A remaining length has at most four bytes of seven bits [MQTT 3.1.1, 2.2.3]. */
+/** Maximum size of the field "remaining length", seven bits a byte [MQTT 3.1.1, 2.2.3]. */
 const lengthBytesMax = 4;
 
-/** @returns a function that takes the next chunk */
+/** Returns a function that takes the next chunk of the stream. */
 export function createFrameReader(handlers: FrameHandlers): (chunk: Buffer) => void {
   let rest: Buffer | undefined;
   let broken = false;
@@ -26,7 +33,7 @@ export function createFrameReader(handlers: FrameHandlers): (chunk: Buffer) => v
       if (body === undefined) break;
       if (body === 'malformed' || !take(bytes, at, body.start, body.end)) {
         broken = true;
-        handlers.fault('a malformed packet');
+        handlers.invalid('a malformed packet');
         break;
       }
       at = body.end;
@@ -34,7 +41,7 @@ export function createFrameReader(handlers: FrameHandlers): (chunk: Buffer) => v
     rest = at === bytes.length ? undefined : bytes.subarray(at);
   };
 
-  /** False if the packet is malformed. */
+  /** Hands one packet to the handlers; false if it is malformed. */
   function take(bytes: Buffer, first: number, start: number, end: number): boolean {
     const head = bytes[first]!;
     if (head >>> 4 !== publishType) {
@@ -51,7 +58,7 @@ export function createFrameReader(handlers: FrameHandlers): (chunk: Buffer) => v
   }
 }
 
-/** Where the body of the packet at `at` lies; undefined if not all of it is there. */
+/** Returns where the body of the packet at `at` lies; undefined if it is not complete yet. */
 function bodyOf(bytes: Buffer, at: number): { start: number; end: number } | 'malformed' | undefined {
   let length = 0;
   for (let index = 0; index < lengthBytesMax; index++) {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { DrainLimitsView } from '@thermomesh/contracts';
+import { timesOfYears, type DrainLimitsView } from '@thermomesh/contracts';
 import {
   createGatekeeper,
   createHealth,
@@ -13,15 +14,21 @@ import {
 } from '@thermomesh/runtime';
 import { sqlPatience, testDatabase, type TestDatabase } from '@thermomesh/servers';
 import { createPool, migrate, type SqlPool } from '@thermomesh/sql';
+import { createDeviceIncarnations } from '../adapters/pg-device-incarnations.ts';
 import { createTelemetryQueries } from '../adapters/pg-telemetry-queries.ts';
+import { analyticsError } from '../core/errors.ts';
 import { createAnalyticsApp } from './app.ts';
 
 const secret = 'a secret of at least thirty-two characters';
 const headers = { authorization: `Bearer ${deriveToken(secret, subjects.operator)}` };
 const drainLimits: DrainLimitsView = {
   limits: { batchRowsMax: 500, batchBytesMax: 4096, batchLingerMs: 3 },
-  ...{ source: 'zookeeper', version: 2, fresh: true, refused: null },
+  source: 'zookeeper',
+  version: 2,
+  fresh: true,
+  refused: null,
 };
+const waiting = { log: '00112233-4455-6677-8899-aabbccddeeff', fromLogId: 5, toLogId: 9, messages: 4 };
 let database: TestDatabase;
 let pool: SqlPool;
 let app: HttpApp;
@@ -39,7 +46,7 @@ before(async () => {
     table: 'analytics_schema',
   });
   pool = createPool({ ...sqlPatience, url: database.url, applicationName: 'test' });
-  // 250 readings of one device, one a minute from the epoch; the same device's last one is its latest state.
+  // 250 readings of one device, one a minute from 1970 on, and the latest state of five devices.
   await pool.query(
     `INSERT INTO readings SELECT 'd1', n, from_unix_ms(n * 60000), now(), n / 10.0, NULL, NULL, NULL, 1, now() FROM generate_series(0, 249) n`,
   );
@@ -62,6 +69,8 @@ before(async () => {
     },
     {
       queries: createTelemetryQueries(pool),
+      incarnations: createDeviceIncarnations(pool),
+      times: timesOfYears(1970, 2099),
       describeDrainLimits: () => drainLimits,
       describeElection: () => ({
         nodeId: 1,
@@ -70,6 +79,10 @@ before(async () => {
         fit: true,
         peers: [],
       }),
+      acceptGap: async (gap) => {
+        if (gap.toLogId !== waiting.toLogId) throw analyticsError('drain.no_such_gap', 'another gap');
+        return waiting;
+      },
     },
   );
 });
@@ -86,7 +99,7 @@ async function get<T>(url: string): Promise<T> {
   return response.json<T>();
 }
 
-/** Follows `next` to the end. */
+/** Returns the rows of all pages: follows `next` to the end. */
 async function all<R>(url: string): Promise<R[]> {
   const rows: R[] = [];
   let next: string | null = null;
@@ -99,7 +112,7 @@ async function all<R>(url: string): Promise<R[]> {
 }
 
 describe('the HTTP surface of a node', () => {
-  it('says who coordinates, and the accounts', async () => {
+  it('every node shows the coordinator, the drain limits and the accounts', async () => {
     assert.deepEqual(await get('/v1/coordinator'), {
       nodeId: 1,
       role: 'follower',
@@ -113,7 +126,24 @@ describe('the HTTP surface of a node', () => {
     assert.equal(accounts.logs.length, 2);
   });
 
-  it('pages through readings without a gap or a repeat, whatever the page size', async () => {
+  it('only the gap at which the drain waits is accepted, and by name', async () => {
+    const post = async (payload: object) =>
+      app.inject({ method: 'POST', url: '/v1/drain/accept-gap', headers, payload });
+    const { log, fromLogId, toLogId } = waiting;
+    const accepted = await post({ log, fromLogId, toLogId });
+    assert.deepEqual([accepted.statusCode, accepted.json()], [200, { accepted: waiting }]);
+    const other = await post({ log, fromLogId, toLogId: 10 });
+    assert.deepEqual([other.statusCode, other.json<{ code: string }>().code], [409, 'drain.no_such_gap']);
+    for (const wrong of [
+      {},
+      { log, fromLogId },
+      { log, fromLogId: -1, toLogId },
+      { log: 1, fromLogId, toLogId },
+    ])
+      assert.equal((await post(wrong)).statusCode, 400);
+  });
+
+  it('pages of readings have no gap and no repeat, whatever the page size', async () => {
     for (const limit of [1000, 100, 50, 7]) {
       const rows = await all<{ seq: number }>(`/v1/devices/d1/readings?limit=${limit}`);
       assert.deepEqual(
@@ -123,7 +153,7 @@ describe('the HTTP surface of a node', () => {
     }
   });
 
-  it('cuts an interval out, in ISO 8601 and in Unix ms', async () => {
+  it('an interval of readings may be given in ISO 8601 and in Unix ms', async () => {
     const rows = await all<{ seq: number }>(
       '/v1/devices/d1/readings?from=600000&to=1970-01-01T00:20:00Z&limit=4',
     );
@@ -133,7 +163,7 @@ describe('the HTTP surface of a node', () => {
     );
   });
 
-  it('averages over buckets, paged too', async () => {
+  it('averages over buckets are paged too', async () => {
     const rows = await all<{ startMs: number; count: number; celsiusAvg: number }>(
       '/v1/devices/d1/readings?bucket=600&limit=3',
     );
@@ -146,7 +176,7 @@ describe('the HTTP surface of a node', () => {
     );
   });
 
-  it('lists devices and one device', async () => {
+  it('devices are listed, and one device is found by its id', async () => {
     const devices = await all<{ deviceId: string }>('/v1/devices?limit=2');
     assert.deepEqual(
       devices.map(({ deviceId }) => deviceId),
@@ -156,11 +186,11 @@ describe('the HTTP surface of a node', () => {
     assert.equal((await app.inject({ url: '/v1/devices/none', headers })).statusCode, 404);
   });
 
-  it('pages have a size of their own if none is asked for', async () => {
+  it('a page without a limit has the default size', async () => {
     assert.equal((await get<Page<unknown>>('/v1/devices/d1/readings')).items.length, 100);
   });
 
-  it('lists dead letters with their raw bytes, newest first', async () => {
+  it('dead letters are listed newest first with their raw bytes', async () => {
     const rows = await all<{ rawBase64: string }>('/v1/rejected?limit=2');
     assert.deepEqual(
       rows.map(({ rawBase64 }) => Buffer.from(rawBase64, 'base64').toString()),
@@ -169,13 +199,133 @@ describe('the HTTP surface of a node', () => {
     assert.equal((await all('/v1/rejected?limit=2&deviceId=d1')).length, 3);
   });
 
-  it('refuses bad parameters with a reason', async () => {
+  it('dead letters carry size and hash of the whole payload', async () => {
+    const [newest] = await all<{ rawBytes: number; rawSha256: string }>('/v1/rejected?limit=9');
+    const expected = createHash('sha256').update('poison 5').digest('hex');
+    assert.deepEqual([newest?.rawBytes, newest?.rawSha256], [8, expected]);
+  });
+
+  it('rejections are counted by device and reason, in pages', async () => {
+    const summary = await all<{ deviceId: string; reason: string; count: number }>(
+      '/v1/rejected/summary?limit=1',
+    );
+    assert.deepEqual(
+      summary.map(({ deviceId, reason, count }) => [deviceId, reason, count]),
+      [
+        ['d0', 'not_json', 2],
+        ['d1', 'not_json', 3],
+      ],
+    );
+    for (const url of ['/v1/rejected/summary?deviceId=d1&limit=9', '/v1/devices/d1/rejections?limit=9']) {
+      const [one, ...others] = await all<{ firstReceivedAtMs: number; lastReceivedAtMs: number }>(url);
+      assert.ok(one !== undefined && one.firstReceivedAtMs > 0);
+      assert.equal(one.firstReceivedAtMs, one.lastReceivedAtMs);
+      assert.deepEqual(others, []);
+    }
+    assert.deepEqual(await all('/v1/devices/d7/rejections?limit=9'), []);
+  });
+
+  it('an operator opens incarnations, and a repeated request opens no second one', async () => {
+    const open = async (device: string, body?: object, key?: string) => {
+      const answer = await app.inject({
+        method: 'POST',
+        url: `/v1/devices/${device}/incarnations`,
+        headers: key === undefined ? headers : { ...headers, 'idempotency-key': key },
+        ...(body === undefined ? {} : { payload: body }),
+      });
+      const { incarnation, code } = answer.json<{ incarnation?: number; code?: string }>();
+      return [answer.statusCode, incarnation ?? code];
+    };
+    assert.deepEqual(await open('new', undefined, 'a'), [201, 1]);
+    assert.deepEqual(await open('new', {}, 'a'), [200, 1]);
+    assert.deepEqual(await open('new'), [201, 2]);
+    assert.deepEqual(await open('new', { incarnation: 7 }), [201, 7]);
+    assert.deepEqual(await open('new', { incarnation: 7 }), [200, 7]);
+    assert.deepEqual(await open('new', { incarnation: 5 }), [409, 'devices.incarnation_too_low']);
+    assert.deepEqual(await open('new', { incarnation: 9 }, 'a'), [422, 'devices.key_reused']);
+    assert.deepEqual(await open('new', {}, 'a b'), [400, 'devices.bad_key']);
+    assert.deepEqual(await open('other', {}, 'a'), [201, 1]);
+    assert.deepEqual(await open('end', { incarnation: Number.MAX_SAFE_INTEGER }), [201, 2 ** 53 - 1]);
+    assert.deepEqual(await open('end'), [409, 'devices.no_incarnation_left']);
+    for (const bad of [0, -1, 1.5, 2 ** 53, '1', null])
+      assert.equal((await open('new', { incarnation: bad }))[0], 400, String(bad));
+    assert.equal((await open('new', { incarnaton: 9 }))[0], 400);
+    const listed = await all<{ incarnation: number }>('/v1/devices/new/incarnations?limit=2');
+    assert.deepEqual(
+      listed.map(({ incarnation }) => incarnation),
+      [1, 2, 7],
+    );
+    const stranger = await app.inject({ method: 'POST', url: '/v1/devices/new/incarnations' });
+    assert.equal(stranger.statusCode, 401);
+  });
+
+  it('-127, 85 and 998.9 °C are shown as implausible and left out of averages', async () => {
+    await pool.query(
+      `INSERT INTO readings (device_id, seq, measured_at, received_at, celsius, epoch, committed_at, implausible)
+       SELECT 'sensor', n, from_unix_ms(n * 1000), now(), (ARRAY[20, -127, 85, 998.9, 22])[n], 1, now(), n BETWEEN 2 AND 4
+       FROM generate_series(1, 5) n UNION ALL SELECT 'sensor', 6, from_unix_ms(60000), now(), 85, 1, now(), true`,
+    );
+    const readings = await all<{ implausible: boolean }>('/v1/devices/sensor/readings?limit=9');
+    assert.deepEqual(
+      readings.map(({ implausible }) => implausible),
+      [false, true, true, true, false, true],
+    );
+    assert.deepEqual(await all('/v1/devices/sensor/readings?bucket=60&limit=9'), [
+      { startMs: 0, count: 2, implausible: 3, celsiusAvg: 21, celsiusMin: 20, celsiusMax: 22 },
+      { startMs: 60_000, count: 0, implausible: 1, celsiusAvg: null, celsiusMin: null, celsiusMax: null },
+    ]);
+  });
+
+  it('pages show the readings of every incarnation, also those of one instant', async () => {
+    await pool.query(
+      `INSERT INTO readings (device_id, incarnation, seq, measured_at, received_at, celsius, epoch, committed_at)
+       SELECT 'lives', n / 3, n % 3, from_unix_ms(1000), now(), 20, 1, now() FROM generate_series(0, 8) n`,
+    );
+    for (const limit of [1, 2, 4, 9]) {
+      const rows = await all<{ incarnation: number; seq: number }>(
+        `/v1/devices/lives/readings?limit=${limit}`,
+      );
+      assert.deepEqual(
+        rows.map(({ incarnation, seq }) => incarnation * 3 + seq),
+        [0, 1, 2, 3, 4, 5, 6, 7, 8],
+      );
+    }
+  });
+
+  it('invalid parameters are refused with a reason', async () => {
     for (const url of [
       '/v1/devices?limit=0',
       '/v1/devices?limit=1001',
       '/v1/devices?cursor=x',
       '/v1/devices/d1/readings?from=never',
+      // Each was once read as some other instant.
+      ...['2026-02-30', '1.5', '1%20Jan', '-1', '2026-05-31T23:30:00', '1e3'].flatMap((time) =>
+        ['from', 'to'].map((name) => `/v1/devices/d1/readings?${name}=${time}`),
+      ),
+      // Cursors that decode, and that no page ended with.
+      ...[['\0'], [0.5], [1e300], [-1], [], ['d1', 1]].flatMap((key) => {
+        const cursor = Buffer.from(JSON.stringify(key)).toString('base64url');
+        const lists = [
+          '/v1/devices?',
+          '/v1/devices/d1/readings?',
+          '/v1/devices/d1/readings?bucket=60&',
+          '/v1/rejected?',
+          '/v1/rejected/summary?',
+          '/v1/devices/d1/rejections?',
+        ];
+        return lists.map((list) => `${list}cursor=${cursor}`);
+      }),
       `/v1/devices/${encodeURIComponent("';--")}`,
+      // A plus that became a space, numbers that were rounded, and names that were overlooked.
+      '/v1/devices/d1/readings?from=2026-01-01T00:00:00+02:00',
+      ...['1.5', '0x10', 'true', '%205', ''].flatMap((text) => [
+        `/v1/devices?limit=${text}`,
+        `/v1/devices/d1/readings?bucket=${text}`,
+      ]),
+      ...['devices', 'devices/d1/readings', 'rejected', 'devices/d1/incarnations'].flatMap((list) => [
+        `/v1/${list}?form=0`,
+        `/v1/${list}?limit=1&limit=2`,
+      ]),
     ]) {
       const response = await app.inject({ url, headers });
       assert.equal(response.statusCode, 400, url);
@@ -184,9 +334,31 @@ describe('the HTTP surface of a node', () => {
     assert.equal((await app.inject({ url: '/v1/devices' })).statusCode, 401);
   });
 
-  it('describes itself', async () => {
+  it('the highest cursors and an interval that ends before it begins give empty pages', async () => {
+    const forged = (key: unknown[]) => Buffer.from(JSON.stringify(key)).toString('base64url');
+    const highest = Number.MAX_SAFE_INTEGER;
+    const instants = forged([highest, highest, highest]);
+    for (const list of [
+      `devices?cursor=${forged(['\u{10ffff}'])}`,
+      `devices/d1/readings?cursor=${instants}`,
+      `devices/d1/readings?bucket=2678400&cursor=${forged([highest])}`,
+      `devices/d1/incarnations?cursor=${forged([highest])}`,
+      `rejected/summary?cursor=${forged(['\u{10ffff}', '\u{10ffff}'])}`,
+      'devices/d1/readings?from=1767312000001&to=1767312000000',
+    ])
+      assert.deepEqual(await get(`/v1/${list}`), { items: [], next: null }, list);
+  });
+
+  it('the OpenAPI document lists the routes', async () => {
     const document = await get<{ paths: Record<string, unknown> }>('/openapi.json');
-    for (const route of ['/v1/coordinator', '/v1/devices', '/v1/devices/{deviceId}/readings', '/v1/rejected'])
+    for (const route of [
+      '/v1/coordinator',
+      '/v1/devices',
+      '/v1/devices/{deviceId}/readings',
+      '/v1/rejected',
+      '/v1/rejected/summary',
+      '/v1/devices/{deviceId}/rejections',
+    ])
       assert.ok(route in document.paths, route);
   });
 });

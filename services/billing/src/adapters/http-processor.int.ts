@@ -1,27 +1,32 @@
-/** Whatever the processor or the way to it does wrong is "unknown", said without anything of the request. */
+/**
+ * Every failure of the processor or of the connection is an unknown outcome; its reason contains
+ * nothing of the request.
+ */
 import assert from 'node:assert/strict';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, it } from 'node:test';
 import type { Operation } from '../core/operation.ts';
-import { createProcessorClient, type ProcessorClient } from './http-processor.ts';
+import type { ProcessorClient } from '../core/ports.ts';
+import { createProcessorClient } from './http-processor.ts';
 
 const token = 'tok_4242424242424242';
 const operation = {
-  ...{
-    caller: 'gateway',
-    transactionId: 'u1',
-    kind: 'charge',
-    paymentId: null,
-    processorCharge: null,
-    payer: 'alice',
-  },
-  ...{ amountMinor: 100, currency: 'EUR', processorKey: 'tm_1' },
+  caller: 'gateway',
+  transactionId: 'u1',
+  kind: 'charge',
+  paymentId: null,
+  processorCharge: null,
+  payer: 'alice',
+  amountMinor: 100,
+  currency: 'EUR',
+  processorKey: 'tm_1',
 } as Operation;
 const answer = { id: 'ch_1', status: 'charged', reason: null, amountMinor: 100, currency: 'EUR' };
 let respond: (request: IncomingMessage, response: ServerResponse, body: string) => void;
-/** Waits however long the machine stalls; and one for those who never answer. */
+/** A client that waits long, because the machine of a test may be slow. */
 let client: ProcessorClient;
+/** A client for servers that never answer. */
 let hasty: ProcessorClient;
 const server = createServer((request, response) => {
   let body = '';
@@ -43,7 +48,7 @@ after(() => {
   server.close();
 });
 
-it('sends the order under the derived key, below the path of the URL, and reads a definite answer', async () => {
+it('an order is sent under the derived key and its answer is read', async () => {
   respond = (request, response, body) => {
     assert.deepEqual(
       [request.method, request.url, request.headers['idempotency-key'], request.headers['content-type']],
@@ -56,7 +61,7 @@ it('sends the order under the derived key, below the path of the URL, and reads 
   assert.deepEqual(reply, { known: true, answer: { outcome: 'charged', reference: 'ch_1', reason: null } });
 });
 
-const faults: Record<string, [string, typeof respond]> = {
+const failures: Record<string, [string, typeof respond]> = {
   'a 5xx': ['status_503', (_, response) => response.writeHead(503).end('no')],
   'a 4xx': ['status_404', (_, response) => response.writeHead(404).end(`no ${token}`)],
   'a 200 where a 201 is due': [
@@ -79,34 +84,34 @@ const silences: Record<string, typeof respond> = {
   'no answer': () => undefined,
   'half an answer': (_, response) => response.writeHead(201, { 'content-length': 99 }).write('{'),
 };
-for (const [fault, [why, act]] of Object.entries(faults)) {
-  it(`${fault} is unknown, and the next call is answered`, async () => {
+for (const [failure, [reason, act]] of Object.entries(failures)) {
+  it(`${failure} is unknown, and the next call is answered`, async () => {
     respond = act;
-    assert.deepEqual(await client.send(operation, token), { known: false, why });
+    assert.deepEqual(await client.send(operation, token), { known: false, reason });
     respond = (_, response) => response.writeHead(201).end(JSON.stringify(answer));
     assert.equal((await client.send(operation, token)).known, true);
   });
 }
 
 for (const [silence, act] of Object.entries(silences)) {
-  it(`${silence} is unknown when its time is up, and holds no connection against later calls`, async () => {
+  it(`${silence} is unknown in time and blocks no later call`, async () => {
     respond = act;
-    // More of them than there are connections.
+    // More calls than there are connections.
     for (let n = 0; n < 3; n++)
-      assert.deepEqual(await hasty.send(operation, token), { known: false, why: 'processor.timeout' });
+      assert.deepEqual(await hasty.send(operation, token), { known: false, reason: 'processor.timeout' });
     respond = (_, response) => response.writeHead(201).end(JSON.stringify(answer));
     for (const deadlineMs = Date.now() + 20_000; !(await hasty.send(operation, token)).known;)
-      assert.ok(Date.now() < deadlineMs, 'it never answers again');
+      assert.ok(Date.now() < deadlineMs, 'the client got no answer again');
   });
 }
 
-it('nobody listens: unknown', async () => {
+it('a port on which no process listens is unknown', async () => {
   const none = createProcessorClient({
     url: 'http://127.0.0.1:1',
     secret: 's'.repeat(32),
     timeoutMs: 20_000,
     connectionsMax: 1,
   });
-  assert.deepEqual(await none.send(operation, token), { known: false, why: 'ECONNREFUSED' });
+  assert.deepEqual(await none.send(operation, token), { known: false, reason: 'ECONNREFUSED' });
   none.close();
 });

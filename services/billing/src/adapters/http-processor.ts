@@ -1,14 +1,17 @@
-/** Calls the card processor. Whatever is not a definite answer is "unknown": it may have charged, or may still be about to. */
+/**
+ * Calls the card processor. A reply that is not a definite answer is "unknown": the processor may
+ * have charged the card, or may do so later.
+ */
 import http from 'node:http';
 import https from 'node:https';
-import { isDocument } from '@thermomesh/contracts';
-import { codeOf, deriveToken, MeshError, messageOf, subjects } from '@thermomesh/runtime';
+import { isDocument, Nullable } from '@thermomesh/contracts';
+import { codeOf, deriveToken, messageOf, subjects } from '@thermomesh/runtime';
 import Type, { type Static } from 'typebox';
-import type { ProcessorAnswer } from '../core/answer.ts';
+import { billingError } from '../core/errors.ts';
 import type { Operation } from '../core/operation.ts';
+import type { ProcessorClient, ProcessorReply } from '../core/ports.ts';
 
-const Nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
-/** What billing reads of the processor's answer; other fields are the processor's own business. */
+/** The fields of the processor's answer that billing reads; it ignores all others. */
 const Answer = Type.Object({
   id: Type.String({ minLength: 1, maxLength: 200 }),
   status: Type.Union([Type.Literal('charged'), Type.Literal('refunded'), Type.Literal('declined')]),
@@ -17,31 +20,23 @@ const Answer = Type.Object({
   currency: Type.String(),
 });
 
-/** `why` names the fault without anything of the request. */
-export type ProcessorReply = { known: true; answer: ProcessorAnswer } | { known: false; why: string };
-
-export interface ProcessorClient {
-  /**
-   * Sends the operation under its derived key; never throws for anything the processor or the way to it does.
-   * @param paymentToken for charges
-   */
-  send(operation: Operation, paymentToken: string | undefined): Promise<ProcessorReply>;
-  /** Ends its connections. */
-  close(): void;
-}
-
 export interface ProcessorClientOptions {
   url: string;
   secret: string;
   timeoutMs: number;
-  /** Calls under way at once; more wait for a connection, inside their own timeout. */
+  /**
+   * Maximum number of concurrent calls. Further calls wait for a connection within their timeout.
+   */
   connectionsMax: number;
 }
 
-/** An answer of the processor is read so far. */
+/** Maximum size of an answer. */
 const answerBytesMax = 64 * 1024;
 
-/** Connections are kept: `node:http` costs a third of what `fetch` does for a call. */
+/**
+ * Creates a client that keeps its connections. It uses `node:http`, which costs a third of what
+ * `fetch` does for a call.
+ */
 export function createProcessorClient(options: ProcessorClientOptions): ProcessorClient {
   const authorization = `Bearer ${deriveToken(options.secret, subjects.operator)}`;
   const post = createPost(options);
@@ -58,10 +53,10 @@ export function createProcessorClient(options: ProcessorClientOptions): Processo
           { authorization, 'content-type': 'application/json', 'idempotency-key': processorKey },
           JSON.stringify(body),
         );
-        if (status !== 201) return { known: false, why: `status_${status}` };
+        if (status !== 201) return { known: false, reason: `status_${status}` };
         return judge(operation, JSON.parse(text));
       } catch (error) {
-        return { known: false, why: reasonOf(error) };
+        return { known: false, reason: reasonOf(error) };
       }
     },
     close: () => post.close(),
@@ -83,7 +78,7 @@ function createPost({ url, timeoutMs, connectionsMax }: ProcessorClientOptions):
     agent,
     method: 'POST',
     protocol: base.protocol,
-    // Brackets are how a URL writes an IPv6 address, not part of it.
+    // A URL writes an IPv6 address in brackets; they are not part of the address.
     hostname: base.hostname.replace(/^\[|\]$/g, ''),
     port: base.port,
   };
@@ -95,7 +90,7 @@ function createPost({ url, timeoutMs, connectionsMax }: ProcessorClientOptions):
       headers: { ...headers, 'content-length': Buffer.byteLength(body) },
     });
     const timer = setTimeout(
-      () => call.destroy(new MeshError('processor.timeout', `no answer in ${timeoutMs} ms`)),
+      () => call.destroy(billingError('processor.timeout', `no answer in ${timeoutMs} ms`)),
       timeoutMs,
     );
     call.on('error', reject);
@@ -118,22 +113,24 @@ async function readText(response: http.IncomingMessage): Promise<string> {
   for await (const chunk of response as AsyncIterable<Buffer>) {
     bytes += chunk.length;
     if (bytes > answerBytesMax)
-      throw new MeshError('processor.answer_too_large', `more than ${answerBytesMax} bytes`);
+      throw billingError('processor.answer_too_large', `more than ${answerBytesMax} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');
 }
 
-/** An answer about another amount than the one asked for is no answer. */
+/**
+ * An answer about another amount, currency or kind than the request does not count as an answer.
+ */
 function judge({ kind, amountMinor, currency }: Operation, value: unknown): ProcessorReply {
-  if (!isDocument(Answer, value)) return { known: false, why: 'unreadable_answer' };
+  if (!isDocument(Answer, value)) return { known: false, reason: 'unreadable_answer' };
   const { id, status, reason }: Static<typeof Answer> = value;
   if (
     value.amountMinor !== amountMinor ||
     value.currency !== currency ||
     (status === 'refunded') !== (kind === 'refund' && status !== 'declined')
   )
-    return { known: false, why: 'answer_to_another_question' };
+    return { known: false, reason: 'answer_to_another_question' };
   const outcome = status === 'declined' ? 'declined' : 'charged';
   return { known: true, answer: { outcome, reference: id, reason: reason ?? null } };
 }

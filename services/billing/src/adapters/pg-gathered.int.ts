@@ -1,15 +1,19 @@
-/** Operations that share a statement: what one of them suffers is its own, and statements that meet do not block each other for good. */
+/**
+ * Operations that share a statement have independent results, and concurrent statements do not
+ * deadlock.
+ */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { codeOf } from '@thermomesh/runtime';
 import { sqlPatience, testDatabase, type TestDatabase } from '@thermomesh/servers';
 import { createPool, migrate, openSession, type SqlPool, type SqlSession } from '@thermomesh/sql';
+import { until } from '@thermomesh/testing';
 import fc from 'fast-check';
 import type { ProcessorAnswer } from '../core/answer.ts';
-import { createOperationStore, type NewOperation, type OperationStore } from './pg-operations.ts';
+import type { NewOperation, OperationStore } from '../core/ports.ts';
+import { createOperationStore } from './pg-operations.ts';
 
 const charged: ProcessorAnswer = { outcome: 'charged', reference: 'ch_1', reason: null };
 const declined: ProcessorAnswer = { outcome: 'declined', reference: 'ch_2', reason: 'insufficient_funds' };
@@ -41,20 +45,18 @@ after(async () => {
 function payment(more: Partial<NewOperation> = {}): NewOperation {
   const transactionId = more.transactionId ?? randomUUID();
   return {
-    ...{
-      caller: 'gateway',
-      transactionId,
-      amountMinor: 100,
-      fingerprint: 'ab',
-      processorKey: `tm_${transactionId}`,
-    },
+    caller: 'gateway',
+    transactionId,
+    amountMinor: 100,
+    fingerprint: 'ab',
+    processorKey: `tm_${transactionId}`,
     details: { kind: 'charge', payer: 'alice', currency: 'EUR', tokenBox: Buffer.from('box') },
     ...more,
   };
 }
 
 const some = (count: number) => Array.from({ length: count }, () => payment());
-/** In the order in which statements must take them. */
+/** Creates operations in the order in which statements must take their rows. */
 const ascending = (count: number) => some(count).sort((a, b) => (a.transactionId < b.transactionId ? -1 : 1));
 const idsOf = (operations: readonly NewOperation[]) => operations.map(({ transactionId }) => transactionId);
 
@@ -71,7 +73,7 @@ async function endLeases(operations: readonly NewOperation[]): Promise<void> {
 }
 
 describe('payments that share statements', () => {
-  it('have each their own result: claimed, fenced, charged, declined, beside one another', async () => {
+  it('payments that share statements each have their own result', async () => {
     const [taken, fenced, paid, refused] = some(4) as [
       NewOperation,
       NewOperation,
@@ -116,7 +118,7 @@ describe('payments that share statements', () => {
     ]);
   });
 
-  it('a-poison-item-does-not-fail-its-neighbours: what PostgreSQL refuses fails alone, in each kind of statement', async () => {
+  it('a payment that PostgreSQL refuses does not fail its neighbours', async () => {
     const good = some(9);
     const poison = payment({ amountMinor: -1 });
     const claims = await Promise.allSettled(
@@ -138,7 +140,7 @@ describe('payments that share statements', () => {
     assert.equal((await store.load(good[2]!))?.phase, 'charging');
   });
 
-  it('duplicates of a key whose claim is under way ask once, and see whose parameters won', async () => {
+  it('duplicates during a claim ask once and see whose parameters won', async () => {
     const key = payment();
     statements['claim'] = [];
     const claims = await Promise.all([
@@ -152,14 +154,14 @@ describe('payments that share statements', () => {
     );
   });
 
-  it('a call that PostgreSQL refuses does not refuse a good one under the same key', async () => {
+  it('a refused call does not refuse a valid one under the same key', async () => {
     const good = payment();
     const results = await Promise.allSettled([store.claim({ ...good, amountMinor: -1 }), store.claim(good)]);
     assert.equal(results[0].status, 'rejected');
     assert.equal(results[1].status === 'fulfilled' && results[1].value.result, 'claimed');
   });
 
-  it('finish-races-take-over: of each payment one of the two gets it, and nobody both', async () => {
+  it('of a settlement and a take-over at once exactly one gets the payment', async () => {
     for (let round = 0; round < 15; round++) {
       const operations = some(12);
       await begin(operations);
@@ -175,7 +177,7 @@ describe('payments that share statements', () => {
     }
   });
 
-  it('one posting for each, whatever is finished together, however often and by whom', async () => {
+  it('each payment is posted once, however often it is finished', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.record({ n: fc.nat(5), attempt: fc.integer({ min: 1, max: 2 }), b: fc.boolean() }), {
@@ -203,23 +205,23 @@ describe('payments that share statements', () => {
   });
 });
 
-describe('statements that meet cannot deadlock: both go through the keys in ascending order', () => {
+describe('concurrent statements take keys in ascending order', () => {
   let session: SqlSession;
   before(async () => {
     session = await openSession({
       url: database.url,
       applicationName: 'test-other',
-      ...{
-        connectTimeoutMs: 5_000,
-        statementTimeoutMs: 5_000,
-        lockTimeoutMs: 2_000,
-        idleInTransactionTimeoutMs: 30_000,
-      },
+      connectTimeoutMs: 5_000,
+      statementTimeoutMs: 5_000,
+      lockTimeoutMs: 2_000,
+      idleInTransactionTimeoutMs: 30_000,
     });
   });
   after(() => session.close());
 
-  /** The other session has the lowest key; whoever waits for it must not hold a higher one yet. */
+  /**
+   * The other session holds the lowest key. A statement that waits for it must hold no higher key.
+   */
   async function assertAscending(
     take: (operation: NewOperation) => string,
     operations: readonly [NewOperation, NewOperation, NewOperation],
@@ -236,18 +238,16 @@ describe('statements that meet cannot deadlock: both go through the keys in asce
   }
 
   async function untilBlocked(): Promise<void> {
-    const deadlineMs = Date.now() + 10_000;
     const blocked = `SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`;
-    while ((await pool.query(blocked)).length === 0) {
-      assert.ok(Date.now() < deadlineMs, 'the statement waits for nobody');
-      await delay(5);
-    }
+    await until('a statement that waits for a lock', async () => (await pool.query(blocked)).length > 0, {
+      timeoutMs: 10_000,
+    });
   }
 
   const lock = ({ transactionId }: NewOperation) =>
     `SELECT 1 FROM operations WHERE transaction_id = '${transactionId}' FOR UPDATE`;
 
-  it('claims', async () => {
+  it('concurrent claims cannot deadlock', async () => {
     const operations = ascending(3) as [NewOperation, NewOperation, NewOperation];
     const insert = ({ transactionId, processorKey }: NewOperation) =>
       `INSERT INTO operations (caller, transaction_id, kind, payer, amount_minor, currency, processor_key, holder, lease_until)
@@ -257,7 +257,7 @@ describe('statements that meet cannot deadlock: both go through the keys in asce
     );
   });
 
-  it('phase changes', async () => {
+  it('concurrent phase changes cannot deadlock', async () => {
     const operations = ascending(3) as [NewOperation, NewOperation, NewOperation];
     await Promise.all(operations.map(async (one) => store.claim(one)));
     await assertAscending(lock, operations, async (one) =>
@@ -265,7 +265,7 @@ describe('statements that meet cannot deadlock: both go through the keys in asce
     );
   });
 
-  it('settlements', async () => {
+  it('concurrent settlements cannot deadlock', async () => {
     const operations = ascending(3) as [NewOperation, NewOperation, NewOperation];
     await begin(operations);
     await assertAscending(lock, operations, async (one) =>
@@ -274,7 +274,7 @@ describe('statements that meet cannot deadlock: both go through the keys in asce
   });
 });
 
-it('the migration can be undone and done again, with payments in the table', async () => {
+it('the migration can be undone and repeated with payments in the table', async () => {
   const folder = fileURLToPath(new URL('../../migrations', import.meta.url));
   const go = async (to: string) => migrate({ url: database.url, folder, table: 'billing_schema', to });
   assert.deepEqual(await go('1'), ['002.undo.gathered.sql']);

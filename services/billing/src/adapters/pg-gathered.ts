@@ -1,43 +1,43 @@
-/** What every payment does in PostgreSQL, many payments in one statement and one commit: claims, phase changes, settlements. */
+/**
+ * The writes that every payment makes in PostgreSQL: claims, phase changes, settlements. Many
+ * payments share one statement and one commit.
+ */
+import { isRetriable } from '@thermomesh/runtime';
 import type { SqlPool } from '@thermomesh/sql';
 import type { ProcessorAnswer } from '../core/answer.ts';
 import { keyText, type Operation, type OperationKey } from '../core/operation.ts';
-import { createGather, passes } from '../gather.ts';
-
-/** What a claim needs besides the order itself. */
-export interface NewOperation extends OperationKey {
-  amountMinor: number;
-  /** Hex. */
-  fingerprint: string;
-  processorKey: string;
-  details:
-    | { kind: 'charge'; payer: string; currency: string; tokenBox: Buffer }
-    | { kind: 'refund'; paymentId: string };
-}
+import type { Claimed, NewOperation } from '../core/ports.ts';
+import { createGather } from '../gather.ts';
 
 export interface OperationStoreOptions {
-  /** Name of this replica, for people who look into the table. */
+  /** Name of this replica; the table shows it to people. */
   holder: string;
   leaseMs: number;
-  /** Operations that share one statement at most. */
+  /** Maximum number of operations that share one statement. */
   gatherMax: number;
-  /** Calls that wait for their statement at most, of each kind. */
+  /** Maximum number of calls that wait for a statement of one kind. */
   waitingMax: number;
-  /** Told of each statement that several operations may share. */
+  /** Called after each shared statement with the number of its operations. */
   onStatement?: (statement: GatheredStatement, operations: number) => void;
 }
+/** The kinds of shared statements. */
 export type GatheredStatement = 'claim' | 'charging' | 'finish';
 
-/** One row as an {@link Operation}. */
+/** The columns that make an {@link Operation}. */
 export const operationColumns = `caller, transaction_id AS "transactionId", kind, payment_id AS "paymentId", processor_charge AS "processorCharge",
   payer, amount_minor AS "amountMinor", currency, encode(fingerprint, 'hex') AS fingerprint, processor_key AS "processorKey",
   token_box AS "tokenBox", phase, attempt, outcome, answer_body AS "answerBody",
   lease_until < clock_timestamp() AS "leaseOver", retired_at IS NOT NULL AS retired`;
+/** An operation as a query returns it. */
 export type OperationRow = Operation & Record<string, unknown>;
 
+/** A new operation that is a charge. */
 export type NewCharge = NewOperation & { details: { kind: 'charge' } };
 
-/** Calls for a key whose claim is under way here already get the row that it brings: of a thousand duplicates, one asks. */
+/**
+ * Creates the claim of charges. Calls for a key whose claim is already under way in this replica
+ * get the row of that claim, so of a thousand duplicates one asks PostgreSQL.
+ */
 export function gatherClaims(
   pool: SqlPool,
   { holder, leaseMs, gatherMax, waitingMax, onStatement }: OperationStoreOptions,
@@ -55,22 +55,16 @@ export function gatherClaims(
     const first = underWay.get(text);
     if (first !== undefined) {
       const found = await first.catch((error: unknown) => {
-        if (passes(error)) throw error;
+        if (isRetriable(error)) throw error;
         return undefined;
       });
-      // What was refused was refused for its own parameters: this call has others, perhaps.
+      // The first call was refused for its own parameters; this call may have others.
       return found === undefined ? claim(operation) : { result: 'exists', operation: found.operation };
     }
-    const own = gathered(operation).finally(() => underWay.delete(text));
-    underWay.set(text, own);
-    return own;
+    const claiming = gathered(operation).finally(() => underWay.delete(text));
+    underWay.set(text, claiming);
+    return claiming;
   };
-}
-
-/** `exists`: the key is taken, by the operation that is there. */
-export interface Claimed {
-  result: 'claimed' | 'exists';
-  operation: Operation;
 }
 
 async function claimCharges(
@@ -101,7 +95,7 @@ async function claimCharges(
   });
 }
 
-/** A write of one attempt. */
+/** A write by one attempt. */
 interface Write {
   key: OperationKey;
   attempt: number;
@@ -110,17 +104,18 @@ interface Finish extends Write {
   answer: ProcessorAnswer;
   body: string;
 }
-/** Position of an item whose write the fence let through, from 1. */
+/** The position, from 1, of an item whose write passed the fence. */
 interface Written extends Record<string, unknown> {
   n: number;
 }
 
+/** The writes of a payment that share statements. */
 export interface GatheredWrites {
   recordCharging(key: OperationKey, attempt: number): Promise<boolean>;
   finish(key: OperationKey, attempt: number, answer: ProcessorAnswer, body: string): Promise<boolean>;
 }
 
-/** The writes that every payment makes; false means fenced. */
+/** Creates the writes of a payment. A write returns false if the fence refused it. */
 export function gatherWrites(pool: SqlPool, options: OperationStoreOptions): GatheredWrites {
   const recordCharging = gatherWrite(options, 'charging', (writes: readonly Write[]) =>
     pool.query<Written>(
@@ -163,7 +158,7 @@ function gatherWrite<W extends Write>(
   });
 }
 
-/** Rows by their position `n`, from 1; undefined where there is none. */
+/** Sorts rows by their position `n`, from 1; a position without a row is undefined. */
 function inOrder<R extends { n: number }>(count: number, rows: readonly R[]): (R | undefined)[] {
   const ordered = new Array<R | undefined>(count).fill(undefined);
   for (const row of rows) ordered[row.n - 1] = row;

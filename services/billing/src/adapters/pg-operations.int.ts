@@ -8,12 +8,9 @@ import { createPool, migrate, type SqlPool } from '@thermomesh/sql';
 import fc from 'fast-check';
 import type { ProcessorAnswer } from '../core/answer.ts';
 import { recordOf, type OperationKey } from '../core/operation.ts';
-import {
-  createOperationStore,
-  type NewOperation,
-  type OperationStore,
-  type OperationStoreOptions,
-} from './pg-operations.ts';
+import type { NewOperation, OperationStore } from '../core/ports.ts';
+import type { OperationStoreOptions } from './pg-gathered.ts';
+import { createOperationStore } from './pg-operations.ts';
 
 const charged: ProcessorAnswer = { outcome: 'charged', reference: 'ch_1', reason: null };
 const declined: ProcessorAnswer = { outcome: 'declined', reference: 'ch_2', reason: 'insufficient_funds' };
@@ -61,14 +58,14 @@ async function endLease({ transactionId }: OperationKey): Promise<void> {
 }
 
 describe('the attempt fence', () => {
-  it('paused-replica-cannot-finish-another’s-work: nothing of a former attempt is written', async () => {
+  it('a paused replica cannot write after another attempt has taken over', async () => {
     const key = payment();
     assert.equal(await claim(key), 'claimed');
     assert.equal(await store.recordCharging(key, 1), true);
     await endLease(key);
     assert.equal(await store.takeOver(key, 1), 2);
     assert.equal(await store.recordCharging(key, 2), true);
-    // The first one wakes, with an answer in its hand.
+    // The first attempt wakes and has an answer.
     assert.equal(await store.recordCharging(key, 1), false);
     assert.equal(await store.release(key, 1, 0), false);
     assert.equal(await store.finish(key, 1, declined, '{}'), false);
@@ -79,7 +76,7 @@ describe('the attempt fence', () => {
     assert.deepEqual([row?.outcome, row?.answerBody, row?.tokenBox], ['charged', '{}', null]);
   });
 
-  it('a lease that is fresh, or was renewed meanwhile, is not taken over; of two that try, one does', async () => {
+  it('a fresh lease is not taken over, an expired one by one attempt only', async () => {
     const key = payment();
     await claim(key);
     assert.equal(await store.takeOver(key, 1), undefined);
@@ -90,8 +87,9 @@ describe('the attempt fence', () => {
     assert.ok(!(await store.inDoubt(100)).some(({ transactionId }) => transactionId === key.transactionId));
   });
 
-  it('of many claims of one key at once, one wins and every other is told so', async () => {
-    // A store each, as so many replicas would be: the two unique indexes are raced for, not one after the other.
+  it('of many claims of one key at once exactly one wins', async () => {
+    // Each claim has a store of its own, like a replica, so the claims race for both unique
+    // indexes.
     const wide = createPool({
       ...sqlPatience,
       url: database.url,
@@ -110,7 +108,7 @@ describe('the attempt fence', () => {
     }
   });
 
-  it('behaves as the reference store of libs/idempotency, whatever is tried in whatever order', async () => {
+  it('the store behaves like the reference store in every order of calls', async () => {
     const attempt = fc.integer({ min: 1, max: 3 });
     const command = fc.oneof(
       fc.record({ do: fc.constantFrom('claim', 'lease' as const) }),
@@ -157,7 +155,7 @@ describe('the attempt fence', () => {
 });
 
 describe('the books', () => {
-  it('sum to zero whatever is charged, declined and refunded', async () => {
+  it('the books sum to zero after any charges, declines and refunds', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.record({ amount: fc.integer({ min: 1, max: 1_000_000_000_000 }), paid: fc.boolean() }), {
@@ -193,7 +191,7 @@ describe('the books', () => {
     );
   });
 
-  it('refuse a posting that does not balance, and every change', async () => {
+  it('the books refuse unbalanced postings and every change', async () => {
     const key = payment();
     await claim(key);
     const insert = (entries: string) =>
@@ -224,7 +222,7 @@ describe('the books', () => {
       await assert.rejects(pool.query(statement), { code: 'sql.TM010' }, statement);
   });
 
-  it('an answer is final, and its token is destroyed with it', async () => {
+  it('an answer is final, and the token is deleted with it', async () => {
     const key = payment();
     await claim(key);
     await store.recordCharging(key, 1);
@@ -244,7 +242,7 @@ describe('the books', () => {
   });
 });
 
-it('after its retention an answer is dropped, and its UUID stays used', async () => {
+it('an answer is dropped after its retention, its UUID stays in use', async () => {
   const key = payment();
   await claim(key);
   await store.recordCharging(key, 1);

@@ -1,43 +1,20 @@
-/** Operations in PostgreSQL. Each method is one statement, so the server never waits for this process inside a transaction. */
+/**
+ * Stores operations in PostgreSQL. Each method is one statement, so the server never waits for this
+ * process inside a transaction.
+ */
 import type { SqlPool } from '@thermomesh/sql';
-import type { ProcessorAnswer } from '../core/answer.ts';
 import type { Operation, OperationKey } from '../core/operation.ts';
+import type { Claim, NewOperation, NotRefundable, OperationStore } from '../core/ports.ts';
 import {
   gatherClaims,
   gatherWrites,
   operationColumns,
-  type Claimed,
   type NewCharge,
-  type NewOperation,
   type OperationRow as Row,
   type OperationStoreOptions,
 } from './pg-gathered.ts';
 
-export type { NewOperation, OperationStoreOptions } from './pg-gathered.ts';
-
-/** Why a refund is not claimed: its payment does not allow it; nothing is stored. */
-export type NotRefundable = 'unknown_payment' | 'pending' | 'not_charged' | 'exceeds';
-
-export type Claim = Claimed | { result: NotRefundable };
-
-/** The store that the fence stands in. False means fenced: another attempt holds the operation, or it is answered. */
-export interface OperationStore {
-  claim(operation: NewOperation): Promise<Claim>;
-  load(key: OperationKey): Promise<Operation | undefined>;
-  /** Those of `keys` that are answered. */
-  answered(keys: readonly OperationKey[]): Promise<Operation[]>;
-  /** Unanswered operations whose lease is over, oldest lease first. */
-  inDoubt(rowsMax: number): Promise<Operation[]>;
-  /** The new attempt; undefined if `from` no longer holds it or its lease was renewed. */
-  takeOver(key: OperationKey, from: number): Promise<number | undefined>;
-  recordCharging(key: OperationKey, attempt: number): Promise<boolean>;
-  finish(key: OperationKey, attempt: number, answer: ProcessorAnswer, body: string): Promise<boolean>;
-  /** Ends the lease `pauseMs` from now. */
-  release(key: OperationKey, attempt: number, pauseMs: number): Promise<boolean>;
-  /** Drops answers and fingerprints that are older; the key stays used. Returns how many. */
-  retire(olderThanDays: number, rowsMax: number): Promise<number>;
-}
-
+/** Creates the store on `pool`. */
 export function createOperationStore(pool: SqlPool, options: OperationStoreOptions): OperationStore {
   const { holder, leaseMs } = options;
   const claimCharge = gatherClaims(pool, options);

@@ -1,26 +1,7 @@
-/** Reads for the HTTP routes. */
+/** The reads of the HTTP routes. */
 import type { PaymentView } from '@thermomesh/contracts';
 import type { SqlPool } from '@thermomesh/sql';
-import type { OperationKey } from '../core/operation.ts';
-
-export interface PaymentFilter {
-  caller: string;
-  limit: number;
-  /** Rows older than this id. */
-  beforeId?: number;
-  status?: PaymentView['status'];
-  payer?: string;
-  /** Created at or after, Unix ms. */
-  fromMs?: number;
-  /** Created before, Unix ms. */
-  toMs?: number;
-}
-
-export interface PaymentQueries {
-  payment(key: OperationKey): Promise<PaymentView | undefined>;
-  /** Newest first; `id` is the cursor. */
-  payments(filter: PaymentFilter): Promise<(PaymentView & { id: number })[]>;
-}
+import type { PaymentQueries } from '../core/ports.ts';
 
 const columns = `o.id, o.transaction_id AS "transactionId", coalesce(o.outcome, 'pending') AS status, o.payer,
   o.amount_minor AS "amountMinor", o.currency, o.processor_reference AS "processorReference", o.reason,
@@ -30,6 +11,7 @@ const columns = `o.id, o.transaction_id AS "transactionId", coalesce(o.outcome, 
   (extract(epoch FROM o.answered_at) * 1000)::bigint AS "answeredAtMs"`;
 type Row = PaymentView & { id: number } & Record<string, unknown>;
 
+/** Creates the reads on `pool`. */
 export function createPaymentQueries(pool: SqlPool): PaymentQueries {
   return {
     async payment({ caller, transactionId }) {

@@ -1,15 +1,19 @@
-/** The final answer as the caller gets it: made once, stored as text, replayed byte for byte. */
+/** The final answer as the caller gets it: created once, stored as text, replayed byte for byte. */
 import type { PaymentDocument, RefundDocument } from '@thermomesh/contracts';
 import type { Outcome } from '@thermomesh/idempotency';
 import type { Operation } from './operation.ts';
 
-/** What the processor said for good. */
+/** The final answer of the processor. */
 export interface ProcessorAnswer {
   outcome: Outcome;
   reference: string;
   reason: string | null;
 }
 
+/**
+ * Creates the JSON text of the final answer.
+ * @param nowMs Unix ms, the time of the answer
+ */
 export function answerBody(operation: Operation, answer: ProcessorAnswer, nowMs: number): string {
   const { transactionId, payer, amountMinor, currency, paymentId } = operation;
   const common = {

@@ -8,7 +8,7 @@ const secrets = createSecrets('b'.repeat(32));
 const key = { caller: 'gateway', transactionId: '0b4e7b0c-1f0e-4e56-9c5d-5a6b7c8d9e0f' };
 const charge: Order = { kind: 'charge', payer: 'a', amountMinor: 100, currency: 'EUR', paymentToken: 'tok' };
 
-it('a sealed token opens for its own key only, and the box does not show it', () => {
+it('a sealed token opens for its own key only and is not visible', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'grapheme', minLength: 1 }), (token) => {
       const box = secrets.seal(key, token);
@@ -24,7 +24,7 @@ it('a sealed token opens for its own key only, and the box does not show it', ()
     assert.throws(() => secrets.open(key, box.subarray(0, length)), { code: 'payments.token_unreadable' });
 });
 
-it('every parameter counts in the fingerprint', () => {
+it('every parameter changes the fingerprint', () => {
   const others: Order[] = [
     { ...charge, payer: 'b' },
     { ...charge, amountMinor: 101 },
@@ -38,7 +38,7 @@ it('every parameter counts in the fingerprint', () => {
   assert.notEqual(createSecrets('c'.repeat(32)).fingerprint(charge), prints[0]);
 });
 
-it('callers, kinds and UUIDs have processor keys of their own', () => {
+it('each caller, kind and UUID has a processor key of its own', () => {
   const keys = [
     deriveProcessorKey(key, 'charge'),
     deriveProcessorKey(key, 'refund'),

@@ -1,10 +1,15 @@
-/** What is derived from a payment's parameters and never shows them: fingerprint, processor key, encrypted token. */
+/**
+ * Values that are derived from a payment's parameters and do not reveal them: the fingerprint, the
+ * processor key and the encrypted token.
+ */
 import { createHash } from 'node:crypto';
-import { createFingerprinter, createSealer, MeshError } from '@thermomesh/runtime';
+import { createFingerprinter, createSealer } from '@thermomesh/runtime';
+import { billingError } from './errors.ts';
 import { keyText, type OperationKey, type Order } from './operation.ts';
 
 /**
- * The key that the processor sees. It includes the caller: two callers that make the same UUID are two payments (I3).
+ * Derives the key that the processor sees. It includes the caller, so the same UUID of two callers
+ * makes two payments (I3).
  */
 export function deriveProcessorKey({ caller, transactionId }: OperationKey, kind: Order['kind']): string {
   const digest = createHash('sha256').update(
@@ -13,15 +18,20 @@ export function deriveProcessorKey({ caller, transactionId }: OperationKey, kind
   return `tm_${digest.digest('base64url')}`;
 }
 
+/** The functions that use BILLING_SECRET. */
 export interface Secrets {
-  /** Equal for equal parameters; keyed, so that a stolen table does not give tokens to a dictionary. Hex. */
+  /**
+   * Returns a keyed hash of the parameters, in hex. Because it is keyed, a stolen table does not
+   * reveal tokens to a dictionary attack.
+   */
   fingerprint(order: Order): string;
-  /** AES-256-GCM, bound to its key: a box moved to another row does not open. */
+  /** Encrypts the token with AES-256-GCM, bound to its key: in another row it cannot be opened. */
   seal(key: OperationKey, paymentToken: string): Buffer;
-  /** @throws MeshError `payments.token_unreadable` */
+  /** Decrypts a token. @throws MeshError `payments.token_unreadable` */
   open(key: OperationKey, box: Buffer): string;
 }
 
+/** Creates the functions that use BILLING_SECRET. */
 export function createSecrets(secret: string): Secrets {
   const fingerprint = createFingerprinter(secret, 'thermomesh.billing.fingerprint');
   const sealer = createSealer(secret, 'thermomesh.billing.token');
@@ -32,9 +42,9 @@ export function createSecrets(secret: string): Secrets {
       try {
         return sealer.open(keyText(key), box);
       } catch (error) {
-        throw new MeshError(
+        throw billingError(
           'payments.token_unreadable',
-          'the stored payment token does not open: BILLING_SECRET is not the one it was sealed with',
+          'the stored payment token cannot be decrypted: BILLING_SECRET is not the secret it was encrypted with',
           { cause: error },
         );
       }
@@ -42,7 +52,7 @@ export function createSecrets(secret: string): Secrets {
   };
 }
 
-/** In a fixed order: what counts as "the same parameters". */
+/** Lists what counts as "the same parameters", in a fixed order. */
 function parametersOf(order: Order): (string | number)[] {
   return order.kind === 'charge'
     ? [order.kind, order.payer, order.amountMinor, order.currency, order.paymentToken]

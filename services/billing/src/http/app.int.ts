@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { createLog } from '@thermomesh/runtime';
 import { sqlPatience, testDatabase, type TestDatabase } from '@thermomesh/servers';
 import { createPool, migrate, type SqlPool } from '@thermomesh/sql';
-import { readBillingConfig } from '../config.ts';
+import { readBillingConfig, settingsOf } from '../config.ts';
 import { createService, type BillingService } from '../service.ts';
 import { call, quickSettings, startProcessor, type TestProcessor } from '../testing.ts';
 
@@ -26,7 +26,7 @@ before(async () => {
   processor = await startProcessor(process.env);
   const config = readBillingConfig(quickSettings(database.url, processor.url));
   service = await createService(
-    config,
+    settingsOf(config),
     createLog('billing', 'trace', { write: (line) => void (logged += line) }),
   );
   await service.start();
@@ -56,7 +56,7 @@ describe('bad requests', () => {
     'no object': [good],
   };
   for (const [name, body] of Object.entries(bodies)) {
-    it(`${name}: 400, a problem document that names the place, and nothing stored`, async () => {
+    it(`${name} is 400, names the place and stores nothing`, async () => {
       const key = randomUUID();
       const answer = await call(url, { key, body });
       assert.equal(answer.status, 400);
@@ -67,7 +67,7 @@ describe('bad requests', () => {
     });
   }
 
-  it('an amount that JSON reads as infinite, no JSON at all, too much of it: clear answers', async () => {
+  it('an infinite amount, invalid JSON and a large body get clear answers', async () => {
     const key = randomUUID();
     const infinite = JSON.stringify(good).replace('1250', '1e999');
     for (const [raw, status] of [
@@ -81,7 +81,7 @@ describe('bad requests', () => {
     }
   });
 
-  it('a missing, empty or malformed key is 400; a stranger is 401', async () => {
+  it('a missing, empty or malformed key is 400, an unknown caller is 401', async () => {
     assert.equal((await call(url, { body: good })).body['code'], 'payments.missing_key');
     for (const key of ['1', 'x'.repeat(36), '00000000-0000-0000-0000-000000000000'])
       assert.equal((await call(url, { key, body: good })).body['code'], 'payments.bad_key', key);
@@ -89,8 +89,8 @@ describe('bad requests', () => {
   });
 });
 
-describe('what a caller can read', () => {
-  it('pages through its own payments, newest first, by status, payer and time', async () => {
+describe('reads of a caller', () => {
+  it('a caller pages through its own payments by status, payer and time', async () => {
     const keys: string[] = [];
     for (let n = 0; n < 7; n++) {
       if (n === 3) await processor.faults({ next: ['decline'] });
@@ -122,11 +122,20 @@ describe('what a caller can read', () => {
     assert.equal((await call(url, { method: 'GET', route: `/v1/payments/${keys[0]}` })).status, 404);
     const view = await call(url, { method: 'GET', route: `/v1/payments/${keys[0]}`, caller: 'shop' });
     assert.equal(view.body['status'], 'charged');
-    for (const query of ['limit=0', 'limit=1001', 'status=lost', 'cursor=x', 'colour=red', 'from=never'])
+    for (const query of [
+      'limit=0',
+      'limit=1001',
+      'status=lost',
+      'cursor=x',
+      'colour=red',
+      'from=never',
+      'to=1.5',
+      'from=2026-02-30',
+    ])
       assert.equal((await call(url, { method: 'GET', route: `/v1/payments?${query}` })).status, 400, query);
   });
 
-  it('an answer that is no longer kept is 410, not a second charge', async () => {
+  it('an answer that is no longer kept is 410 and not a second charge', async () => {
     const key = randomUUID();
     await call(url, { key, body: good });
     await pool.query(
@@ -140,8 +149,8 @@ describe('what a caller can read', () => {
   });
 });
 
-it('secrets and card data are in no log line, no answer, no metric and no table, whatever went wrong', async () => {
-  // What PostgreSQL refuses it quotes: the row stands in its message's detail.
+it('secrets and card data are in no log, answer, metric or table', async () => {
+  // PostgreSQL quotes a refused row in the detail of its message.
   await pool.query(`ALTER TABLE operations ADD CONSTRAINT no_mallory CHECK (payer <> 'mallory')`);
   await processor.faults({ next: ['drop-reply', 'refuse', 'hang'] });
   const key = randomUUID();

@@ -1,42 +1,39 @@
 import assert from 'node:assert/strict';
-import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
-import { sharedZooKeeper, type SharedZooKeeper } from '@thermomesh/servers';
-import { LeaderElection, ZooKeeper, type Lease } from '@thermomesh/zookeeper';
-import { nodesOf } from '../core/jobs.ts';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { LeaderElection, type Lease, type ZooKeeper } from '@thermomesh/zookeeper';
+import { useZooKeeper } from '@thermomesh/zookeeper/testing';
 import { fencedWrites } from './fenced-writes.ts';
 import { createJobStore } from './zookeeper-job-store.ts';
 import { createProgressStore } from './zookeeper-progress.ts';
+import { nodesOf } from '../core/jobs.ts';
 
 const submission = {
-  ...{ id: '11111111-2222-3333-4444-555555555555', caller: 'key:ann', input: 'jobs/a/input' },
-  ...{ parameters: {}, fileName: 'a.png', submittedAtMs: 1 },
+  id: '11111111-2222-3333-4444-555555555555',
+  caller: 'key:ann',
+  input: 'jobs/a/input',
+  parameters: {},
+  fileName: 'a.png',
+  submittedAtMs: 1,
 };
 
+const { clients, freshPath } = useZooKeeper();
+
 describe('the fence', () => {
-  let shared: SharedZooKeeper;
   let zk: ZooKeeper;
   let root: string;
-  let places = 0;
   const elections: LeaderElection[] = [];
-  before(async () => {
-    shared = await sharedZooKeeper();
-    zk = new ZooKeeper({ hosts: shared.hosts, sessionTimeoutMs: 10_000 });
-    zk.start();
-    await zk.whenConnected({ timeoutMs: 30_000 });
-  });
   beforeEach(async () => {
-    root = `${shared.root}/fence-${(places += 1)}`;
+    zk = await clients.connect();
+    root = freshPath();
     for (const path of [nodesOf(root).jobs, nodesOf(root).progressOfJobs]) await zk.ensurePath(path);
   });
   afterEach(async () => {
     await Promise.all(elections.splice(0).map(async (election) => election.close()));
   });
-  after(async () => {
-    await zk.close();
-    await shared.release();
-  });
 
-  /** The seat of whoever is next, and the writes of one that never hears of its end: it is asleep. */
+  /**
+   * Elects a candidate. Its writes never learn of the end of the lease, as if the process slept.
+   */
   async function seat(id: string) {
     const elected = Promise.withResolvers<Lease>();
     const listener = { elected: elected.resolve };
@@ -44,9 +41,14 @@ describe('the fence', () => {
     elections.push(election);
     const lease = await elected.promise;
     const asleep: Lease = {
-      ...{ epoch: lease.epoch, path: lease.path, held: true, ended: new Promise(() => undefined) },
-      ...{ signal: new AbortController().signal, assertHeld: () => undefined },
-      ...{ onHeld: () => () => undefined, release: async () => undefined },
+      epoch: lease.epoch,
+      path: lease.path,
+      held: true,
+      ended: new Promise(() => undefined),
+      signal: new AbortController().signal,
+      assertHeld: () => undefined,
+      onHeld: () => () => undefined,
+      release: async () => undefined,
     };
     const options = { zk, root, onUnreadable: () => assert.fail() };
     const store = createJobStore({ ...options, writes: fencedWrites(zk, asleep) });
@@ -54,7 +56,7 @@ describe('the fence', () => {
     return { election, store, progress };
   }
 
-  it('a coordinator or leader whose seat is gone writes nothing, whatever it believes (I4)', async () => {
+  it('a coordinator or leader without its seat writes nothing (I4)', async () => {
     const former = await seat('a');
     await former.store.store({ submission, metadata: null });
     const saved = { offset: 3, coordinatorEpoch: 1, handled: [], begun: null };
@@ -77,7 +79,7 @@ describe('the fence', () => {
     assert.equal((await present.progress.read(0))?.offset, 3);
   });
 
-  it('progress of a job that is forgotten is not written: nobody would remove it', async () => {
+  it('progress of a forgotten job is not written, as it would never be removed', async () => {
     const present = await seat('c');
     await present.store.store({ submission, metadata: null });
     await present.store.saveProgress(submission.id, { phase: 'mapping', done: 0, chunks: 2 });

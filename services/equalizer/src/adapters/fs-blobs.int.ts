@@ -28,7 +28,7 @@ blobStoreConformance('a shared folder', async () => {
   };
 });
 
-it('nodes-that-share-the-folder-see-each-other’s-blobs', async () => {
+it('nodes that share the folder see each other’s blobs', async () => {
   const folder = newFolder();
   try {
     const [one, other] = [await openFsBlobs({ folder }), await openFsBlobs({ folder })];
@@ -39,7 +39,7 @@ it('nodes-that-share-the-folder-see-each-other’s-blobs', async () => {
   }
 });
 
-it('the age of a job is that of its latest file; names that are no jobs are left alone', async () => {
+it('the age of a job is that of its latest file, and other names are ignored', async () => {
   const folder = newFolder();
   try {
     const blobs = await openFsBlobs({ folder });
@@ -60,7 +60,7 @@ it('the age of a job is that of its latest file; names that are no jobs are left
   }
 });
 
-it('a-folder-that-cannot-be-made-is-told-at-the-start', async () => {
+it('a folder that cannot be created is an error at the start', async () => {
   const folder = newFolder();
   try {
     writeFileSync(path.join(folder, 'file'), '');

@@ -1,6 +1,7 @@
 /**
- * The blob store on a folder that all nodes share. A blob is written in a folder of its own beside its place, made durable and moved
- * there, so nobody ever sees a part of one. The same layout as the keys, so that people can look.
+ * The blob store on a folder that all nodes share. A blob is written to a temporary folder beside
+ * its final path, synced and renamed, so that no reader ever sees an incomplete one. Paths equal
+ * keys, so that operators can inspect the folder.
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
@@ -16,25 +17,27 @@ import {
   checkBlobPrefix,
   isBlobName,
   readBytesMax,
-  type BlobStore,
-  type CreatedBlob,
-  type StoredJob,
-} from '../core/blob-store.ts';
+} from '../core/blob-keys.ts';
+import { equalizerError } from '../core/errors.ts';
+import type { BlobStore, CreatedBlob, JobBlobs } from '../core/ports.ts';
 
 export interface FsBlobsOptions {
-  /** Shared by all nodes; made if it is not there. */
+  /** Shared by all nodes; created if it does not exist. */
   folder: string;
   nowMs?: () => number;
 }
 
-/** Begins with what no key can contain: halves are in no listing of keys, and no key leads into them. */
-const asideName = '.aside';
+/**
+ * Folder of incomplete blobs. No key may begin with a dot, so no key leads into it and no listing
+ * shows it.
+ */
+const temporaryName = '.aside';
 const jobsName = 'jobs';
 
-/** @throws MeshError `blob.io`, `blob.no_space` if the folder cannot be made */
+/** Opens the store. @throws MeshError `blob.io`, `blob.no_space` if the folder cannot be created */
 export async function openFsBlobs(options: FsBlobsOptions): Promise<BlobStore> {
   const folder = path.resolve(options.folder);
-  await named(() => mkdir(path.join(folder, jobsName), { recursive: true, mode: 0o750 }));
+  await withBlobErrors(() => mkdir(path.join(folder, jobsName), { recursive: true, mode: 0o750 }));
   return new FsBlobs(folder, options.nowMs ?? Date.now);
 }
 
@@ -54,24 +57,24 @@ class FsBlobs implements BlobStore {
   ): Promise<CreatedBlob> {
     const place = this.#placeOf(key);
     const measure = new Measure(key, bytesMax);
-    // It may fail before the pipeline below hears of it, which then finds it failed.
+    // The stream may fail before the pipeline below listens; the pipeline then rejects at once.
     source.on('error', () => undefined);
-    await this.#aside(place, async (file) => {
+    await this.#inTemporaryFolder(place, async (file) => {
       const target = createWriteStream(file, { mode: 0o640 });
       try {
         await pipeline(source, measure, target, { ...(signal === undefined ? {} : { signal }) });
       } catch (error) {
-        // What the file system says has a system call to its name; the source's own errors pass.
-        const own = error !== source.errored && error instanceof Error && 'syscall' in error;
-        throw own ? nameFault(error, key) : error;
+        // Errors of the file system name a system call; errors of the source pass unchanged.
+        const isOurs = error !== source.errored && error instanceof Error && 'syscall' in error;
+        throw isOurs ? blobErrorOf(error, key) : error;
       }
-      await named(() => this.#settle(file, place, true), key);
+      await withBlobErrors(() => this.#settle(file, place, true), key);
     });
     return measure.result();
   }
 
   async put(key: string, bytes: Uint8Array): Promise<void> {
-    await this.write(key, async (file) => named(() => writeFile(file, bytes, { mode: 0o640 }), key));
+    await this.write(key, async (file) => withBlobErrors(() => writeFile(file, bytes, { mode: 0o640 }), key));
   }
 
   async write<T>(
@@ -80,9 +83,9 @@ class FsBlobs implements BlobStore {
     { durable = true }: { durable?: boolean } = {},
   ): Promise<T> {
     const place = this.#placeOf(key);
-    return this.#aside(place, async (file) => {
+    return this.#inTemporaryFolder(place, async (file) => {
       const made = await make(file);
-      await named(() => this.#settle(file, place, durable), key);
+      await withBlobErrors(() => this.#settle(file, place, durable), key);
       return made;
     });
   }
@@ -96,14 +99,14 @@ class FsBlobs implements BlobStore {
 
   async stream(key: string): Promise<{ bytes: number; stream: Readable }> {
     const file = this.#placeOf(key);
-    const handle = await named(() => open(file, 'r'), key);
+    const handle = await withBlobErrors(() => open(file, 'r'), key);
     try {
       const { size: bytes } = await handle.stat();
-      // Closes the handle at its end, and when it is destroyed.
+      // The stream closes the handle at its end, and when it is destroyed.
       return { bytes, stream: handle.createReadStream() };
     } catch (error) {
       await handle.close();
-      throw nameFault(error, key);
+      throw blobErrorOf(error, key);
     }
   }
 
@@ -117,26 +120,26 @@ class FsBlobs implements BlobStore {
       return (await stat(file)).isFile();
     } catch (error) {
       if (isMissing(error)) return false;
-      throw nameFault(error, key);
+      throw blobErrorOf(error, key);
     }
   }
 
   async remove(key: string): Promise<void> {
     const file = this.#placeOf(key);
-    await named(() => rm(file, { force: true }), key);
+    await withBlobErrors(() => rm(file, { force: true }), key);
     await this.#prune(path.dirname(file));
   }
 
   async removeAll(prefix: string): Promise<void> {
     checkBlobPrefix(prefix);
     const folder = path.join(this.#folder, ...prefix.slice(0, -1).split('/'));
-    await named(() => rm(folder, removal), prefix);
+    await withBlobErrors(() => rm(folder, removal), prefix);
   }
 
-  async listJobs(): Promise<StoredJob[]> {
+  async listJobs(): Promise<JobBlobs[]> {
     const folder = path.join(this.#folder, jobsName);
-    const entries = await named(() => readdir(folder, { withFileTypes: true }));
-    const jobs: StoredJob[] = [];
+    const entries = await withBlobErrors(() => readdir(folder, { withFileTypes: true }));
+    const jobs: JobBlobs[] = [];
     for (const entry of entries) {
       if (!entry.isDirectory() || !isBlobName(entry.name)) continue;
       const writtenAtMs = await lastWriteMs(path.join(folder, entry.name));
@@ -153,7 +156,7 @@ class FsBlobs implements BlobStore {
 
   async #open<T>(key: string, use: (handle: FileHandle, bytes: number) => Promise<T>): Promise<T> {
     const file = this.#placeOf(key);
-    return named(async () => {
+    return withBlobErrors(async () => {
       const handle = await open(file, 'r');
       try {
         return await use(handle, (await handle.stat()).size);
@@ -163,20 +166,26 @@ class FsBlobs implements BlobStore {
     }, key);
   }
 
-  /** Calls with a path in an empty folder of its own, on the same file system, which goes with whatever is left in it. */
-  async #aside<T>(place: string, use: (file: string) => Promise<T>): Promise<T> {
-    const asides = path.join(path.dirname(place), asideName);
-    const folder = path.join(asides, randomUUID());
-    await named(() => makeFolder(folder));
+  /**
+   * Calls `use` with a path in an empty temporary folder on the same file system, and removes the
+   * folder afterwards.
+   */
+  async #inTemporaryFolder<T>(place: string, use: (file: string) => Promise<T>): Promise<T> {
+    const temporary = path.join(path.dirname(place), temporaryName);
+    const folder = path.join(temporary, randomUUID());
+    await withBlobErrors(() => makeFolder(folder));
     try {
       return await use(path.join(folder, 'blob'));
     } finally {
-      await named(() => rm(folder, removal));
-      await this.#prune(asides);
+      await withBlobErrors(() => rm(folder, removal));
+      await this.#prune(temporary);
     }
   }
 
-  /** Moves a file to its place; if `durable`, both its bytes and its name survive a power loss from then on. */
+  /**
+   * Moves a file to its final path. If `durable`, its bytes and its name survive a power loss from
+   * then on.
+   */
   async #settle(file: string, place: string, durable: boolean): Promise<void> {
     if (durable) await syncPath(file);
     await rename(file, place);
@@ -187,7 +196,9 @@ class FsBlobs implements BlobStore {
     }
   }
 
-  /** Removes folders from here upward as long as they are empty: what was refused leaves nothing. */
+  /**
+   * Removes empty folders from here upward, so that a refused blob leaves nothing behind.
+   */
   async #prune(from: string): Promise<void> {
     const kept = [this.#folder, path.join(this.#folder, jobsName)];
     for (let folder = from; !kept.includes(folder); folder = path.dirname(folder)) {
@@ -196,17 +207,17 @@ class FsBlobs implements BlobStore {
       } catch (error) {
         if (isMissing(error)) continue;
         if (['ENOTEMPTY', 'EEXIST'].includes(codeOf(error) ?? '')) return;
-        throw nameFault(error);
+        throw blobErrorOf(error);
       }
     }
   }
 }
 
-/** Who writes just now may put something into a folder that is being emptied. */
+/** Another writer may create a file in the folder while it is being removed, so removal retries. */
 const removal = { recursive: true, force: true, maxRetries: 3, retryDelay: 20 } as const;
 const makeAttemptsMax = 10;
 
-/** Makes a folder and those above it, though somebody who finds them empty may be removing them. */
+/** Creates a folder and its parents, although another process may remove empty ones meanwhile. */
 async function makeFolder(folder: string): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
@@ -227,7 +238,7 @@ async function syncPath(file: string): Promise<void> {
   }
 }
 
-/** Counts and hashes what flows through, and stops it above a limit. */
+/** Counts and hashes the bytes of a stream, and fails above a limit. */
 class Measure extends Transform {
   readonly #key: string;
   readonly #bytesMax: number;
@@ -252,7 +263,7 @@ class Measure extends Transform {
   }
 }
 
-/** The latest change of anything below; undefined if the folder is gone. */
+/** Time of the latest change below a folder; undefined if the folder is gone. */
 async function lastWriteMs(folder: string): Promise<number | undefined> {
   let latest: number | undefined;
   try {
@@ -265,7 +276,7 @@ async function lastWriteMs(folder: string): Promise<number | undefined> {
       latest = Math.max(latest, changed?.mtimeMs ?? 0);
     }
   } catch (error) {
-    if (!isMissing(error)) throw nameFault(error);
+    if (!isMissing(error)) throw blobErrorOf(error);
   }
   return latest;
 }
@@ -274,18 +285,19 @@ function isMissing(error: unknown): boolean {
   return codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR';
 }
 
-async function named<T>(work: () => Promise<T>, key?: string): Promise<T> {
+/** Runs `work`; an error of the file system becomes one of the port. */
+async function withBlobErrors<T>(work: () => Promise<T>, key?: string): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    throw nameFault(error, key);
+    throw blobErrorOf(error, key);
   }
 }
 
-/** What the file system says, in the words of the port. */
-function nameFault(error: unknown, key = 'a blob'): MeshError {
+/** Maps an error of the file system to one of the port. */
+function blobErrorOf(error: unknown, key = 'a blob'): MeshError {
   if (error instanceof MeshError) return error;
   if (isMissing(error) || codeOf(error) === 'EISDIR') return blobNotFound(key, error);
   const code = ['ENOSPC', 'EDQUOT'].includes(codeOf(error) ?? '') ? 'blob.no_space' : 'blob.io';
-  return new MeshError(code, `${key}: ${messageOf(error)}`, { cause: error, retriable: true });
+  return equalizerError(code, `${key}: ${messageOf(error)}`, { cause: error });
 }

@@ -1,4 +1,7 @@
-/** Tasks and results on Kafka: two topics of as many partitions; the result of a task goes to the partition of its number. */
+/**
+ * Tasks and results on Kafka: two topics with equally many partitions. The result of a task goes to
+ * the partition with the number of the task's own.
+ */
 import {
   encodeResult,
   encodeTask,
@@ -8,9 +11,8 @@ import {
   type TaskRecord,
 } from '@thermomesh/contracts';
 import type { IncomingRecord, KafkaClient, PartitionReader, TopicSpec } from '@thermomesh/kafka';
-import type { JobRecords } from '@thermomesh/mapreduce';
-import { MeshError, type Log } from '@thermomesh/runtime';
-import { setTimeout as delay } from 'node:timers/promises';
+import { isRetriable, raceAbort, sleep, codeOf, type Log } from '@thermomesh/runtime';
+import type { ReadBack, Records, WantedRecords } from '../core/ports.ts';
 
 export interface RecordsOptions {
   kafka: KafkaClient;
@@ -19,56 +21,25 @@ export interface RecordsOptions {
   replication: number;
   retentionMs: number;
   log: Log;
-  /** Aborted when the process stops. */
+  /** Aborts when the process stops. */
   signal: AbortSignal;
 }
 
-/** The two topics, as coordinator and leaders use them. Calls go on trying until `signal` is aborted, and then throw its reason. */
-export interface Records {
-  /** Settles when both topics are there. */
-  ensure(signal: AbortSignal): Promise<void>;
-  /** @returns the offset that the task has in its partition */
-  sendTask(partition: number, task: TaskRecord, signal: AbortSignal): Promise<number>;
-  sendResult(result: ResultRecord, signal: AbortSignal): Promise<void>;
-  /** Where each partition of the task topic ends at some moment after the call. */
-  taskEnds(signal: AbortSignal): Promise<ReadonlyMap<number, number>>;
-  /** What is to be known of both topics, up to their ends of now; and where they go on. */
-  readBack(wanted: WantedRecords, deadlineMs: number, signal: AbortSignal): Promise<ReadBack>;
-  resultReader(handle: (record: IncomingRecord) => Promise<void>): PartitionReader;
-  taskReader(handle: (record: IncomingRecord) => Promise<void>): PartitionReader;
-  /** Why Kafka cannot be worked with now: no topics, a reader that does not read, records that are not taken. */
-  fault(): string | undefined;
-}
-
-/** The rest is passed over: the topics hold a day, and memory holds the jobs that run. */
-export interface WantedRecords {
-  /** Where to begin, by partition. */
-  from: { tasks: ReadonlyMap<number, number>; results: ReadonlyMap<number, number> };
-  task(task: TaskRecord): boolean;
-  result(result: ResultRecord): boolean;
-}
-
-export interface ReadBack {
-  records: JobRecords;
-  taskEnds: ReadonlyMap<number, number>;
-  resultEnds: ReadonlyMap<number, number>;
-}
-
 const retryPauseMs = 250;
-/** Calls for ends that come within this share one request. */
+/** Calls of `taskEnds` within this time share one request. */
 const gatherMs = 5;
 
-/** Connects nothing before it is used. */
+/** Connects at the first call. */
 export function createRecords(options: RecordsOptions): Records {
   return new KafkaRecords(options);
 }
 
 type Handle = (record: IncomingRecord) => Promise<void>;
 
-/** What a reader should read. */
+/** What a started reader reads. */
 interface Reading {
   readonly topic: string;
-  /** Partitions that it has given up. */
+  /** Partitions that the reader has abandoned. */
   readonly abandoned: Set<number>;
 }
 
@@ -76,10 +47,10 @@ class KafkaRecords implements Records {
   readonly #options: RecordsOptions;
   readonly #tasks: string;
   readonly #results: string;
-  /** Those that read now or should. */
+  /** The started readers. */
   readonly #reading = new Map<PartitionReader, Reading>();
   #ensured: Promise<void> | undefined;
-  #isThere = false;
+  #topicsExist = false;
   #gathering: Promise<ReadonlyMap<number, number>> | undefined;
 
   constructor(options: RecordsOptions) {
@@ -93,7 +64,7 @@ class KafkaRecords implements Records {
       this.#ensured = undefined;
       throw error;
     });
-    await orAborted(this.#ensured, signal);
+    await raceAbort(this.#ensured, signal);
   }
 
   async sendTask(partition: number, task: TaskRecord, signal: AbortSignal): Promise<number> {
@@ -106,7 +77,7 @@ class KafkaRecords implements Records {
 
   async taskEnds(signal: AbortSignal): Promise<ReadonlyMap<number, number>> {
     return this.#until('ends', signal, async () => {
-      this.#gathering ??= delay(gatherMs).then(async () => {
+      this.#gathering ??= sleep(gatherMs).then(async () => {
         this.#gathering = undefined;
         const ranges = await this.#options.kafka.admin.ranges(this.#tasks);
         return new Map(ranges.map(({ partition, end }) => [partition, end]));
@@ -145,25 +116,27 @@ class KafkaRecords implements Records {
     return this.#reader(this.#tasks, handle);
   }
 
-  fault(): string | undefined {
-    if (!this.#isThere) return 'the topics are not there yet';
+  unhealthyReason(): string | undefined {
+    if (!this.#topicsExist) return 'the topics do not exist yet';
     for (const [reader, { topic, abandoned }] of this.#reading) {
       if (!reader.isReading()) return `${topic} is not read`;
       if (abandoned.size > 0) return `${topic} is not read in partition ${[...abandoned].join(', ')}`;
     }
-    return this.#options.kafka.producer.state() === 'failing' ? 'records are not taken' : undefined;
+    return this.#options.kafka.producer.state() === 'failing' ? 'records are not accepted' : undefined;
   }
 
   async #ensure(): Promise<void> {
     const { kafka, log, signal, partitions, replication, retentionMs } = this.#options;
-    // Of three copies two must have a record; of one, that one.
+    // With three copies, two must have a record; with one copy, that one.
     const copies = { replicationFactor: replication, minInSyncReplicas: replication >= 3 ? 2 : 1 };
     const specs = [this.#tasks, this.#results].map((topic): TopicSpec => ({
-      ...{ topic, partitions, retentionMs },
+      topic,
+      partitions,
+      retentionMs,
       ...copies,
     }));
     const made = await this.#until('topics', signal, async () => kafka.admin.ensure(specs));
-    this.#isThere = true;
+    this.#topicsExist = true;
     if (made.length > 0) log.info({ event: 'kafka.topics_made', topics: made });
   }
 
@@ -182,17 +155,17 @@ class KafkaRecords implements Records {
     for (;;) {
       signal.throwIfAborted();
       try {
-        return await orAborted(call(), signal);
+        return await raceAbort(call(), signal);
       } catch (error) {
         signal.throwIfAborted();
-        if (!(error instanceof MeshError) || !error.retriable) throw error;
-        this.#options.log.warn({ event: 'kafka.waited_for', what, code: error.code });
-        await delay(retryPauseMs, undefined, { signal }).catch(() => undefined);
+        if (!isRetriable(error)) throw error;
+        this.#options.log.warn({ event: 'kafka.waited_for', what, code: codeOf(error) });
+        await sleep(retryPauseMs, signal);
       }
     }
   }
 
-  /** A reader that is missed ({@link fault}) from its start to its stop, when it does not read. */
+  /** A reader that {@link unhealthyReason} watches from its start to its stop. */
   #reader(topic: string, handle: Handle): PartitionReader {
     const { kafka, log } = this.#options;
     const reading: Reading = { topic, abandoned: new Set() };
@@ -224,20 +197,5 @@ class KafkaRecords implements Records {
         await reader.stop();
       },
     };
-  }
-}
-
-/** Waits for the promise, or throws the signal's reason; what it comes to later is nobody's business then. */
-export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = () => aborted.reject(signal.reason as Error);
-  if (signal.aborted) onAbort();
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    return await Promise.race([promise, aborted.promise]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-    promise.catch(() => undefined);
-    aborted.promise.catch(() => undefined);
   }
 }

@@ -1,4 +1,7 @@
-/** The coordinator's side of the jobs in ZooKeeper: reads what was accepted, writes what it has decided, under its seat. */
+/**
+ * Jobs in ZooKeeper as the coordinator uses them: reads accepted jobs, and writes its decisions
+ * under its lease.
+ */
 import {
   hasCode,
   type NodeChildren,
@@ -6,64 +9,28 @@ import {
   type Watch,
   type ZooKeeper,
 } from '@thermomesh/zookeeper';
+import type { FencedWrites, Following, JobStore, StoredJob } from '../core/ports.ts';
 import { nodesOf, parseJobDocument, type JobDocument, type JobProgress } from '../core/jobs.ts';
-import type { FencedWrites } from './fenced-writes.ts';
-
-/** A job as it lies there. */
-export interface StoredJob {
-  readonly id: string;
-  /** The transaction that accepted it: grows from job to job. */
-  readonly number: number;
-  /** Unix ms, by the clock of the ZooKeeper server that wrote it. */
-  readonly writtenAtMs: number;
-  readonly document: JobDocument;
-}
-
-/** The port of a coordinator to its jobs. Every write waits for an answer and throws `DeposedError` where the fence refuses it. */
-export interface JobStore {
-  /** All jobs, in the order of their acceptance, as they are after every write that was made before. */
-  readAll(): Promise<StoredJob[]>;
-  /** Undefined if there is none (any more), or if it cannot be read. */
-  read(id: string): Promise<StoredJob | undefined>;
-  store(document: JobDocument): Promise<void>;
-  /** The job and what belongs to it. */
-  remove(id: string): Promise<void>;
-  /** For watchers; the last one wins. */
-  saveProgress(id: string, progress: JobProgress): Promise<void>;
-  endCancellation(id: string): Promise<void>;
-  /** What {@link saveMarks} has written; null if nothing. */
-  readMarks(): Promise<Uint8Array | null>;
-  /** Where a successor begins to read the topics. */
-  saveMarks(marks: unknown): Promise<void>;
-  /** The ids of all jobs, as they come. */
-  watchJobs(listener: (ids: readonly string[]) => void): Promise<Following>;
-  /** The ids of jobs whose end somebody asks for. */
-  watchCancellations(listener: (ids: readonly string[]) => void): Promise<Following>;
-}
-
-export interface Following {
-  close(): Promise<void>;
-}
 
 export interface JobStoreOptions {
   zk: ZooKeeper;
   root: string;
   writes: FencedWrites;
-  /** The document of a job makes no sense. */
-  onUnreadable: (id: string, faults: readonly string[]) => void;
+  /** Receives the issues of a job document that cannot be parsed. */
+  onUnreadable: (id: string, issues: readonly string[]) => void;
 }
 
-/** The jobs below `root`, for the coordinator that holds the lease of `writes`. */
+/** The jobs below `root`, for the coordinator with the lease of `writes`. */
 export function createJobStore({ zk, root, writes, onUnreadable }: JobStoreOptions): JobStore {
   const nodes = nodesOf(root);
-  const marksPath = `${root}/recovery`;
+  const readOffsetsPath = `${root}/recovery`;
   async function read(id: string): Promise<StoredJob | undefined> {
     try {
       const { data, stat } = await writes.read(async () => zk.getData(nodes.job(id)));
       const parsed = parseJobDocument(data);
       const written = { number: Number(stat.czxid), writtenAtMs: stat.modifiedAtMs };
       if ('record' in parsed) return { id, ...written, document: parsed.record };
-      onUnreadable(id, parsed.faults);
+      onUnreadable(id, parsed.issues);
     } catch (error) {
       if (!hasCode(error, 'zookeeper.no_node')) throw error;
     }
@@ -102,25 +69,25 @@ export function createJobStore({ zk, root, writes, onUnreadable }: JobStoreOptio
     },
     async saveProgress(id, progress) {
       const path = nodes.jobProgress(id);
-      // Not for a job that is forgotten: nobody would remove it again.
+      // Not for a forgotten job, because its progress would never be removed.
       const job: Operation = { type: 'check', path: nodes.job(id), version: -1 };
       const data = encode(progress);
       if (await writes.write([job, { type: 'set', path, data }])) return;
       await writes.write([job, { type: 'create', path, data }]).catch((error: unknown) => {
-        // A create whose answer was lost.
+        // An earlier create succeeded, but its answer was lost.
         if (!hasCode(error, 'zookeeper.node_exists')) throw error;
       });
     },
     endCancellation: async (id) => writes.remove(nodes.cancellation(id)),
-    async readMarks() {
+    async loadReadOffsets() {
       try {
-        return (await writes.read(async () => zk.getData(marksPath))).data;
+        return (await writes.read(async () => zk.getData(readOffsetsPath))).data;
       } catch (error) {
         if (hasCode(error, 'zookeeper.no_node')) return null;
         throw error;
       }
     },
-    saveMarks: async (marks) => writes.put(marksPath, Buffer.from(JSON.stringify(marks))),
+    saveReadOffsets: async (offsets) => writes.put(readOffsetsPath, Buffer.from(JSON.stringify(offsets))),
     watchJobs: async (listener) => follow(nodes.jobs, listener),
     watchCancellations: async (listener) => follow(nodes.cancellations, listener),
   };

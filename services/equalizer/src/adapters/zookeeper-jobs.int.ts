@@ -1,76 +1,82 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { after, afterEach, before, describe, it } from 'node:test';
+import { beforeEach, describe, it } from 'node:test';
 import type { JobMetadata } from '@thermomesh/contracts';
-import { openLink, passing, type Link } from '@thermomesh/links';
-import { testZooKeeper, type TestEnsemble } from '@thermomesh/servers';
-import { ZooKeeper } from '@thermomesh/zookeeper';
+import { passing } from '@thermomesh/links';
+import type { ZooKeeper } from '@thermomesh/zookeeper';
+import { useZooKeeper } from '@thermomesh/zookeeper/testing';
 import { isVersion } from '../core/job-view.ts';
-import { blobsOf, nodesOf, type Jobs, type JobView, type Submission } from '../core/jobs.ts';
-import { storeJob, submission, tellProgress, until } from './testing/jobs.ts';
+import { blobsOf, nodesOf, type JobView, type Submission } from '../core/jobs.ts';
+import type { Jobs } from '../core/ports.ts';
+import { storeJob, submission, writeProgress } from './testing/jobs.ts';
+import { until } from '@thermomesh/testing';
 import { createZooKeeperJobs } from './zookeeper-jobs.ts';
 
-let server: TestEnsemble;
+const { clients, freshPath } = useZooKeeper();
 let zk: ZooKeeper;
 let root: string;
 let jobs: Jobs;
-let roots = 0;
-const closers: (() => Promise<void>)[] = [];
 
-before(async () => {
-  server = await testZooKeeper({ tickTimeMs: 100 });
-  zk = await connect(server.hosts);
+beforeEach(async () => {
+  zk = await clients.connect();
 });
-afterEach(async () => {
-  for (const close of closers.splice(1).reverse()) await close();
-});
-after(async () => {
-  for (const close of closers.splice(0)) await close();
-  await server.remove();
-});
-
-async function connect(hosts: string): Promise<ZooKeeper> {
-  const client = new ZooKeeper({ hosts, sessionTimeoutMs: 2_000 });
-  closers.push(async () => client.close());
-  client.start();
-  await client.whenConnected({ timeoutMs: 30_000 });
-  return client;
-}
-
-/** A client behind a link that can be cut. */
-async function connectThroughLink(): Promise<{ zk: ZooKeeper; link: Link }> {
-  const [host = '', port = ''] = server.hosts.split(':');
-  const link = await openLink({ name: 'node:zookeeper', port: 0, target: { host, port: Number(port) } });
-  closers.push(async () => link.close());
-  return { zk: await connect(`127.0.0.1:${link.port}`), link };
-}
 
 function newRoot(): void {
-  root = `/jobs-test-${(roots += 1)}`;
+  root = freshPath();
   jobs = createZooKeeperJobs({ zk, root, countAgainMs: 0 });
 }
 
-/** An answer that is exact in any case. */
+/** A client whose server shows `earlier` for every job until it has been asked to catch up. */
+function laggingBehind(client: ZooKeeper, earlier: Awaited<ReturnType<ZooKeeper['getData']>>): ZooKeeper {
+  let hasCaughtUp = false;
+  return new Proxy(client, {
+    get(target, name) {
+      if (name === 'getData')
+        return async (path: string) =>
+          hasCaughtUp || !path.includes('/jobs/') ? target.getData(path) : earlier;
+      if (name === 'sync')
+        return async (path: string) => {
+          await target.sync(path);
+          hasCaughtUp = true;
+        };
+      const member: unknown = Reflect.get(target, name, target);
+      return typeof member === 'function' ? (member.bind(target) as unknown) : member;
+    },
+  });
+}
+
+/** A bound that always requires an exact answer. */
 const always = { all: 0, ofCaller: 0 };
 
 const store = async (of: Submission, phase: JobMetadata['phase']) => storeJob(zk, root, of, phase);
 const tell = async (of: Submission, phase: string, done: number, chunks: number) =>
-  tellProgress(zk, root, of.id, { phase, done, chunks });
+  writeProgress(zk, root, of.id, { phase, done, chunks });
 
 describe('accepting', () => {
-  it('makes the job: any node reads it, nobody coordinates', async () => {
+  it('an accepted job can be read by any node while no node coordinates', async () => {
     newRoot();
     assert.equal(await jobs.read(randomUUID()), undefined);
     const mine = submission();
     await jobs.accept(mine);
-    const other = createZooKeeperJobs({ zk: await connect(server.hosts), root });
+    const other = createZooKeeperJobs({ zk: await clients.connect(), root });
     const view = await other.read(mine.id);
     assert.deepEqual(view?.submission, mine);
     assert.deepEqual([view.phase, view.progress, view.result, view.reason], ['queued', null, null, null]);
     assert.ok(isVersion(view.version), view.version);
   });
 
-  it('a-known-id-changes-nothing', async () => {
+  it('an end that one node has shown is not taken back by a node whose server lags', async () => {
+    newRoot();
+    const mine = submission();
+    await jobs.accept(mine);
+    await store(mine, 'applying');
+    const earlier = await zk.getData(nodesOf(root).job(mine.id));
+    await store(mine, 'finished');
+    const lagging = createZooKeeperJobs({ zk: laggingBehind(zk, earlier), root });
+    assert.equal((await lagging.read(mine.id))?.phase, 'finished');
+  });
+
+  it('accepting a known id changes nothing', async () => {
     newRoot();
     const mine = submission();
     await jobs.accept(mine);
@@ -80,10 +86,10 @@ describe('accepting', () => {
     assert.deepEqual(await jobs.read(mine.id), before);
   });
 
-  it('an-acceptance-whose-answer-was-lost-is-settled-and-is-one-job', async () => {
+  it('an acceptance whose answer was lost becomes exactly one job', async () => {
     newRoot();
     await zk.ensurePath(nodesOf(root).jobs);
-    const { zk: cut, link } = await connectThroughLink();
+    const { zk: cut, link } = await clients.connectThroughLink();
     const mine = submission();
     await link.set({ ...passing, state: 'stall', direction: 'backward' });
     const accepting = createZooKeeperJobs({ zk: cut, root, callTimeoutMs: 30_000 }).accept(mine);
@@ -97,9 +103,9 @@ describe('accepting', () => {
     assert.deepEqual(await jobs.countOpen('key:ann', always), { all: 1, ofCaller: 1 });
   });
 
-  it('while-no-server-answers-it-says-so-in-bounded-time', async () => {
+  it('without a server, calls fail with jobs.unavailable in bounded time', async () => {
     newRoot();
-    const { zk: cut, link } = await connectThroughLink();
+    const { zk: cut, link } = await clients.connectThroughLink();
     await link.set({ ...passing, state: 'cut' });
     await until('the cut', () => cut.phase !== 'connected');
     const far = createZooKeeperJobs({ zk: cut, root, callTimeoutMs: 50 });
@@ -113,7 +119,7 @@ describe('accepting', () => {
 });
 
 describe('lists and counts', () => {
-  it('hold the caller’s own jobs, newest first, and forget what is gone', async () => {
+  it('lists and counts hold the caller’s jobs, newest first, without forgotten ones', async () => {
     newRoot();
     assert.deepEqual(await jobs.list('key:ann'), []);
     assert.deepEqual(await jobs.countOpen('key:ann', always), { all: 0, ofCaller: 0 });
@@ -131,7 +137,7 @@ describe('lists and counts', () => {
     assert.deepEqual(await jobs.countOpen('key:ann', always), { all: 2, ofCaller: 1 });
   });
 
-  it('jobs-that-are-over-take-nobodys-place, and nothing is read again while there is room', async () => {
+  it('jobs that are over do not count, and below the limit no job is read again', async () => {
     newRoot();
     const mine = [submission(), submission(), submission()];
     for (const each of mine) await jobs.accept(each);
@@ -147,7 +153,7 @@ describe('lists and counts', () => {
     assert.deepEqual(await jobs.countOpen('key:bob', { all: 1, ofCaller: 1 }), { all: 1, ofCaller: 0 });
   });
 
-  it('who-asks-again-and-again-at-the-limit-has-the-open-jobs-read-once-a-moment', async () => {
+  it('repeated counts at the limit share one read of the open jobs', async () => {
     newRoot();
     const mine = submission();
     await jobs.accept(mine);
@@ -166,7 +172,7 @@ describe('lists and counts', () => {
     assert.equal(reads, first);
   });
 
-  it('a-damaged-document-is-told-and-hides-no-other-job', async () => {
+  it('a damaged document is reported and hides no other job', async () => {
     newRoot();
     const mine = submission();
     await jobs.accept(mine);
@@ -184,7 +190,7 @@ describe('lists and counts', () => {
 });
 
 describe('cancelling', () => {
-  it('leaves one word for the coordinator, and none for a job that is over or unknown', async () => {
+  it('a cancellation is stored once, and not for a job that is over or unknown', async () => {
     newRoot();
     const [running, over] = [submission(), submission()];
     for (const each of [running, over]) await jobs.accept(each);
@@ -201,7 +207,7 @@ describe('following', () => {
     return views;
   }
 
-  it('shows each change once, in order, under versions that grow, and ends with the job', async () => {
+  it('following a job yields each change once, with growing versions, until its end', async () => {
     newRoot();
     const mine = submission();
     await jobs.accept(mine);
@@ -218,7 +224,7 @@ describe('following', () => {
     await seen('mapping 1');
     await tell(mine, 'reducing', 3, 3);
     await seen('reducing 3');
-    // The progress is of the phase before, and says nothing about this one.
+    // The progress belongs to the previous phase and is ignored.
     await store(mine, 'applying');
     await seen('applying -');
     await tell(mine, 'stitching', 3, 3);
@@ -235,7 +241,7 @@ describe('following', () => {
     );
   });
 
-  it('ends when the job is forgotten, and at once for one that never was', async () => {
+  it('following ends when the job is forgotten, and at once for an unknown job', async () => {
     newRoot();
     assert.deepEqual(await all(randomUUID()), []);
     const mine = submission();
@@ -246,7 +252,7 @@ describe('following', () => {
     assert.equal((await following.next()).done, true);
   });
 
-  it('a-slow-reader-gets-the-latest-state-and-not-the-ones-between', async () => {
+  it('a slow reader gets the latest state and skips those between', async () => {
     newRoot();
     const mine = submission();
     await jobs.accept(mine);
@@ -255,7 +261,7 @@ describe('following', () => {
     await following.next();
     for (let done = 1; done <= 20; done++) await tell(mine, 'mapping', done, 20);
     await store(mine, 'finished');
-    // The same session sees its own watch events before any later answer.
+    // A session receives its watch events before any later answer.
     await zk.sync();
     const rest: (string | undefined)[] = [];
     await until('the end', async () => {
@@ -267,11 +273,11 @@ describe('following', () => {
     assert.ok(rest.length <= 3, rest.join());
   });
 
-  it('a-reader-who-goes-away-asks-nothing-any-more', async () => {
+  it('a reader that stops causes no further requests', async () => {
     newRoot();
     const mine = submission();
     await jobs.accept(mine);
-    const own = await connect(server.hosts);
+    const own = await clients.connect();
     const gone = new AbortController();
     const following = createZooKeeperJobs({ zk: own, root }).follow(mine.id, gone.signal);
     const iterator = following[Symbol.asyncIterator]();
@@ -286,11 +292,11 @@ describe('following', () => {
     assert.equal(own.requestsMade, before + 1);
   });
 
-  it('an-outage-and-a-new-server-connection-miss-no-state', async () => {
+  it('a reader misses no final state over an outage and a reconnection', async () => {
     newRoot();
     const mine = submission();
     await jobs.accept(mine);
-    const { zk: cut, link } = await connectThroughLink();
+    const { zk: cut, link } = await clients.connectThroughLink();
     const far = createZooKeeperJobs({ zk: cut, root });
     const iterator = far.follow(mine.id, new AbortController().signal)[Symbol.asyncIterator]();
     await iterator.next();

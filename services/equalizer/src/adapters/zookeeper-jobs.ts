@@ -1,5 +1,6 @@
-/** Jobs as znodes: any node accepts, reads, follows and cancels them, whoever coordinates. */
-import { MeshError } from '@thermomesh/runtime';
+/** Jobs as znodes: any node can accept, read, follow and cancel them. */
+import { codeOf, type MeshError } from '@thermomesh/runtime';
+import { equalizerError } from '../core/errors.ts';
 import { hasCode, isRetriable, type NodeData, type Watch, type ZooKeeper } from '@thermomesh/zookeeper';
 import { viewOf, type Written } from '../core/job-view.ts';
 import {
@@ -9,30 +10,29 @@ import {
   parseJobProgress,
   type JobDocument,
   type JobProgress,
-  type Jobs,
   type JobView,
-  type OpenJobs,
   type Submission,
 } from '../core/jobs.ts';
+import type { Jobs, OpenJobs } from '../core/ports.ts';
 
 export interface ZooKeeperJobsOptions {
   zk: ZooKeeper;
-  /** `ZOOKEEPER_PATH`. */
+  /** The ZooKeeper node below which the equalizer keeps everything. */
   root: string;
-  /** How long one call may wait for a connection and its answer; then `jobs.unavailable`. */
+  /** Time limit of one call, waiting for a connection included; then `jobs.unavailable`. */
   callTimeoutMs?: number;
-  /** Jobs that are counted are read again at most so often. */
+  /** Minimum time between two reads of all open jobs for a count. */
   countAgainMs?: number;
-  /** A znode that is no job: it is passed over. */
-  onDamaged?: (path: string, faults: readonly string[]) => void;
+  /** Receives the path and the issues of a znode that is not a valid job; it is skipped. */
+  onDamaged?: (path: string, issues: readonly string[]) => void;
 }
 
 const callTimeoutMsDefault = 5_000;
 const countAgainMsDefault = 1_000;
-/** Znodes that are read at once for a list. */
+/** Znodes that are read concurrently for a list. */
 const readsAtOnceMax = 100;
 
-/** `core/jobs.ts` on ZooKeeper. Errors: `jobs.unavailable` (retriable), `jobs.damaged`. */
+/** The port `Jobs` on ZooKeeper. Errors: `jobs.unavailable` (retriable), `jobs.damaged`. */
 export function createZooKeeperJobs(options: ZooKeeperJobsOptions): Jobs {
   return new ZooKeeperJobs(options);
 }
@@ -42,18 +42,18 @@ interface Known {
   readonly isOver: boolean;
 }
 
-/** A job that is damaged or gone: it takes nobody's place. */
-const nobodys: Known = { caller: '', isOver: true };
+/** A job that is damaged or gone; it counts for no caller. */
+const unowned: Known = { caller: '', isOver: true };
 
 class ZooKeeperJobs implements Jobs {
   readonly #zk: ZooKeeper;
   readonly #nodes: ReturnType<typeof nodesOf>;
   readonly #callTimeoutMs: number;
-  readonly #onDamaged: (path: string, faults: readonly string[]) => void;
+  readonly #onDamaged: (path: string, issues: readonly string[]) => void;
   readonly #countAgainMs: number;
-  /** What never changes of each job: whose it is, and, once it is over, that. Read once for it. */
+  /** Immutable facts per job, cached after the first read: its owner, and whether it has ended. */
   #known = new Map<string, Known>();
-  /** The latest look at all jobs that were not known to be over. */
+  /** The latest read of all jobs that were not known to be over. */
   #counted: { atMs: number; done: Promise<void> } | undefined;
 
   constructor({ zk, root, callTimeoutMs, countAgainMs, onDamaged }: ZooKeeperJobsOptions) {
@@ -73,15 +73,16 @@ class ZooKeeperJobs implements Jobs {
     await this.#idsOf(caller);
     const bound = this.#openOf(caller);
     if (bound.all < exactFrom.all && bound.ofCaller < exactFrom.ofCaller) return bound;
-    await this.#countAgain();
+    await this.#refreshOpen();
     return this.#openOf(caller);
   }
 
   async read(id: string): Promise<JobView | undefined> {
     return this.#call(async () => {
       const found = await this.#view(id);
-      if (found !== undefined) return found;
-      // Another node may have accepted it a moment ago, and this one's server not know yet.
+      if (found !== undefined && isOver(found.phase)) return found;
+      // Another node may have accepted or finished it just now, and this node's server may lag
+      // behind: a caller who saw the end there must not see an earlier state here.
       await this.#zk.sync(this.#nodes.job(id));
       return this.#view(id);
     });
@@ -107,7 +108,7 @@ class ZooKeeperJobs implements Jobs {
     const progress = this.#zk.watchData(this.#nodes.jobProgress(id));
     const changes = new Latest(signal);
     const stops = [job, progress].map((watch) => watch.subscribe(() => changes.wake()));
-    // A watch that fails for good must not leave its reader waiting.
+    // A watch that fails permanently must not leave its reader waiting.
     for (const watch of [job, progress]) void watch.first().catch(() => changes.wake());
     try {
       let last = '';
@@ -123,12 +124,15 @@ class ZooKeeperJobs implements Jobs {
       }
     } finally {
       for (const stop of stops) stop();
-      // Not awaited: a watch that is being read ends with that read, which may wait for a server that is away.
+      // Not awaited: closing a watch waits for its read in progress, and that may wait for a
+      // server.
       void Promise.all([job.close(), progress.close()]);
     }
   }
 
-  /** Creates, whatever becomes of the connection meanwhile: a node that is there by then is what was asked for. */
+  /**
+   * Creates a node, also across lost connections: if the node exists by then, the goal is reached.
+   */
   async #create(path: string, data?: Buffer): Promise<void> {
     await this.#call(async () => {
       try {
@@ -144,21 +148,21 @@ class ZooKeeperJobs implements Jobs {
     });
   }
 
-  /** The ids of a caller's jobs, and on the way the callers of all jobs there are. */
+  /** The ids of a caller's jobs; also caches the callers of all jobs. */
   async #idsOf(caller: string): Promise<string[]> {
     const names = await this.#call(async () => this.#names());
     const known = this.#known;
     const missing = names.filter((name) => !known.has(name));
     const read = await inGroups(missing, async (id) => this.#call(async () => this.#knownOf(id)));
-    const found = new Map(missing.map((id, at) => [id, read[at] ?? nobodys]));
-    // What another call has learnt meanwhile is not unlearnt.
-    this.#known = new Map(names.map((name) => [name, this.#known.get(name) ?? found.get(name) ?? nobodys]));
+    const found = new Map(missing.map((id, at) => [id, read[at] ?? unowned]));
+    // Keep what another call has learnt meanwhile.
+    this.#known = new Map(names.map((name) => [name, this.#known.get(name) ?? found.get(name) ?? unowned]));
     return names.filter((name) => this.#known.get(name)?.caller === caller);
   }
 
   async #knownOf(id: string): Promise<Known> {
     const view = await this.#viewOrDamaged(id);
-    return view === undefined ? nobodys : { caller: view.submission.caller, isOver: isOver(view.phase) };
+    return view === undefined ? unowned : { caller: view.submission.caller, isOver: isOver(view.phase) };
   }
 
   #openOf(caller: string): OpenJobs {
@@ -166,18 +170,21 @@ class ZooKeeperJobs implements Jobs {
     return { all: open.length, ofCaller: open.filter((job) => job.caller === caller).length };
   }
 
-  /** Reads all jobs that are not known to be over: one look for all who ask at the same time, and for a moment after. */
-  async #countAgain(): Promise<void> {
+  /**
+   * Reads all jobs that are not known to be over. Callers at the same time, and for a moment after,
+   * share one read.
+   */
+  async #refreshOpen(): Promise<void> {
     const now = performance.now();
     if (this.#counted === undefined || now - this.#counted.atMs >= this.#countAgainMs) {
-      const done = this.#lookAtOpen();
+      const done = this.#readOpen();
       this.#counted = { atMs: now, done };
       done.catch(() => (this.#counted = undefined));
     }
     await this.#counted.done;
   }
 
-  async #lookAtOpen(): Promise<void> {
+  async #readOpen(): Promise<void> {
     const open = [...this.#known].filter(([, job]) => !job.isOver).map(([id]) => id);
     await inGroups(open, async (id) => {
       const job = await this.#call(async () => this.#knownOf(id));
@@ -198,7 +205,7 @@ class ZooKeeperJobs implements Jobs {
     try {
       return await this.#view(id);
     } catch (error) {
-      if (error instanceof MeshError && error.code === 'jobs.damaged') return undefined;
+      if (codeOf(error) === 'jobs.damaged') return undefined;
       throw error;
     }
   }
@@ -232,17 +239,17 @@ class ZooKeeperJobs implements Jobs {
 
   #decode(id: string, job: NodeData, progress: NodeData | undefined): JobView {
     const parsed = parseJobDocument(job.data);
-    if ('faults' in parsed) {
-      this.#onDamaged(this.#nodes.job(id), parsed.faults);
-      throw new MeshError(
+    if ('issues' in parsed) {
+      this.#onDamaged(this.#nodes.job(id), parsed.issues);
+      throw equalizerError(
         'jobs.damaged',
-        `the document of job ${id} is damaged: ${parsed.faults.join('; ')}`,
+        `the document of job ${id} is damaged: ${parsed.issues.join('; ')}`,
       );
     }
     return viewOf({ document: parsed.record, zxid: job.stat.mzxid }, writtenProgress(progress));
   }
 
-  /** Waits for the connection and tries again until the deadline. */
+  /** Waits for the connection and retries until the time limit. */
   async #call<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await this.#zk.retry(work, { timeoutMs: this.#callTimeoutMs });
@@ -252,15 +259,15 @@ class ZooKeeperJobs implements Jobs {
   }
 }
 
-/** Only for watchers: one that is damaged is none. */
+/** The progress of a job, for watchers; a damaged one counts as none. */
 function writtenProgress(node: NodeData | undefined): Written<JobProgress> | undefined {
   if (node === undefined) return undefined;
   const parsed = parseJobProgress(node.data);
-  return 'faults' in parsed ? undefined : { document: parsed.record, zxid: node.stat.mzxid };
+  return 'issues' in parsed ? undefined : { document: parsed.record, zxid: node.stat.mzxid };
 }
 
 function unavailable(cause: unknown): MeshError {
-  return new MeshError('jobs.unavailable', 'ZooKeeper does not answer now', { cause, retriable: true });
+  return equalizerError('jobs.unavailable', 'ZooKeeper does not answer now', { cause });
 }
 
 async function inGroups<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
@@ -270,7 +277,9 @@ async function inGroups<T, R>(items: readonly T[], work: (item: T) => Promise<R>
   return results;
 }
 
-/** Says that something has changed, once however often it did; ends with the signal. */
+/**
+ * Reports changes; several changes before the next read are reported once. Ends with the signal.
+ */
 class Latest {
   readonly #signal: AbortSignal;
   #changed = Promise.withResolvers<void>();
@@ -284,7 +293,7 @@ class Latest {
     this.#changed.resolve();
   }
 
-  /** False at the end. */
+  /** Resolves at the next change: true, or false once the signal has aborted. */
   async next(): Promise<boolean> {
     await this.#changed.promise;
     this.#changed = Promise.withResolvers();

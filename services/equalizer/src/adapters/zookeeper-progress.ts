@@ -1,23 +1,18 @@
-/** Where the next leader of a partition begins, in ZooKeeper: written under the partition's seat. */
-import { parsePartitionProgress, type PartitionProgress } from '@thermomesh/contracts';
+/** The progress of partitions in ZooKeeper, from which the next leader starts. */
+import { parsePartitionProgress } from '@thermomesh/contracts';
 import { hasCode, type ZooKeeper } from '@thermomesh/zookeeper';
+import type { FencedWrites, ProgressStore } from '../core/ports.ts';
 import { nodesOf } from '../core/jobs.ts';
-import type { FencedWrites } from './fenced-writes.ts';
-
-/** The port of a partition's leader to its state. Both wait for an answer; `DeposedError` where the fence refuses. */
-export interface ProgressStore {
-  /** Null if nobody has led the partition yet. */
-  read(partition: number): Promise<PartitionProgress | null>;
-  save(partition: number, progress: PartitionProgress): Promise<void>;
-}
 
 export interface ProgressStoreOptions {
   zk: ZooKeeper;
   root: string;
   writes: FencedWrites;
-  onUnreadable: (partition: number, faults: readonly string[]) => void;
+  /** Receives the issues of progress that cannot be parsed. */
+  onUnreadable: (partition: number, issues: readonly string[]) => void;
 }
 
+/** The progress below `root`, written under the lease of `writes`. */
 export function createProgressStore(options: ProgressStoreOptions): ProgressStore {
   const { zk, root, writes, onUnreadable } = options;
   const nodes = nodesOf(root);
@@ -28,8 +23,8 @@ export function createProgressStore(options: ProgressStoreOptions): ProgressStor
         const [, { data }] = await writes.read(async () => Promise.all([zk.sync(path), zk.getData(path)]));
         const parsed = parsePartitionProgress(data);
         if ('record' in parsed) return parsed.record;
-        // Done again from what the topic still holds: more work, the same result.
-        onUnreadable(partition, parsed.faults);
+        // The leader repeats everything that the topic still holds: more work, the same result.
+        onUnreadable(partition, parsed.issues);
       } catch (error) {
         if (!hasCode(error, 'zookeeper.no_node')) throw error;
       }

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { JobMetadata } from '@thermomesh/contracts';
 import { defaultMapReduceLimits, recover, type CoordinatorState, type Timer } from '@thermomesh/mapreduce';
-import type { StoredJob } from '../adapters/zookeeper-job-store.ts';
+import type { StoredJob } from '../core/ports.ts';
 import { createRetention } from './retention.ts';
 
-interface Told {
+interface JobSpec {
   id: string;
   phase?: JobMetadata['phase'];
   caller?: string;
@@ -13,13 +13,22 @@ interface Told {
   writtenAtMs?: number;
 }
 
-/** Jobs as they lie in ZooKeeper. */
-function stored(jobs: readonly Told[]): StoredJob[] {
+/** Jobs as they are stored in ZooKeeper. */
+function stored(jobs: readonly JobSpec[]): StoredJob[] {
   return jobs.map(({ id, phase = 'finished', caller = 'ann', endedAtMs, writtenAtMs = 0 }, number) => {
     const common = { id, caller, input: `jobs/${id}/input`, parameters: {} };
     const metadata: JobMetadata = {
-      ...{ ...common, number, phase, phaseEpoch: 1, restarts: 0, turn: null },
-      ...{ image: null, grid: null, table: null, result: null, reason: null },
+      ...common,
+      number,
+      phase,
+      phaseEpoch: 1,
+      restarts: 0,
+      turn: null,
+      image: null,
+      grid: null,
+      table: null,
+      result: null,
+      reason: null,
     };
     const submission = { ...common, fileName: 'a.png', submittedAtMs: 0 };
     const end = endedAtMs === undefined ? {} : { endedAtMs };
@@ -34,8 +43,8 @@ function stateOf(jobs: readonly StoredJob[]): CoordinatorState {
 
 const retentionOf = (jobId: string): Timer => ({ kind: 'retention', jobId });
 
-/** For how long timers are set, at a moment. */
-function timesAt(nowMs: number, jobs: readonly Told[]) {
+/** Timers at a moment, and the durations that they are set to. */
+function timesAt(nowMs: number, jobs: readonly JobSpec[]) {
   const armed: number[] = [];
   const retention = createRetention({ rememberedMax: 9, recovered: stored(jobs), nowMs: () => nowMs });
   const timers = retention.from({
@@ -47,7 +56,7 @@ function timesAt(nowMs: number, jobs: readonly Told[]) {
 }
 
 describe('the retention of a job', () => {
-  it('counts-from-its-end-however-often-the-coordinator-has-changed', () => {
+  it('retention runs from the end of a job, across changes of the coordinator', () => {
     const { timers, armed, retention } = timesAt(10_000, [
       { id: 'a', endedAtMs: 4_000, writtenAtMs: 9_999 },
       { id: 'long ago', endedAtMs: 1_000, writtenAtMs: 9_999 },
@@ -55,16 +64,16 @@ describe('the retention of a job', () => {
     timers.arm(retentionOf('a'), 8_000, () => undefined);
     timers.arm(retentionOf('long ago'), 8_000, () => undefined);
     assert.deepEqual(armed, [2_000, 0]);
-    assert.equal(retention.endedAtMs('a'), 4_000, 'what a successor stores says the same');
+    assert.equal(retention.endedAtMs('a'), 4_000, 'a successor stores the same end');
   });
 
-  it('of-a-document-without-an-end-counts-from-when-it-was-written', () => {
+  it('retention of a document without an end runs from its last write', () => {
     const { timers, armed } = timesAt(10_000, [{ id: 'a', writtenAtMs: 7_000 }]);
     timers.arm(retentionOf('a'), 8_000, () => undefined);
     assert.deepEqual(armed, [5_000]);
   });
 
-  it('is-whole-for-a-job-that-ends-now, and for one whose end lies ahead by another clock', () => {
+  it('retention is complete for a job that ends now or, by another clock, later', () => {
     const { timers, armed, retention } = timesAt(10_000, [
       { id: 'a', phase: 'mapping', writtenAtMs: 1 },
       { id: 'ahead', endedAtMs: 90_000 },
@@ -74,7 +83,7 @@ describe('the retention of a job', () => {
     assert.deepEqual(armed, [8_000, 8_000]);
   });
 
-  it('a straggler’s time is nobody’s retention', () => {
+  it('the timeout of a straggler is not changed by any retention', () => {
     const { timers, armed } = timesAt(10_000, [{ id: 'a', endedAtMs: 4_000 }]);
     const straggler = { kind: 'straggler', jobId: 'a', phase: 'mapping', chunk: 0, attempt: 1 } as const;
     timers.arm(straggler, 8_000, () => undefined);
@@ -83,7 +92,7 @@ describe('the retention of a job', () => {
 });
 
 describe('too many jobs', () => {
-  it('the-oldest-that-are-over-go-first-and-none-that-is-open', () => {
+  it('of too many jobs the oldest that are over go first, and no open one', () => {
     const jobs = stored([
       { id: 'open', phase: 'queued' },
       { id: 'third', endedAtMs: 30 },
@@ -98,7 +107,7 @@ describe('too many jobs', () => {
     assert.deepEqual(named(0), ['first', 'second', 'third']);
   });
 
-  it('of-one-caller-push-out-no-result-of-another', () => {
+  it('too many jobs of one caller displace no result of another', () => {
     const jobs = stored([
       { id: 'bobs', caller: 'bob', endedAtMs: 1 },
       { id: 'a1', endedAtMs: 11 },
@@ -109,7 +118,7 @@ describe('too many jobs', () => {
     assert.deepEqual(retention.tooMany(stateOf(jobs)), ['a1', 'a2']);
   });
 
-  it('are-each-named-once, and again if they come back under their name', () => {
+  it('a surplus job is named once, and again only if its id returns', () => {
     const jobs = stored([
       { id: 'a', endedAtMs: 1 },
       { id: 'b', endedAtMs: 2 },
@@ -117,7 +126,7 @@ describe('too many jobs', () => {
     const retention = createRetention({ rememberedMax: 1, recovered: jobs });
     const state = stateOf(jobs);
     assert.deepEqual(retention.tooMany(state), ['a']);
-    assert.deepEqual(retention.tooMany(state), [], 'it is on its way');
+    assert.deepEqual(retention.tooMany(state), [], 'it is being forgotten');
     retention.forgotten('a');
     assert.deepEqual(retention.tooMany(stateOf(jobs.slice(1))), []);
     assert.deepEqual(retention.tooMany(state), ['b']);

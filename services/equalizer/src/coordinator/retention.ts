@@ -1,47 +1,49 @@
 /**
- * How long jobs that are over are remembered: so long from their end, whoever coordinates meanwhile; less long when there are too many,
- * and then those of whoever has the most of them, so that nobody's jobs push out the results of others.
+ * How long jobs that are over are kept. The retention starts at the end of a job and does not
+ * restart with a new coordinator. When there are too many jobs, the caller with most of them loses
+ * its oldest ones early, so that one caller's jobs never displace the results of another.
  */
 import { isOver, type CoordinatorState, type Job } from '@thermomesh/mapreduce';
-import type { StoredJob } from '../adapters/zookeeper-job-store.ts';
 import { isOver as hasEnded } from '../core/jobs.ts';
+import type { StoredJob } from '../core/ports.ts';
 import type { Timers } from './timers.ts';
 
 export interface RetentionOptions {
-  /** Jobs that are remembered, over or not. */
+  /** Jobs that are kept, over or not. */
   rememberedMax: number;
-  /** As they lay there at the beginning of the term. */
+  /** The jobs in ZooKeeper at the start of the term. */
   recovered: readonly StoredJob[];
   nowMs?: () => number;
 }
 
 export interface Retention {
-  /** When the job ended, in Unix ms: now, if that is asked for the first time. */
+  /** When the job ended, in Unix ms; the first call for a job sets it to now. */
   endedAtMs(jobId: string): number;
-  /** Timers in which a job's retention has begun with its end. */
+  /** Wraps timers: retention timers run from the end of their job. */
   from(timers: Timers): Timers;
-  /** Jobs that are to be forgotten before their time; each is named once. */
+  /** Jobs to forget before their retention ends; each is returned once. */
   tooMany(state: CoordinatorState): string[];
+  /** Call when a job was forgotten. */
   forgotten(jobId: string): void;
 }
 
 export function createRetention(options: RetentionOptions): Retention {
-  return new EndsOfJobs(options);
+  return new RetentionFromEnds(options);
 }
 
-class EndsOfJobs implements Retention {
+class RetentionFromEnds implements Retention {
   readonly #rememberedMax: number;
   readonly #nowMs: () => number;
   readonly #endedAtMs = new Map<string, number>();
-  /** Named as too many, and not forgotten yet. */
-  readonly #going = new Set<string>();
+  /** Returned by `tooMany` and not forgotten yet. */
+  readonly #leaving = new Set<string>();
 
   constructor({ rememberedMax, recovered, nowMs = Date.now }: RetentionOptions) {
     this.#rememberedMax = rememberedMax;
     this.#nowMs = nowMs;
     for (const { id, writtenAtMs, document } of recovered) {
       const { metadata, endedAtMs } = document;
-      // Without an end there is a document of former times: it was written at its end, or by a coordinator since.
+      // Documents written by older versions have no end time; use their last write instead.
       if (metadata !== null && hasEnded(metadata.phase)) this.#endedAtMs.set(id, endedAtMs ?? writtenAtMs);
     }
   }
@@ -65,33 +67,33 @@ class EndsOfJobs implements Retention {
 
   tooMany({ jobs }: CoordinatorState): string[] {
     const all = Object.values(jobs);
-    let excess = all.length - this.#going.size - this.#rememberedMax;
+    let excess = all.length - this.#leaving.size - this.#rememberedMax;
     if (excess <= 0) return [];
     const over = all
-      .filter((job) => isOver(job) && !this.#going.has(job.metadata.id))
+      .filter((job) => isOver(job) && !this.#leaving.has(job.metadata.id))
       .sort((a, b) => this.endedAtMs(a.metadata.id) - this.endedAtMs(b.metadata.id));
     const named: string[] = [];
     for (; excess > 0 && over.length > 0; excess--) {
       const [job] = over.splice(oldestOfMost(over), 1);
       if (job !== undefined) named.push(job.metadata.id);
     }
-    for (const id of named) this.#going.add(id);
+    for (const id of named) this.#leaving.add(id);
     return named;
   }
 
   forgotten(jobId: string): void {
     this.#endedAtMs.delete(jobId);
-    this.#going.delete(jobId);
+    this.#leaving.delete(jobId);
   }
 
-  /** Clocks differ: a job that ends in the future is kept its whole time, never longer. */
+  /** Clocks differ: a job with an end in the future is kept for the whole retention, not longer. */
   #leftMs(jobId: string, retentionMs: number): number {
     const sinceMs = Math.max(0, this.#nowMs() - this.endedAtMs(jobId));
     return Math.max(0, retentionMs - sinceMs);
   }
 }
 
-/** The place of the first job whose caller has more of them than any other. */
+/** Index of the first job of the caller that has most of them. */
 function oldestOfMost(jobs: readonly Job[]): number {
   const counts = new Map<string, number>();
   for (const { metadata } of jobs) counts.set(metadata.caller, (counts.get(metadata.caller) ?? 0) + 1);

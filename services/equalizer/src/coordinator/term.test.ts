@@ -8,18 +8,22 @@ import {
   type Timer,
 } from '@thermomesh/mapreduce';
 import { createLog } from '@thermomesh/runtime';
-import type { Lease } from '@thermomesh/zookeeper';
-import { DeposedError } from '../adapters/fenced-writes.ts';
-import { Term, type EffectHandlers, type TermOptions } from './term.ts';
+import { DeposedError } from '../core/errors.ts';
+import { CoordinatorTerm, type EffectHandlers, type TermOptions } from './term.ts';
 
 const epoch = 7;
 const image = { key: 'jobs/a/made/spool-7', widthPixels: 10, heightPixels: 4, channels: 1, bitDepth: 8 };
 const submitted: CoordinatorEvent = {
-  ...{ type: 'submitted', id: 'a', number: 1, caller: 'ann', input: 'jobs/a/input', parameters: {} },
+  type: 'submitted',
+  id: 'a',
+  number: 1,
+  caller: 'ann',
+  input: 'jobs/a/input',
+  parameters: {},
 };
 const decoded: CoordinatorEvent = { type: 'decoded', jobId: 'a', image, chunkPixelsMax: 10 };
 
-/** A term whose handlers write down what they are asked for; `over` replaces some of them. */
+/** A term whose handlers log their calls; `over` replaces some of them. */
 function termOf(over: Partial<EffectHandlers> = {}) {
   const done: string[] = [];
   const armed = new Map<string, () => void>();
@@ -49,19 +53,25 @@ function termOf(over: Partial<EffectHandlers> = {}) {
     signal: abort.signal,
     onState: () => undefined,
   };
-  return { term: new Term(options), done, armed, abort };
+  return { term: new CoordinatorTerm(options), done, armed, abort };
 }
 
 const recordOf = (chunk: number): ResultRecord => ({
-  ...{ type: 'equalizer.result.v1', jobId: 'a', phase: 'mapping', chunk, attempt: 1 },
-  ...{ coordinatorEpoch: epoch, partition: 0, partitionEpoch: 1 },
+  type: 'equalizer.result.v1',
+  jobId: 'a',
+  phase: 'mapping',
+  chunk,
+  attempt: 1,
+  coordinatorEpoch: epoch,
+  partition: 0,
+  partitionEpoch: 1,
   outcome: { kind: 'done', digest: 'd', output: { kind: 'counts', channels: [[1]] } },
 });
 const resultOf = (chunk: number): CoordinatorEvent => ({ type: 'result', record: recordOf(chunk) });
-const deposed = () => new DeposedError({ path: '/seat', epoch: 7n } as Lease);
+const deposed = () => new DeposedError({ path: '/seat', epoch: 7n });
 
 describe('a term', () => {
-  it('makes a plan durable before the first task of it leaves', async () => {
+  it('a plan is durable before its first task is sent', async () => {
     const { term, done } = termOf();
     await term.feed(submitted);
     await term.feed(decoded);
@@ -72,7 +82,7 @@ describe('a term', () => {
     );
   });
 
-  it('carries nothing out that follows a store which the fence refuses (I4)', async () => {
+  it('after a store that the fence refuses, no effect is carried out (I4)', async () => {
     let stores = 0;
     const { term, done } = termOf({
       store: async () => {
@@ -88,7 +98,7 @@ describe('a term', () => {
     assert.deepEqual(done, ['decode'], 'a deposed coordinator acted');
   });
 
-  it('begins a straggler’s time when the brokers have its task, and no other effect before', async () => {
+  it('the timeout of a task starts when the brokers have stored it, not before', async () => {
     const taken = new Map<number, () => void>();
     const { term, done } = termOf({
       produce: async ({ task }: { task: TaskRecord }) =>
@@ -108,7 +118,7 @@ describe('a term', () => {
     assert.deepEqual(done.slice(-3).sort(), ['arm chunk 0', 'arm chunk 1', 'arm chunk 3']);
   });
 
-  it('opens the barrier by the record of the last chunk, once', async () => {
+  it('the result of the last chunk starts the reduction exactly once', async () => {
     const { term, done } = termOf();
     await term.feed(submitted);
     await term.feed(decoded);
@@ -117,7 +127,7 @@ describe('a term', () => {
     assert.deepEqual(after, ['refuse repeated', 'reduce', 'refuse repeated']);
   });
 
-  it('has no timer left and answers nobody once its lease is over', async () => {
+  it('a term whose lease is over has no timers and handles no events', async () => {
     const { term, armed, abort, done } = termOf();
     await term.feed(submitted);
     await term.feed(decoded);
@@ -130,7 +140,7 @@ describe('a term', () => {
     assert.equal(done.length, before);
   });
 
-  it('ends when an effect fails for good, for a successor to begin with what is durable', async () => {
+  it('a term ends when an effect fails permanently', async () => {
     const { term } = termOf({ produce: async () => Promise.reject(new Error('refused')) });
     await term.feed(submitted);
     await term.feed(decoded);

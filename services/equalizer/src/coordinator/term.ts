@@ -1,6 +1,7 @@
 /**
- * One term of a coordinator: the host of `step` of libs/mapreduce. Events one after the other; the effects of each in order, each
- * finished before the next, and before the next event.
+ * The host of `step` (libs/mapreduce) for one term of a coordinator. It handles one event after the
+ * other. The effects of an event are carried out in their order: each is finished before the next
+ * one, and all of them before the next event.
  */
 import type { Log } from '@thermomesh/runtime';
 import { codeOf } from '@thermomesh/runtime';
@@ -10,15 +11,15 @@ import {
   type CoordinatorEvent,
   type CoordinatorState,
 } from '@thermomesh/mapreduce';
-import { DeposedError } from '../adapters/fenced-writes.ts';
+import { DeposedError } from '../core/errors.ts';
 import type { Timers } from './timers.ts';
 
-/** What effects become. Each settles when it is done; `DeposedError` if the fence refuses. */
+/** Carries out effects. Each handler rejects with `DeposedError` if the fence refuses its write. */
 export interface EffectHandlers {
   store(effect: Of<'store'>): Promise<void>;
-  /** Settles when the brokers have the task. */
+  /** Resolves when the brokers have stored the task. */
   produce(effect: Of<'produce'>): Promise<void>;
-  /** Begins decoding, reducing or stitching; its answer is an event. */
+  /** Starts to decode, reduce or stitch; the result arrives as an event. */
   begin(effect: Of<'decode' | 'reduce' | 'stitch'>): void;
   abandon(jobId: string): void;
   forget(jobId: string): Promise<void>;
@@ -26,6 +27,7 @@ export interface EffectHandlers {
 }
 type Of<K extends CoordinatorEffect['type']> = Extract<CoordinatorEffect, { type: K }>;
 
+/** How a term ended. */
 export type TermEnd = 'deposed' | 'stopped' | 'failed';
 
 export interface TermOptions {
@@ -33,13 +35,14 @@ export interface TermOptions {
   handlers: EffectHandlers;
   timers: Timers;
   log: Log;
-  /** Aborted when the lease is over, or the process stops. */
+  /** Aborts when the lease is over, or the process stops. */
   signal: AbortSignal;
-  /** After each event: what is known now. */
+  /** Receives the state after each event. */
   onState: (state: CoordinatorState) => void;
 }
 
-export class Term {
+/** One term. */
+export class CoordinatorTerm {
   readonly #options: TermOptions;
   readonly #end = Promise.withResolvers<TermEnd>();
   #state: CoordinatorState;
@@ -58,18 +61,18 @@ export class Term {
     return this.#state;
   }
 
-  /** Settles when nothing is done any more. Never rejects. */
+  /** Resolves when the term is over. Never rejects. */
   get ended(): Promise<TermEnd> {
     return this.#end.promise;
   }
 
-  /** Settles when what follows from the event is done, or the term is over. Never rejects. */
+  /** Resolves when the effects of the event are done, or the term is over. Never rejects. */
   feed(event: CoordinatorEvent): Promise<void> {
     this.#tail = this.#tail.then(async () => this.#take(event));
     return this.#tail;
   }
 
-  /** Ends it because of an error that came from elsewhere. */
+  /** Ends the term because of an error outside of its effects. */
   end(error: unknown): void {
     this.#fail(error);
   }
@@ -87,7 +90,8 @@ export class Term {
   }
 
   async #carryOut(effects: readonly CoordinatorEffect[]): Promise<void> {
-    // Tasks know nothing of each other: a run of them is under way at once, and waited for before anything else is done.
+    // Tasks are independent: consecutive ones are sent concurrently, and all of them are awaited
+    // before the next effect.
     let producing: Promise<unknown>[] = [];
     const produced = async (): Promise<void> => {
       const run = producing;
@@ -101,7 +105,8 @@ export class Term {
         continue;
       }
       if (effect.type === 'arm' && effects[index - 1]?.type === 'produce') continue;
-      // Between tasks that are issued anew, the timers of what they replace: nothing that has to wait.
+      // Between reissued tasks, the timers of the tasks that they replace are stopped. That need
+      // not wait.
       if (effect.type !== 'disarm') await produced();
       if (this.#over) break;
       await this.#do(effect);
@@ -109,7 +114,7 @@ export class Term {
     await produced();
   }
 
-  /** A straggler's time begins when the brokers have the task. */
+  /** The timeout of a straggler starts when the brokers have stored its task. */
   async #produce(effect: Of<'produce'>, next: CoordinatorEffect | undefined): Promise<void> {
     await this.#options.handlers.produce(effect);
     if (!this.#over && next?.type === 'arm') this.#arm(next);
@@ -147,11 +152,11 @@ export class Term {
     if (this.#over) return;
     const { log } = this.#options;
     if (!(error instanceof DeposedError)) {
-      // Nothing that waiting mends: whoever is elected next begins with what is durable.
-      log.error({ event: 'coordinator.failed', code: codeOf(error), err: error });
+      // A retry would not help. The next coordinator starts from what is durable.
+      log.error({ event: 'coordinator.failed', epoch: this.#state.epoch, code: codeOf(error), err: error });
       return this.#finish('failed');
     }
-    // The fence does not say who is the successor: only that there may be one.
+    // The fence does not tell the successor's epoch, only that there may be one.
     [this.#state] = step(this.#state, { type: 'deposed', epoch: this.#state.epoch + 1 });
     this.#finish('deposed');
   }

@@ -1,9 +1,10 @@
-/** Timers by what they are for. */
+/** Timers that are identified by their purpose. */
 import type { Timer } from '@thermomesh/mapreduce';
 
 export interface Timers {
-  /** One that runs already begins anew. */
+  /** Starts a timer; one that runs already is restarted. */
   arm(timer: Timer, afterMs: number, fire: () => void): void;
+  /** Stops a timer, if it runs. */
   disarm(timer: Timer): void;
   clear(): void;
 }

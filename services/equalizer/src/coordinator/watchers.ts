@@ -1,9 +1,12 @@
-/** What others see of jobs under way: counts of chunks in ZooKeeper, at most every so often, and gauges. Never the truth about a job. */
+/**
+ * Progress of running jobs for those who watch them: counts of chunks in ZooKeeper, written at most
+ * once per interval, and gauges. It is a hint; the job's document decides.
+ */
 import { imageJobPhases } from '@thermomesh/contracts';
 import { phaseOf, progressOf, type CoordinatorState, type Job, type JobPhase } from '@thermomesh/mapreduce';
 import { codeOf, type Log } from '@thermomesh/runtime';
-import type { JobStore } from '../adapters/zookeeper-job-store.ts';
 import { isOver, type JobProgress } from '../core/jobs.ts';
+import type { JobStore } from '../core/ports.ts';
 import type { EqualizerMetrics } from '../metrics.ts';
 
 export interface WatchersOptions {
@@ -14,20 +17,23 @@ export interface WatchersOptions {
 }
 
 export interface Watchers {
-  /** Something may have changed. */
+  /** Call after each change of the state. */
   note(state: CoordinatorState): void;
   close(): void;
 }
 
 const intervalDefaultMs = 500;
 
+/** What the watchers do now. */
+type State =
+  { name: 'idle' } | { name: 'waiting'; timer: NodeJS.Timeout } | { name: 'writing' } | { name: 'closed' };
+
 export function createWatchers(options: WatchersOptions): Watchers {
   const { store, metrics, log, intervalMs = intervalDefaultMs } = options;
-  /** As written last, by job. */
+  /** What was written last, by job id. */
   const written = new Map<string, Job>();
   let latest: CoordinatorState | undefined;
-  let timer: NodeJS.Timeout | undefined;
-  let isClosed = false;
+  let state: State = { name: 'idle' };
 
   async function write(): Promise<void> {
     if (latest === undefined) return;
@@ -45,13 +51,16 @@ export function createWatchers(options: WatchersOptions): Watchers {
     );
   }
   function due(): void {
+    state = { name: 'writing' };
     write()
       .catch((error: unknown) => {
-        // The next change is written anew; a deposed coordinator hears of it elsewhere.
-        if (!isClosed) log.debug({ event: 'job.progress_not_written', code: codeOf(error) });
+        // The next change is written again. A deposed coordinator learns of its end from other
+        // writes.
+        if (state.name !== 'closed') log.debug({ event: 'job.progress_not_written', code: codeOf(error) });
       })
       .finally(() => {
-        timer = undefined;
+        if (state.name === 'closed') return;
+        state = { name: 'idle' };
         if (isDirty()) arm();
       });
   }
@@ -61,16 +70,24 @@ export function createWatchers(options: WatchersOptions): Watchers {
     );
   }
   function arm(): void {
-    if (timer === undefined && !isClosed) timer = setTimeout(due, intervalMs);
+    switch (state.name) {
+      case 'idle':
+        state = { name: 'waiting', timer: setTimeout(due, intervalMs) };
+        return;
+      case 'waiting':
+      case 'writing':
+      case 'closed':
+        return;
+    }
   }
   return {
-    note(state) {
-      latest = state;
+    note(coordinator) {
+      latest = coordinator;
       arm();
     },
     close() {
-      isClosed = true;
-      clearTimeout(timer);
+      if (state.name === 'waiting') clearTimeout(state.timer);
+      state = { name: 'closed' };
       metrics.jobs.reset();
     },
   };

@@ -1,20 +1,26 @@
-/** `chunk_pixels`: how large chunks are, published in ZooKeeper for all nodes, checked before it counts. */
-import { documentFaults } from '@thermomesh/contracts';
+/**
+ * `chunk_pixels`, the size of chunks: published in ZooKeeper for all nodes, and checked before it
+ * is used.
+ */
+import { documentIssues } from '@thermomesh/contracts';
 import Type, { type Static } from 'typebox';
 
-/** A chunk of one pixel still ends; a job then has as many chunks as it may have, and larger ones. */
+/**
+ * Even a chunk of one pixel works: the number of chunks of a job is bounded, so its chunks become
+ * larger.
+ */
 export const chunkPixelsBounds = { minimum: 1, maximum: 100_000_000 };
 
-/** The document of `DynamicConfig`. */
+/** The document that is published. */
 export const ChunkConfig = Type.Object(
   { chunk_pixels: Type.Integer(chunkPixelsBounds) },
   { additionalProperties: false },
 );
 export type ChunkConfig = Static<typeof ChunkConfig>;
 
-/** @throws Error that says what is wrong with it */
+/** Parses a published document. @throws Error that lists its issues */
 export function parseChunkConfig(value: unknown): ChunkConfig {
-  const faults = documentFaults(ChunkConfig, value);
-  if (faults.length > 0) throw new Error(faults.join('; '));
+  const issues = documentIssues(ChunkConfig, value);
+  if (issues.length > 0) throw new Error(issues.join('; '));
   return value as ChunkConfig;
 }

@@ -6,21 +6,32 @@ import type { JobDocument } from './jobs.ts';
 
 const id = '0b8f2c1e-1111-4222-8333-444455556666';
 const submission = {
-  ...{ id, caller: 'key:ann', input: `jobs/${id}/input`, parameters: {} },
-  ...{ fileName: '', submittedAtMs: 0 },
+  id,
+  caller: 'key:ann',
+  input: `jobs/${id}/input`,
+  parameters: {},
+  fileName: '',
+  submittedAtMs: 0,
 };
 const document = (phase: JobMetadata['phase'] | null): JobDocument => ({
   submission,
   metadata: phase === null ? null : ({ phase, result: null, reason: null, image: null } as JobMetadata),
 });
-const view = (phase: JobMetadata['phase'] | null, zxid: bigint, told?: [string, number, number, bigint]) =>
+const view = (
+  phase: JobMetadata['phase'] | null,
+  zxid: bigint,
+  progress?: [string, number, number, bigint],
+) =>
   viewOf(
     { document: document(phase), zxid },
-    told && { document: { phase: told[0], done: told[1], chunks: told[2] }, zxid: told[3] },
+    progress && {
+      document: { phase: progress[0], done: progress[1], chunks: progress[2] },
+      zxid: progress[3],
+    },
   );
 
 describe('a view', () => {
-  it('takes the finer phase from the coordinator’s progress, and nothing from that of another phase', () => {
+  it('a view takes its finer phase only from progress of the same phase', () => {
     const shown = (...of: Parameters<typeof view>) => {
       const { phase, progress } = view(...of);
       return `${phase} ${progress === null ? '-' : `${progress.done}/${progress.chunks}`}`;
@@ -35,7 +46,7 @@ describe('a view', () => {
     assert.equal(shown('decoding', 2n, ['decoding', 0, 0, 3n]), 'decoding -');
   });
 
-  it('has-a-version-that-grows-as-text, however large the numbers and whichever document changed', () => {
+  it('the version of a view grows as text, whichever document changed', () => {
     const versions = [
       view(null, 9n),
       view('mapping', 10n),

@@ -1,4 +1,4 @@
-/** What the documents of a job come to for those who look at it. */
+/** Combines the documents of a job into the view that callers get. */
 import type { JobPhase } from '@thermomesh/mapreduce';
 import type { JobDocument, JobProgress, JobView } from './jobs.ts';
 
@@ -8,19 +8,25 @@ export interface Written<T> {
   zxid: bigint;
 }
 
-/** Phases that are not stored, by the stored one that they end: only the coordinator's progress tells them apart. */
+/**
+ * Phases that are not stored, by the stored phase that precedes them; they appear only in the
+ * coordinator's progress.
+ */
 const finer: Partial<Record<JobPhase, JobPhase>> = { mapping: 'reducing', applying: 'stitching' };
 
-/** @param progress may be missing, and may be of another phase than the job's: then it says nothing */
+/**
+ * The view of a job.
+ * @param progress ignored if it belongs to another phase than the job's document
+ */
 export function viewOf(job: Written<JobDocument>, progress: Written<JobProgress> | undefined): JobView {
   const { submission, metadata } = job.document;
   const stored: JobPhase = metadata?.phase ?? 'queued';
-  const told = progress?.document;
-  const fits = told !== undefined && (told.phase === stored || told.phase === finer[stored]);
+  const shown = progress?.document;
+  const fits = shown !== undefined && (shown.phase === stored || shown.phase === finer[stored]);
   return {
     submission,
-    phase: fits ? (told.phase as JobPhase) : stored,
-    progress: fits && told.chunks > 0 ? { done: told.done, chunks: told.chunks } : null,
+    phase: fits ? (shown.phase as JobPhase) : stored,
+    progress: fits && shown.chunks > 0 ? { done: shown.done, chunks: shown.chunks } : null,
     result: metadata?.result ?? null,
     reason: metadata?.reason ?? null,
     image: metadata?.image ?? null,
@@ -31,14 +37,15 @@ export function viewOf(job: Written<JobDocument>, progress: Written<JobProgress>
 const versionPattern = /^[0-9a-f]{16}-[0-9a-f]{16}$/;
 
 /**
- * Compared as text, a later view has the greater one: the job's own document first, because each of the two only grows, and a node
- * that lags behind may know more of one and less of the other.
+ * The version of a view. Compared as text, a later view has a greater version. The job's document
+ * comes first: both transaction numbers only grow, and a node that lags behind may know a newer
+ * progress with an older document.
  */
 function versionOf(job: bigint, progress: bigint): string {
   return [job, progress].map((zxid) => zxid.toString(16).padStart(16, '0')).join('-');
 }
 
-/** Whether a text can be the version of a view; what else comes from outside is not compared. */
+/** Whether `text` has the form of a version. Other text from callers is not compared. */
 export function isVersion(text: string): boolean {
   return versionPattern.test(text);
 }

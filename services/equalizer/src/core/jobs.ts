@@ -1,41 +1,50 @@
 /**
- * Jobs as every node sees them, and the documents that hold them in ZooKeeper. A job is accepted when its znode exists, whoever
- * coordinates at that moment and also while nobody does (I5); the coordinator finds it there.
+ * Jobs as every node sees them, and their documents in ZooKeeper. A job is accepted when its znode
+ * exists, whether or not a node coordinates at that moment (I5); the coordinator finds it there.
  */
 import { JobMetadata, JobParameters, parseJson, type Parsed } from '@thermomesh/contracts';
 import type { JobPhase } from '@thermomesh/mapreduce';
 import Type, { type Static } from 'typebox';
 
-/** What the accepting node writes (`parameters` are those of `request.ts`), once the upload is whole in the blob store. */
+/**
+ * The document that the accepting node writes once the upload is complete in the blob store.
+ * `parameters` are those of `request.ts`.
+ */
 export const Submission = Type.Object({
   id: Type.String({ pattern: '^[0-9a-f-]{36}$' }),
-  /** The id of the API key: who may see the job. */
+  /** The id of the API key that owns the job. */
   caller: Type.String({ minLength: 1, maxLength: 128 }),
-  /** The upload's blob. */
+  /** The key of the upload's blob. */
   input: Type.String({ minLength: 1, maxLength: 512 }),
   parameters: JobParameters,
-  /** As the caller named it; only text. */
+  /** The name that the caller sent; only text. */
   fileName: Type.String({ maxLength: 255 }),
   /** Unix ms. */
   submittedAtMs: Type.Integer({ minimum: 0 }),
-  /** Of the upload, in hexadecimal digits: whether a repeated request brings the same image. */
+  /**
+   * Hash of the upload in hexadecimal digits; shows whether a repeated request sends the same
+   * image.
+   */
   sha256: Type.Optional(Type.String({ pattern: '^[0-9a-f]{64}$' })),
-  /** Of the result. */
+  /** Image format of the result. */
   resultFormat: Type.Optional(Type.String({ maxLength: 16 })),
 });
 export type Submission = Static<typeof Submission>;
 
-/** The content of `jobs/<id>`: a submission, to which the coordinator adds what it has decided since. */
+/** The content of `jobs/<id>`: a submission, to which the coordinator adds its decisions. */
 export const JobDocument = Type.Object({
   submission: Submission,
   /** Null until a coordinator has seen it. */
   metadata: Type.Union([JobMetadata, Type.Null()]),
-  /** Unix ms, of the coordinator that ended the job: from then on its retention counts, whoever coordinates. */
+  /**
+   * When the job ended, in Unix ms by the clock of the coordinator at that time. The retention
+   * starts then.
+   */
   endedAtMs: Type.Optional(Type.Integer({ minimum: 0 })),
 });
 export type JobDocument = Static<typeof JobDocument>;
 
-/** The content of `progressOfJobs/<id>`: for watchers, never the truth about the job. */
+/** The content of `progressOfJobs/<id>`: a hint for watchers; the job's document decides. */
 export const JobProgress = Type.Object({
   phase: Type.String({ maxLength: 32 }),
   done: Type.Integer({ minimum: 0 }),
@@ -46,53 +55,28 @@ export type JobProgress = Static<typeof JobProgress>;
 /** A job at one moment. */
 export interface JobView {
   readonly submission: Submission;
-  /** `queued` until a coordinator has taken it up. */
+  /** `queued` until a coordinator has taken the job up. */
   readonly phase: JobPhase;
-  /** Chunks of the present phase that are in, and how many there are; null where there are none. */
+  /** Finished chunks of the present phase, and all chunks; null if the phase has none. */
   readonly progress: { readonly done: number; readonly chunks: number } | null;
-  /** The blob of the equalized image, once finished. */
+  /** The key of the equalized image; null until the job is finished. */
   readonly result: string | null;
-  /** Why it failed. */
+  /** Why the job failed; null if it did not. */
   readonly reason: string | null;
   readonly image: JobMetadata['image'];
-  /** Changes with every change of the view, and only grows, compared as text: the id of an event (`core/job-view.ts`). */
+  /**
+   * Changes with every change of the view and only grows, compared as text. Used as the id of
+   * events (`core/job-view.ts`).
+   */
   readonly version: string;
 }
 
-/** The port between HTTP and the job system. Every node has it. Its adapter is `adapters/zookeeper-jobs.ts`. */
-export interface Jobs {
-  /**
-   * Makes the job durable: when this settles, it will end whatever dies. A known id changes nothing.
-   * @throws MeshError `jobs.unavailable` (retriable; it may have been accepted all the same: `read` tells), `jobs.too_many` (retriable)
-   */
-  accept(submission: Submission): Promise<void>;
-  /**
-   * How many jobs are not over: of all, and of `caller`. Below both of `exactFrom` the answer is a bound, which may hold jobs that have
-   * ended since they were read last: there is room in any case, and nothing more is read for it.
-   */
-  countOpen(caller: string, exactFrom: OpenJobs): Promise<OpenJobs>;
-  /** Undefined if there is none, or none any more. */
-  read(id: string): Promise<JobView | undefined>;
-  /** All jobs of `caller` that are remembered, newest first. */
-  list(caller: string): Promise<JobView[]>;
-  /** Asks for the end of the job; it is over when its phase says so. Nothing happens to one that is over. */
-  cancel(id: string): Promise<void>;
-  /** The view now, then each later one that the caller is not too slow for; ends after a final phase, or when the job is forgotten. */
-  follow(id: string, signal: AbortSignal): AsyncIterable<JobView>;
-}
-
-/** Jobs that are not over. */
-export interface OpenJobs {
-  readonly all: number;
-  readonly ofCaller: number;
-}
-
-/** Whether nothing will happen to it any more. */
+/** Whether the phase is final. */
 export function isOver(phase: JobPhase): boolean {
   return phase === 'finished' || phase === 'failed' || phase === 'cancelled';
 }
 
-/** Where the equalizer's znodes are, below its root. */
+/** Paths of the equalizer's znodes below its root. */
 export const nodesOf = (root: string) => ({
   coordinator: `${root}/coordinator`,
   partitions: `${root}/partitions`,
@@ -107,7 +91,7 @@ export const nodesOf = (root: string) => ({
   cancellation: (id: string) => `${root}/cancellations/${id}`,
 });
 
-/** The blobs of a job: all below one prefix, which goes with the job. */
+/** Keys of the blobs of a job. All are below one prefix, which is removed with the job. */
 export const blobsOf = (id: string) => ({
   prefix: `jobs/${id}/`,
   input: `jobs/${id}/input`,
@@ -117,12 +101,12 @@ export const blobsOf = (id: string) => ({
   result: `jobs/${id}/result`,
 });
 
-/** Reads the content of a job's znode. Never throws. */
+/** Parses the content of a job's znode. Never throws. */
 export function parseJobDocument(bytes: Uint8Array | null): Parsed<JobDocument> {
   return parseJson<JobDocument>(JobDocument, bytes);
 }
 
-/** Reads the progress of a job. Never throws. */
+/** Parses the progress of a job. Never throws. */
 export function parseJobProgress(bytes: Uint8Array | null): Parsed<JobProgress> {
   return parseJson<JobProgress>(JobProgress, bytes);
 }

@@ -3,7 +3,7 @@ import { it } from 'node:test';
 import { MeshError } from '@thermomesh/runtime';
 import { reasonOf } from './reasons.ts';
 
-it('the owner of a job reads what is wrong with the image, and no path of a machine', () => {
+it('a failure reason names what is wrong with the image, but no path of a host', () => {
   assert.equal(reasonOf(new MeshError('image.truncated', 'ends early')), 'image.truncated: ends early');
   const withPaths = [
     new MeshError('worker.failed', "ENOENT: no such file, open '/secret/place'"),

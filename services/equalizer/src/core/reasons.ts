@@ -1,22 +1,25 @@
-/** Why a job failed, as its owner reads it. */
+/** The reason of a failure that the owner of a job may read. */
 import { codeOf, messageOf } from '@thermomesh/runtime';
 
-/** Kinds of errors whose words are about the image or the request; others may name paths of a machine, which is the log's business. */
-const tellable = ['image.', 'equalization.', 'request.', 'equalizer.'];
-const untold: Record<string, string> = {
+/**
+ * Codes whose messages are safe to show to the job's owner. Messages of other errors may contain
+ * paths of a host; they go to the log only.
+ */
+const publicPrefixes = ['image.', 'equalization.', 'request.', 'equalizer.'];
+const publicMessages: Record<string, string> = {
   'image.io': 'the image’s files cannot be read or written',
   'blob.io': 'the image’s files cannot be read or written',
   'blob.not_found': 'a file that the job needs is gone',
-  'blob.no_space': 'there is no room for the image',
-  'worker.crashed': 'the work on it ended a thread',
-  'worker.timed_out': 'the work on it took too long',
+  'blob.no_space': 'there is no space for the image',
+  'worker.crashed': 'a thread died while it worked on the image',
+  'worker.timed_out': 'the work on the image took too long',
 };
 
-/** A code, and words that anybody may read. */
+/** The code of an error, and a message without internal details. */
 export function reasonOf(error: unknown): string {
   const code = codeOf(error) ?? 'unknown';
-  const words = untold[code];
-  if (words !== undefined) return `${code}: ${words}`;
-  if (tellable.some((prefix) => code.startsWith(prefix))) return `${code}: ${messageOf(error)}`;
-  return `${code}: the work on it ended by an error`;
+  const message = publicMessages[code];
+  if (message !== undefined) return `${code}: ${message}`;
+  if (publicPrefixes.some((prefix) => code.startsWith(prefix))) return `${code}: ${messageOf(error)}`;
+  return `${code}: the work on the image failed`;
 }

@@ -4,22 +4,32 @@ import type { ImageFacts } from '../image/index.ts';
 import { chunkPixelsOf, decodedShape, parametersOf, planImage, readRequest } from './request.ts';
 
 const facts: ImageFacts = {
-  ...{ format: 'png', fileBytes: 100, width: 20, height: 10, channels: 3, depth: 8, access: 'rows' },
-  ...{ pages: 1, page: 0, orientation: 1, palette: false, interlaced: false },
+  format: 'png',
+  fileBytes: 100,
+  width: 20,
+  height: 10,
+  channels: 3,
+  depth: 8,
+  access: 'rows',
+  pages: 1,
+  page: 0,
+  orientation: 1,
+  palette: false,
+  interlaced: false,
   metadata: { exif: false, icc: false, xmp: false, iptc: false },
 };
 const plan = (request: Parameters<typeof planImage>[2], over: Partial<ImageFacts> = {}) =>
   planImage({ ...facts, ...over }, decodedShape({ ...facts, ...over }), request, 1_000);
 
 describe('what a caller may ask for', () => {
-  it('comes back from a job’s parameters as it was asked, text of a form included', () => {
+  it('a request survives the parameters of a job unchanged', () => {
     const asked = readRequest({ mode: 'grey', definition: 'vips', format: 'tiff', page: '3', quality: '80' });
     assert.deepEqual(asked, { mode: 'grey', definition: 'vips', format: 'tiff', page: 3, quality: 80 });
     assert.deepEqual(readRequest(parametersOf(asked)), asked);
     assert.deepEqual(readRequest({}), {});
   });
 
-  it('is refused with every fault at once, whatever the names are', () => {
+  it('an invalid request is refused with all of its issues at once', () => {
     assert.throws(
       () => readRequest({ mode: 'loud', page: '-1', quality: '1e1', constructor: 'x', clever: 'y' }),
       (error: Error & { code?: string }) => {
@@ -34,7 +44,7 @@ describe('what a caller may ask for', () => {
 });
 
 describe('what is done to one image', () => {
-  it('follows the image where nothing is asked', () => {
+  it('a request without options follows the image', () => {
     const { equalization, output } = plan({});
     assert.equal(equalization?.mode, 'luminance');
     assert.equal(equalization?.definition, 'opencv');
@@ -43,7 +53,7 @@ describe('what is done to one image', () => {
     assert.equal(plan({ mode: 'clahe' }).equalization, null);
   });
 
-  it('is refused before any work: no such depth, no such alpha, not in the output’s format', () => {
+  it('a result that its format cannot hold is refused before any work', () => {
     assert.throws(() => plan({ definition: 'opencv' }, { depth: 16 }), { code: 'equalization.unsupported' });
     assert.throws(() => plan({ format: 'jpeg' }, { channels: 4 }), { code: 'image.unencodable' });
     assert.throws(() => plan({ format: 'jpeg' }, { depth: 16 }), { code: 'image.unencodable' });
@@ -54,7 +64,7 @@ describe('what is done to one image', () => {
     });
   });
 
-  it('cuts tiles that are read where they lie between their rows, if the limit allows it', () => {
+  it('chunks of tiles that are read in place are cut between rows of tiles', () => {
     const tiff = { big: false, compression: 1, bare: true, tile: { width: 128, height: 64 } };
     const pixels = (rows: number, more: Partial<ImageFacts> = {}) => {
       const large: ImageFacts = { ...facts, width: 1_000, height: 1_000, format: 'tiff', tiff, ...more };

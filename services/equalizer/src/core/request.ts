@@ -1,4 +1,6 @@
-/** What a caller may ask for, as it travels in a job's parameters, and what it means for one image. */
+/**
+ * The options of a request, as the parameters of a job carry them, and their effect on one image.
+ */
 import type { JobParameters } from '@thermomesh/contracts';
 import {
   definitions,
@@ -8,85 +10,85 @@ import {
   type EqualizationPlan,
   type Mode,
 } from '@thermomesh/equalization';
-import { MeshError } from '@thermomesh/runtime';
 import {
   checkEncodable,
+  imageFormats,
   outputLike,
   type ImageFacts,
   type ImageFormat,
   type OutputOptions,
   type SpoolShape,
 } from '../image/index.ts';
+import { equalizerError } from './errors.ts';
 
-/** Every field is optional for the caller; what is absent follows the image. */
+/** Options of a request. A missing option takes its value from the image. */
 export interface EqualizationRequest {
-  /** `clahe` is the extra beside the exact modes. */
+  /** `clahe` is not one of the exact modes. */
   mode?: Mode | 'clahe';
   definition?: Definition;
-  /** Of the output; the input's own if absent. */
+  /** Format of the result. Default: the format of the upload. */
   format?: ImageFormat;
-  /** Of a multipage TIFF, from 0. */
+  /** Page of a multipage TIFF, from 0. */
   page?: number;
-  /** Of JPEG, 1 to 100. */
+  /** Quality of a JPEG result, 1 to 100. */
   quality?: number;
 }
 
-/** What is done to one image. Plain data. */
+/** The work on one image. Plain data. */
 export interface ImagePlan {
   /** Null for `clahe`, which has no chunks. */
   equalization: EqualizationPlan | null;
   output: OutputOptions;
 }
 
-const formats = ['jpeg', 'png', 'webp', 'tiff'] as const;
 const wholeNumber = /^(0|[1-9][0-9]{0,8})$/;
 
 /**
- * Reads the fields of a form or of a job's parameters.
- * @throws MeshError `request.invalid` with every fault
+ * Parses the fields of a form or the parameters of a job.
+ * @throws MeshError `request.invalid` that lists every issue
  */
 export function readRequest(fields: Readonly<Record<string, unknown>>): EqualizationRequest {
   const request: EqualizationRequest = {};
-  const faults: string[] = [];
+  const issues: string[] = [];
   const oneOf = <T extends string>(name: string, value: unknown, known: readonly T[]): T | undefined => {
     if (known.includes(value as T)) return value as T;
-    faults.push(`${name} must be one of ${known.join(', ')}`);
+    issues.push(`${name} must be one of ${known.join(', ')}`);
     return undefined;
   };
   const integer = (name: string, value: unknown, min: number, max: number): number | undefined => {
     const text = String(value);
     if (wholeNumber.test(text) && Number(text) >= min && Number(text) <= max) return Number(text);
-    faults.push(`${name} must be a whole number from ${min} to ${max}`);
+    issues.push(`${name} must be a whole number from ${min} to ${max}`);
     return undefined;
   };
   const readers: Record<string, (value: unknown) => Partial<EqualizationRequest>> = {
     mode: (value) => defined('mode', oneOf('mode', value, [...modes, 'clahe'] as const)),
     definition: (value) => defined('definition', oneOf('definition', value, definitions)),
-    format: (value) => defined('format', oneOf('format', value, formats)),
+    format: (value) => defined('format', oneOf('format', value, imageFormats)),
     page: (value) => defined('page', integer('page', value, 0, 999_999)),
     quality: (value) => defined('quality', integer('quality', value, 1, 100)),
   };
   for (const [name, value] of Object.entries(fields)) {
     const read = Object.hasOwn(readers, name) ? readers[name] : undefined;
     if (read === undefined)
-      faults.push(
+      issues.push(
         `unknown field ${JSON.stringify(name.slice(0, 64))}; known: ${Object.keys(readers).join(', ')}`,
       );
     else Object.assign(request, read(value));
   }
   if (request.mode === 'clahe' && request.definition !== undefined)
-    faults.push('clahe has no definition: leave it out');
-  if (faults.length > 0) throw new MeshError('request.invalid', faults.join('; '));
+    issues.push('clahe has no definition: leave it out');
+  if (issues.length > 0) throw equalizerError('request.invalid', issues.join('; '));
   return request;
 }
 
-/** As a job carries it; {@link readRequest} reads it back. */
+/** The parameters of a job for a request; {@link readRequest} parses them. */
 export function parametersOf(request: EqualizationRequest): JobParameters {
   return { ...request };
 }
 
 /**
- * Settles what is done to an image of these facts, before any work is done for it.
+ * Plans the work on an image from its facts, before any pixel is read.
  * @param wholeImagePixelsMax see `ImageLimits`
  * @throws EqualizationError `equalization.unsupported`
  * @throws MeshError `image.unencodable`
@@ -105,7 +107,8 @@ export function planImage(
   }
   const { depth, channels } = shape;
   const equalization = planEqualization({
-    ...{ depth, channels },
+    depth,
+    channels,
     ...defined('mode', mode),
     ...defined('definition', definition),
   });
@@ -114,16 +117,16 @@ export function planImage(
 }
 
 /**
- * Whether the chunks of an image are read where they lie in the upload: nothing has to be decoded first. What is equalized in one piece
- * is decoded all the same.
+ * Whether chunks are read directly from the upload, without decoding it first. An image that is
+ * equalized in one piece is always decoded.
  */
 export function staysInPlace(facts: ImageFacts, { equalization }: ImagePlan): boolean {
   return equalization !== null && facts.tiff?.bare === true;
 }
 
 /**
- * How many pixels a chunk of an image gets: of tiles that are read where they lie whole rows, as far as the limit allows it. A tile that
- * two chunks share is read in pieces by both.
+ * The number of pixels of a chunk. Chunks of a tiled upload that is read in place consist of whole
+ * rows of tiles if the limit allows it, because both chunks that share a tile read parts of it.
  */
 export function chunkPixelsOf(facts: ImageFacts, planned: ImagePlan, chunkPixelsMax: number): number {
   const tileRows = staysInPlace(facts, planned) ? (facts.tiff?.tile?.height ?? 1) : 1;
@@ -131,7 +134,7 @@ export function chunkPixelsOf(facts: ImageFacts, planned: ImagePlan, chunkPixels
   return rows < tileRows ? chunkPixelsMax : (rows - (rows % tileRows)) * facts.width;
 }
 
-/** The shape that an image of these facts has once it is decoded. */
+/** The shape of the decoded image. */
 export function decodedShape({ width, height, channels, depth }: ImageFacts): SpoolShape {
   return { width, height, channels, depth };
 }

@@ -1,4 +1,4 @@
-/** What the parts of one job's work have in common: what is computed, and under which names its blobs lie. */
+/** What coordinator and leaders share about the work on a job: the computation and blob names. */
 import { createHash } from 'node:crypto';
 import type { JobParameters, SpooledImage } from '@thermomesh/contracts';
 import { planEqualization, type EqualizationPlan, type Histogram } from '@thermomesh/equalization';
@@ -6,16 +6,16 @@ import type { SpoolShape } from '../image/index.ts';
 import { blobsOf } from './jobs.ts';
 import { readRequest, type EqualizationRequest } from './request.ts';
 
-/** What is done to the pixels of one decoded image. */
+/** The computation on the pixels of one decoded image. */
 export interface PixelWork {
   readonly request: EqualizationRequest;
   readonly shape: SpoolShape;
-  /** Null for `clahe`: its chunks are the barrier's only. */
+  /** Null for `clahe`, whose single chunk only passes through the protocol. */
   readonly plan: EqualizationPlan | null;
 }
 
 /**
- * The same on every node: it follows from the job's parameters and the decoded image.
+ * Derives the computation from the job's parameters and the decoded image, equally on every node.
  * @throws MeshError `request.invalid`; EqualizationError `equalization.unsupported`
  */
 export function pixelWork(parameters: JobParameters, image: SpooledImage): PixelWork {
@@ -36,14 +36,15 @@ export function pixelWork(parameters: JobParameters, image: SpooledImage): Pixel
   return { request, shape, plan };
 }
 
-/** Blobs that only the work itself needs: they go when the job is over. */
+/** Prefix of intermediate blobs, which are removed when the job is over. */
 export function workPrefix(jobId: string): string {
   return `${blobsOf(jobId).prefix}made/`;
 }
 
 /**
- * What a coordinator of `epoch` makes itself. Its names are its own: a deposed one that wakes up in the middle of its work touches
- * nothing that its successor uses (I4). Which of them counts is in the job's metadata.
+ * Keys of the blobs that the coordinator of `epoch` makes. They contain the epoch, so that a
+ * deposed coordinator that wakes up in the middle of its work touches nothing that its successor
+ * uses (I4). The job's metadata name the valid ones.
  */
 export function coordinatorBlobs(jobId: string, epoch: number) {
   return {
@@ -53,24 +54,29 @@ export function coordinatorBlobs(jobId: string, epoch: number) {
   };
 }
 
-/** The spool that belongs to a table: every chunk is written into its place there. */
+/** Key of the result spool of a table, into which every chunk is written. */
 export function resultSpoolOf(table: string): string {
   return `${table}.result-spool`;
 }
 
-/** A histogram that is too large for a record. Named by its content, so that attempts that agree write the same blob. */
+/**
+ * Key of a histogram that is too large for a record. It contains the digest, so that attempts with
+ * equal results write the same blob.
+ */
 export function histogramBlob(jobId: string, chunk: number, digest: string): string {
   return `${workPrefix(jobId)}histogram-${chunk}-${digest.slice(0, 32)}`;
 }
 
-/** Of an 8-bit histogram the counts travel in the record, plane after plane. */
+/** The counts of an 8-bit histogram, plane after plane, as a record carries them. */
 export function countsOf(plan: EqualizationPlan, { counts }: Histogram): number[][] {
   return Array.from({ length: plan.planes }, (_, plane) => [
     ...counts.subarray(plane * plan.bins, (plane + 1) * plan.bins),
   ]);
 }
 
-/** Of whatever decides a chunk's result; equal digests mean equal contributions. */
+/**
+ * Digest of everything that determines a chunk's result; equal digests mean equal contributions.
+ */
 export function digestOf(...parts: readonly (string | Uint8Array)[]): string {
   const hash = createHash('sha256');
   for (const part of parts) hash.update(part).update('\0');

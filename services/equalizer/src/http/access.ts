@@ -1,30 +1,32 @@
-/** Whose request it is: an API key's, or one that the gateway passes on and answers for. */
+/** Who the caller of a request is: the API key, or the caller that the gateway names. */
 import { callerHeader } from '@thermomesh/contracts';
 import {
   bearerOf,
   createCallerGatekeeper,
   createGatekeeper,
-  HttpError,
+  requireCaller,
   type Gatekeeper,
   type HttpRequest,
 } from '@thermomesh/runtime';
+import { httpError } from './problems.ts';
 
 export interface AccessOptions {
-  /** The mesh's: tokens are derived from it. */
+  /** The secret of the mesh, from which the tokens of services are derived. */
   secret: string;
-  /** Hashes of API keys. */
+  /** File with the hashes of API keys. */
   apiKeysFile: string | undefined;
+  /** Receives the number of unreadable lines of that file. */
   onDamagedKeys?: (lines: number) => void;
 }
 
 export interface Access {
   gatekeeper: Gatekeeper;
-  /** The owner of what the request makes and may see. @throws HttpError 400, 401 */
-  callerOf(request: HttpRequest): string;
+  /** The owner of the jobs that the request may create and see. @throws HttpError 400, 401 */
+  callerOf: (request: HttpRequest) => string;
 }
 
 const gateway = 'gateway';
-/** As long as a submission may carry, and nothing that could be two headers. */
+/** As long as a submission may carry, and without characters that could split a header. */
 const callerPattern = /^[\x21-\x7e]{1,128}$/;
 
 export function createAccess({ secret, apiKeysFile, onDamagedKeys }: AccessOptions): Access {
@@ -33,18 +35,15 @@ export function createAccess({ secret, apiKeysFile, onDamagedKeys }: AccessOptio
   return {
     gatekeeper: { scopesOf: (bearer) => services.scopesOf(bearer) ?? keys.scopesOf(bearer) },
     callerOf(request) {
-      const bearer = bearerOf(request);
-      if (services.callerOf(bearer) === gateway) return passedOn(request);
-      const caller = keys.callerOf(bearer);
-      if (caller === undefined) throw new HttpError(401, 'access.unknown_key', 'this key names no caller');
-      return caller;
+      if (services.callerOf(bearerOf(request)) === gateway) return callerNamedByGateway(request);
+      return requireCaller(keys, request);
     },
   };
 }
 
-/** From anybody but the gateway the header means nothing: it is not even looked at. */
-function passedOn(request: HttpRequest): string {
+/** Only the gateway may name a caller: in any other request the header is ignored. */
+function callerNamedByGateway(request: HttpRequest): string {
   const caller = request.headers[callerHeader];
   if (typeof caller === 'string' && callerPattern.test(caller)) return caller;
-  throw new HttpError(400, 'access.no_caller', `the gateway says in ${callerHeader} whose request it is`);
+  throw httpError(400, 'access.no_caller', `the gateway must name the caller in ${callerHeader}`);
 }

@@ -1,16 +1,23 @@
-/** A job as server-sent events: the state now, then each later one that the client is not too slow for, then the end. */
+/**
+ * A job as server-sent events: its present state, then each later one (a slow client gets the
+ * latest and misses those between), then the end.
+ */
 import { once } from 'node:events';
 import { PassThrough, type Readable } from 'node:stream';
 import { codeOf, type Log } from '@thermomesh/runtime';
-import type { Jobs, JobView } from '../core/jobs.ts';
+import type { JobView } from '../core/jobs.ts';
+import type { Jobs } from '../core/ports.ts';
 import type { HttpLimits } from './limits.ts';
 import { createSlots, type Full } from './slots.ts';
 import { imageJobOf } from './view.ts';
 
 export interface EventStreams {
-  /** @param seen version of the last view that the client has seen: nothing up to it is sent again */
+  /**
+   * Opens a stream of one job, or returns the limit that is reached.
+   * @param seen version of the last view that the client has seen: nothing up to it is sent again
+   */
   open(caller: string, id: string, seen: string): Readable | Full;
-  /** Ends all of them: their clients ask another node. */
+  /** Ends all streams; their clients reconnect to another node. */
   close(): void;
   readonly size: number;
 }
@@ -27,10 +34,10 @@ export function createEventStreams({ jobs, limits, log }: EventStreamsOptions): 
   const slots = createSlots(limits.streamsMax, limits.streamsPerCallerMax);
   const open = new Set<AbortController>();
 
-  /** Writes views until the job is over or the client has gone. */
+  /** Writes views until the job is over or the client has disconnected. */
   async function send(stream: PassThrough, id: string, seen: string, gone: AbortController): Promise<void> {
     for await (const view of jobs.follow(id, gone.signal)) {
-      // Also what a node that lags behind shows of the past.
+      // A node that lags behind may show older views, too.
       if (view.version <= seen) continue;
       seen = view.version;
       if (!stream.write(frame(view))) await drained(stream, gone.signal, limits.stallTimeoutMs);
@@ -42,13 +49,14 @@ export function createEventStreams({ jobs, limits, log }: EventStreamsOptions): 
       return slots.size;
     },
     open(caller, id, seen) {
-      const leave = slots.take(caller);
-      if (typeof leave === 'string') return leave;
+      const release = slots.take(caller);
+      if (typeof release === 'string') return release;
       const gone = new AbortController();
       open.add(gone);
-      // Next to no buffer: what waits in one is out of date when it arrives.
+      // Almost no buffer: a view that waits in one is out of date when it arrives.
       const stream = new PassThrough({ highWaterMark: 1 });
-      // A comment now and then keeps proxies from taking the connection for dead, and finds clients that are.
+      // Comments keep proxies from closing the connection as idle, and detect clients that have
+      // gone.
       const heart = setInterval(() => {
         if (!stream.writableNeedDrain) stream.write(': \n\n');
       }, limits.heartbeatMs);
@@ -56,7 +64,7 @@ export function createEventStreams({ jobs, limits, log }: EventStreamsOptions): 
       gone.signal.addEventListener('abort', () => {
         open.delete(gone);
         clearInterval(heart);
-        leave();
+        release();
       });
       stream.write(`retry: ${reconnectMs}\n\n`);
       void send(stream, id, seen, gone)
@@ -73,7 +81,7 @@ export function createEventStreams({ jobs, limits, log }: EventStreamsOptions): 
   };
 }
 
-/** Waits for the client to take what was written. @throws if it does not in time, or has gone */
+/** Waits until the client has read what was written. @throws on a timeout, or if it has gone */
 async function drained(stream: PassThrough, gone: AbortSignal, timeoutMs: number): Promise<void> {
   const late = AbortSignal.timeout(timeoutMs);
   try {

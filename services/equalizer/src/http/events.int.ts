@@ -4,8 +4,10 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import type { ImageJob } from '@thermomesh/contracts';
-import { storeJob, submission, tellProgress, until } from '../adapters/testing/jobs.ts';
-import { nodesOf, type Jobs, type JobView, type Submission } from '../core/jobs.ts';
+import { storeJob, submission, writeProgress } from '../adapters/testing/jobs.ts';
+import { until } from '@thermomesh/testing';
+import { nodesOf, type JobView, type Submission } from '../core/jobs.ts';
+import type { Jobs } from '../core/ports.ts';
 import { gatewayToken, openNode, openWorld, problemOf, type Node, type World } from './testing.ts';
 
 let world: World;
@@ -25,7 +27,7 @@ const headers = { authorization: `Bearer ${gatewayToken}`, 'thermomesh-caller': 
 const store = async (of: Submission, phase: Parameters<typeof storeJob>[3]) =>
   storeJob(world.zk, node.root, of, phase);
 const tell = async (of: Submission, done: number) =>
-  tellProgress(world.zk, node.root, of.id, { phase: 'mapping', done, chunks: 100 });
+  writeProgress(world.zk, node.root, of.id, { phase: 'mapping', done, chunks: 100 });
 
 async function accepted(): Promise<Submission> {
   const mine = submission({ caller });
@@ -33,7 +35,7 @@ async function accepted(): Promise<Submission> {
   return mine;
 }
 
-/** A client that keeps what it has read. */
+/** A client that keeps everything that it has read. */
 class Listener {
   text = '';
   ended = false;
@@ -82,7 +84,7 @@ const streamsOf = async (at: Node) =>
   Number(/event_streams (\d+)/.exec(await at.metrics.registry.metrics())?.[1]);
 
 describe('events of a job', () => {
-  it('tell the state now and each later one, and end with the job', async () => {
+  it('events show the present state and each later one, and end with the job', async () => {
     const mine = await accepted();
     const listener = await Listener.open(node, mine.id);
     assert.equal(listener.response.headers.get('content-type'), 'text/event-stream');
@@ -102,7 +104,7 @@ describe('events of a job', () => {
     await until('the watch to go', async () => (await streamsOf(node)) === 0);
   });
 
-  it('what-a-client-has-seen-is-not-sent-again-by-any-node; after-the-end-it-need-not-come-back', async () => {
+  it('no node sends an event again that the client has seen, the end included', async () => {
     let handled = 0;
     const other = await openNode(
       world,
@@ -130,7 +132,7 @@ describe('events of a job', () => {
     await other.close();
   });
 
-  it('an-id-that-is-none-of-ours-hides-nothing', async () => {
+  it('a Last-Event-ID of another form hides no event', async () => {
     const mine = await accepted();
     await store(mine, 'finished');
     for (const odd of ['zzzz', '9'.repeat(33), '~'.repeat(500)]) {
@@ -140,7 +142,7 @@ describe('events of a job', () => {
     }
   });
 
-  it('a comment now and then keeps the connection', async () => {
+  it('regular comments keep the connection of a stream open', async () => {
     const mine = await accepted();
     const listener = await Listener.open(node, mine.id);
     await until('heartbeats', () => listener.text.split('\n').filter((line) => line === ': ').length >= 3);
@@ -149,7 +151,7 @@ describe('events of a job', () => {
     await until('it to be noticed', async () => (await streamsOf(node)) === 0);
   });
 
-  it('a-client-that-goes-away-frees-its-watch', async () => {
+  it('a client that disconnects frees its watch', async () => {
     const signals: AbortSignal[] = [];
     let ended = 0;
     const own = await openNode(
@@ -169,7 +171,7 @@ describe('events of a job', () => {
     await own.close();
   });
 
-  it('a-client-that-does-not-read-gets-the-latest-state-and-in-the-end-is-let-go', async () => {
+  it('a client that does not read is disconnected', async () => {
     const taken: string[] = [];
     const own = await openNode(
       world,
@@ -187,13 +189,13 @@ describe('events of a job', () => {
     socket.write(`GET /v1/jobs/${mine.id}/events HTTP/1.1\r\nhost: x\r\n${lines.join('\r\n')}\r\n\r\n`);
     await until('the stall', () => taken.length > 0 && Number(taken.at(-1)) > 0);
     await until('it to be let go', async () => (await streamsOf(own)) === 0);
-    // Every state would be millions; what was taken is what fits into the buffers of two sockets.
+    // Every state would be millions; the consumed ones fit into the buffers of two sockets.
     assert.ok(taken.length < 100_000, `${taken.length}`);
     socket.destroy();
     await own.close();
   });
 
-  it('of a job that is forgotten meanwhile end', async () => {
+  it('the stream of a job ends when the job is forgotten', async () => {
     const mine = await accepted();
     const listener = await Listener.open(node, mine.id);
     await until('the present', () => listener.events.length === 1);
@@ -203,7 +205,7 @@ describe('events of a job', () => {
     assert.equal(await problemOf(later, 404), 'jobs.unknown');
   });
 
-  it('streams-are-bounded-for-each-caller-and-the-node', async () => {
+  it('event streams are limited for each caller and for the node', async () => {
     const own = await openNode(world, { limits: { streamsPerCallerMax: 1, streamsMax: 2 } }, node);
     const mine = await accepted();
     const first = await Listener.open(own, mine.id);
@@ -218,7 +220,7 @@ describe('events of a job', () => {
     await own.close();
   });
 
-  it('a-stop-ends-the-streams, and their clients go on at another node', async () => {
+  it('a graceful shutdown ends the streams, and clients continue at another node', async () => {
     const own = await openNode(world, {}, node);
     const mine = await accepted();
     const listener = await Listener.open(own, mine.id);
@@ -230,7 +232,7 @@ describe('events of a job', () => {
     assert.deepEqual(next.phases, ['failed']);
   });
 
-  it('of an unknown job there are none', async () => {
+  it('an unknown job has no event stream', async () => {
     const { response } = await Listener.open(node, randomUUID());
     assert.equal(response.status, 404);
   });
@@ -239,12 +241,12 @@ describe('events of a job', () => {
 interface Following {
   signals?: AbortSignal[];
   onEnd?: () => void;
-  /** A view was taken, and what came of it. */
+  /** Called after a view was consumed. */
   onHandled?: () => void;
 }
 const nothing = () => undefined;
 
-/** The jobs, telling which watches there are. */
+/** Wraps jobs and reports which watches exist. */
 function following(jobs: Jobs, { signals = [], onEnd = nothing, onHandled = nothing }: Following = {}): Jobs {
   return {
     accept: async (of) => jobs.accept(of),
@@ -266,7 +268,7 @@ function following(jobs: Jobs, { signals = [], onEnd = nothing, onHandled = noth
   };
 }
 
-/** A job that changes whenever somebody looks. */
+/** A job that changes with every view. */
 async function* endless(taken: string[]): AsyncGenerator<JobView> {
   const of = submission({ caller, fileName: 'x'.repeat(255) });
   const none = { progress: null, result: null, reason: null, image: null };

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { ImageJobs, isDocument, type ImageJob } from '@thermomesh/contracts';
 import { deriveToken, MeshError, subjects } from '@thermomesh/runtime';
-import { storeJob, tellProgress } from '../adapters/testing/jobs.ts';
+import { storeJob, writeProgress } from '../adapters/testing/jobs.ts';
 import { blobsOf, nodesOf } from '../core/jobs.ts';
 import { imageOf, noise } from '../image/testing/samples.ts';
 import { formOf, gatewayToken, openNode, openWorld, problemOf, secret, submitted } from './testing.ts';
@@ -41,7 +41,7 @@ describe('who may come in', () => {
     ['DELETE', `/v1/jobs/${randomUUID()}`],
   ];
 
-  it('nobody without a key, and no key without the scope', async () => {
+  it('requests without a key or without the scope are refused', async () => {
     for (const [method, route] of routes) {
       const stranger = { method, headers: { authorization: 'Bearer tmk_000000000000_x' } };
       assert.equal(await problemOf(await node.ask(route, stranger), 401), 'access.unknown_key');
@@ -52,7 +52,7 @@ describe('who may come in', () => {
     }
   });
 
-  it('the gateway, which says whose request it is; from anybody else its header means nothing', async () => {
+  it('only the gateway may name the caller of a request', async () => {
     const passedOn = (caller: string) => ({
       headers: { authorization: `Bearer ${gatewayToken}`, 'thermomesh-caller': caller },
     });
@@ -69,7 +69,7 @@ describe('who may come in', () => {
     assert.equal(await problemOf(await node.ask('/v1/jobs', { headers: silent }), 400), 'access.no_caller');
   });
 
-  it('anybody to livez, readyz and metrics', async () => {
+  it('health, metrics and the API description need no key', async () => {
     for (const route of ['/livez', '/readyz', '/metrics', '/openapi.json'])
       assert.equal((await fetch(node.url + route)).status, 200);
     const text = await (await fetch(`${node.url}/metrics`)).text();
@@ -79,10 +79,10 @@ describe('who may come in', () => {
 });
 
 describe('a job', () => {
-  it('shows where it stands', async () => {
+  it('a job shows its phase and its progress', async () => {
     const job = await hand();
     await store(job, 'mapping');
-    await tellProgress(world.zk, node.root, job.id, { phase: 'mapping', done: 2, chunks: 5 });
+    await writeProgress(world.zk, node.root, job.id, { phase: 'mapping', done: 2, chunks: 5 });
     const now = (await (await read(job.id)).json()) as ImageJob;
     assert.deepEqual([now.phase, now.progress], ['mapping', { done: 2, chunks: 5 }]);
     await store(job, 'failed');
@@ -90,7 +90,7 @@ describe('a job', () => {
     assert.deepEqual([failed.phase, failed.reason, failed.result], ['failed', 'no', null]);
   });
 
-  it('of-another-caller-is-as-one-that-never-was', async () => {
+  it('the job of another caller looks like an unknown job', async () => {
     const job = await hand();
     await store(job, 'finished');
     for (const [method, route] of [
@@ -112,7 +112,7 @@ describe('a job', () => {
       assert.ok([400, 404].includes((await read(odd)).status), odd);
   });
 
-  it('is listed with the caller’s others, newest first', async () => {
+  it('the jobs of a caller are listed newest first', async () => {
     const headers = { authorization: `Bearer ${gatewayToken}`, 'thermomesh-caller': 'key:lister' };
     const ids = [(await hand({ headers })).id, (await hand({ headers })).id];
     const list: unknown = await (await node.ask('/v1/jobs', { headers })).json();
@@ -122,7 +122,7 @@ describe('a job', () => {
     assert.deepEqual(times, [...times].sort().reverse());
   });
 
-  it('ends when its caller says so; saying it again, or too late, does no harm', async () => {
+  it('a caller can cancel a job; repeated and late requests do no harm', async () => {
     const job = await hand();
     const end = async () => node.ask(`/v1/jobs/${job.id}`, { method: 'DELETE' });
     for (const response of [await end(), await end()]) {
@@ -136,13 +136,17 @@ describe('a job', () => {
     assert.equal(((await late.json()) as ImageJob).phase, 'cancelled');
   });
 
-  it('is-said-to-be-out-of-reach-and-not-unknown-while-ZooKeeper-is-away', async () => {
+  it('while ZooKeeper is away, jobs are unavailable and not unknown', async () => {
     const away = async () => {
       throw new MeshError('jobs.unavailable', 'no answer', { retriable: true });
     };
     const cut = await openNode(world, (jobs) => ({
       jobs: {
-        ...{ read: away, list: away, countOpen: away, accept: away, cancel: away },
+        read: away,
+        list: away,
+        countOpen: away,
+        accept: away,
+        cancel: away,
         follow: (id, signal) => jobs.follow(id, signal),
       },
     }));
@@ -161,7 +165,7 @@ describe('a job', () => {
 describe('a result', () => {
   const result = async (id: string) => node.ask(`/v1/jobs/${id}/result`);
 
-  it('is the image as it was made, under its type', async () => {
+  it('a result is the stored image with its content type', async () => {
     const job = await hand();
     const bytes = Buffer.alloc(300_000, 7);
     await node.blobs.put(blobsOf(job.id).result, bytes);
@@ -179,7 +183,7 @@ describe('a result', () => {
     assert.deepEqual(Buffer.from(await response.arrayBuffer()), bytes);
   });
 
-  it('is not there yet, or will never be, or is kept no more', async () => {
+  it('a result that is not ready, absent or removed has a status of its own', async () => {
     const job = await hand();
     assert.equal(await problemOf(await result(job.id), 409), 'jobs.not_finished');
     await store(job, 'failed');
@@ -188,7 +192,7 @@ describe('a result', () => {
     assert.equal(await problemOf(await result(job.id), 410), 'jobs.result_gone');
   });
 
-  it('a-client-that-goes-away-in-the-middle-leaves-no-open-file', async () => {
+  it('a client that disconnects during a download leaves no open file', async () => {
     const job = await hand();
     await node.blobs.put(blobsOf(job.id).result, Buffer.alloc(8_000_000));
     await store(job, 'finished');

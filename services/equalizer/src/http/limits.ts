@@ -1,30 +1,39 @@
-/** How much callers may ask of one node. */
+/** How much the callers of one node may ask for. */
 
 export interface HttpLimits {
-  /** Of one uploaded file. */
+  /** Size of one uploaded file. */
   uploadBytesMax: number;
-  /** From the first byte of a request to its last. */
+  /** Time from the first byte of a request to its last. */
   uploadTimeoutMs: number;
-  /** Uploads under way at this node: of all, and of one caller. */
+  /** Uploads in flight at this node, in total. */
   uploadsMax: number;
+  /** Uploads in flight at this node, for each caller. */
   uploadsPerCallerMax: number;
-  /** Jobs that are not over. Checked before an upload and softly: some too many do no harm. */
+  /**
+   * Jobs that are not over, in total. Checked before an upload and approximately: a few jobs too
+   * many do no harm.
+   */
   jobsOpenMax: number;
+  /** Jobs that are not over, for each caller. */
   jobsPerCallerMax: number;
   /** See `ImageLimits`. */
   wholeImagePixelsMax: number;
-  /** Event streams at this node: of all, and of one caller. */
+  /** Event streams at this node, in total. */
   streamsMax: number;
+  /** Event streams at this node, for each caller. */
   streamsPerCallerMax: number;
-  /** Between two comments on an event stream. */
+  /** Time between two comments on an event stream. */
   heartbeatMs: number;
-  /** A client that takes nothing for so long has gone. */
+  /** A client that reads nothing for this time is disconnected. */
   stallTimeoutMs: number;
-  /** Of a request that was refused before it was read to its end: the rest that is read, so that the answer is heard. */
+  /**
+   * Bytes that are still read of a request that was refused early, so that its sender receives the
+   * answer.
+   */
   drainBytesMax: number;
-  /** What refusals that pass by themselves ask for. */
+  /** `Retry-After` of temporary refusals. */
   retryAfterSeconds: number;
-  /** Uploads under way at a stop may go on so long. */
+  /** Time that uploads in flight have to finish at a graceful shutdown. */
   stopGraceMs: number;
 }
 

@@ -1,5 +1,5 @@
-/** What the HTTP surface counts. */
-import type { Counter, Metrics } from '@thermomesh/runtime';
+/** Metrics of the HTTP surface. */
+import type { Counter, Gauge, Metrics } from '@thermomesh/runtime';
 
 export interface HttpMetrics {
   submissions: Counter<'outcome'>;
@@ -9,13 +9,8 @@ export function createHttpMetrics(
   metrics: Metrics,
   read: { uploads: () => number; streams: () => number },
 ): HttpMetrics {
-  const gauge = (name: string, help: string, value: () => number) => {
-    const made = metrics.gauge(`equalizer_${name}`, help);
-    // Asked for when somebody looks.
-    (made as unknown as { collect: () => void }).collect = () => made.set(value());
-  };
-  gauge('uploads', 'Uploads under way', read.uploads);
-  gauge('event_streams', 'Event streams that are open', read.streams);
+  readAtScrape(metrics.gauge('equalizer_uploads', 'Uploads in flight'), read.uploads);
+  readAtScrape(metrics.gauge('equalizer_event_streams', 'Event streams that are open'), read.streams);
   return {
     submissions: metrics.counter(
       'equalizer_submissions_total',
@@ -23,4 +18,9 @@ export function createHttpMetrics(
       ['outcome'],
     ),
   };
+}
+
+/** A gauge that reads its value at each scrape. */
+function readAtScrape(gauge: Gauge, value: () => number): void {
+  Object.assign(gauge, { collect: () => gauge.set(value()) });
 }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { MeshError } from '@thermomesh/runtime';
-import { until } from '../adapters/testing/jobs.ts';
+import { until } from '@thermomesh/testing';
 import { imageOf, noise } from '../image/testing/samples.ts';
 import type { SpoolShape } from '../image/index.ts';
 import { bound, formOf, openNode, openWorld, problemOf, rawForm, rawRequest } from './testing.ts';
@@ -26,12 +27,14 @@ after(async () => {
   await world.end();
 });
 
+const fieldFile = (name: string) => readFileSync(new URL(`../image/testing/field/${name}`, import.meta.url));
+
 const post = async (
   form: FormData | string,
   { at = own, ...init }: { at?: Node; key?: string; headers?: Record<string, string> } = {},
 ) => at.ask('/v1/jobs', { method: 'POST', body: form, ...init });
 
-async function nothingLeft(at: Node): Promise<void> {
+async function assertNothingLeft(at: Node): Promise<void> {
   assert.deepEqual(await at.jobIds(), []);
   await until('the blobs to go', () => at.files().length === 0);
 }
@@ -58,6 +61,19 @@ const refused: [string, number, string, () => Promise<FormData>][] = [
     'image.pixels_limit',
     async () => formOf(await image({ width: 210, height: 100 }).webp().toBuffer()),
   ],
+  [
+    'a JPEG without its end',
+    422,
+    'image.truncated',
+    async () => formOf((await image().jpeg().toBuffer()).subarray(0, -2)),
+  ],
+  [
+    'a plane for each colour, in tiles',
+    422,
+    'image.unsupported_layout',
+    async () => formOf(fieldFile('planar-tiles.tif')),
+  ],
+  ['YCbCr without JPEG', 422, 'image.unsupported_colour', async () => formOf(fieldFile('ycbcr.tif'))],
   ['a float image', 422, 'image.unsupported_depth', async () => formOf(floatTiff())],
   [
     'a page that is not there',
@@ -137,14 +153,14 @@ const refused: [string, number, string, () => Promise<FormData>][] = [
     },
   ],
 ];
-describe('what is refused leaves nothing', () => {
+describe('refused uploads', () => {
   for (const [what, status, code, form] of refused)
-    it(what, async () => {
+    it(`${what} is refused and leaves nothing`, async () => {
       assert.equal(await problemOf(await post(await form(), { at: own }), status), code);
-      await nothingLeft(own);
+      await assertNothingLeft(own);
     });
 
-  it('something that is no form', async () => {
+  it('a request that is not a form is refused and leaves nothing behind', async () => {
     const headers = { 'content-type': 'application/json' };
     assert.equal(await problemOf(await post('{}', { at: own, headers }), 415), 'upload.not_multipart');
     const cut = { 'content-type': 'multipart/form-data; boundary=b' };
@@ -154,26 +170,26 @@ describe('what is refused leaves nothing', () => {
       await problemOf(await post(half, { at: own, headers: { 'content-type': 'multipart/form-data' } }), 400),
       'upload.malformed',
     );
-    await nothingLeft(own);
+    await assertNothingLeft(own);
   });
 
-  it('an-upload-over-the-byte-limit-is-refused-and-its-sender-hears-why', async () => {
+  it('an upload above the size limit is refused, and its sender learns why', async () => {
     const small = await openNode(world, { limits: { uploadBytesMax: 50_000 } });
     const large = await image({ width: 250, height: 250 }).png({ compressionLevel: 0 }).toBuffer();
     assert.ok(large.length > 150_000);
     assert.equal(await problemOf(await post(formOf(large), { at: small }), 413), 'image.bytes_limit');
-    await nothingLeft(small);
+    await assertNothingLeft(small);
     await small.close();
   });
 
-  it('an-upload-whose-sender-goes-away-leaves-nothing', async () => {
+  it('an upload whose sender disconnects leaves nothing behind', async () => {
     const body = rawForm(png);
     const request = rawRequest(world, own, { 'content-length': String(body.length) });
     request.on('error', () => undefined);
     request.write(body.subarray(0, 500));
     await until('the first bytes', () => own.files().some((name) => name.endsWith('blob')));
     request.destroy();
-    await nothingLeft(own);
+    await assertNothingLeft(own);
     const refusals = await own.metrics.registry.metrics();
     await until('the count', async () =>
       (await own.metrics.registry.metrics()).includes('outcome="upload.cut"'),
@@ -181,7 +197,7 @@ describe('what is refused leaves nothing', () => {
     assert.ok(!refusals.includes('outcome="failed"'));
   });
 
-  it('a-node-without-room-or-threads-asks-to-come-again', async () => {
+  it('a node without space or threads answers 503 with Retry-After', async () => {
     for (const code of ['worker.queue_full', 'blob.no_space']) {
       const fault = new MeshError(code, `in ${world.folder}`, { retriable: true });
       const failing = async () => {
@@ -199,7 +215,7 @@ describe('what is refused leaves nothing', () => {
       const response = await post(formOf(png), { at: full });
       assert.equal(response.headers.get('retry-after'), '2');
       assert.equal(await problemOf(response, 503), code);
-      await nothingLeft(full);
+      await assertNothingLeft(full);
       await full.close();
     }
   });

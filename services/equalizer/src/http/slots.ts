@@ -1,13 +1,15 @@
-/** Places for what is under way: so many in all, and so many of one caller. */
+/** Slots that bound work in flight, in total and for each caller. */
 
+/** The limit that is reached. */
 export type Full = 'all' | 'caller';
 
 export interface Slots {
-  /** @returns what gives the place back (idempotent), or which limit is reached */
+  /** Takes a slot. @returns its release function (idempotent), or the limit that is reached */
   take(caller: string): (() => void) | Full;
+  /** Slots that the caller has taken. */
   of(caller: string): number;
   readonly size: number;
-  /** Settles when nobody has a place, or at the deadline. */
+  /** Resolves when no slot is taken, or after `timeoutMs`. */
   idle(timeoutMs: number): Promise<void>;
 }
 

@@ -1,10 +1,11 @@
-/** Bytes that nobody keeps. */
+/** Reads streams whose bytes are not kept. */
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
-import { blobTooLarge, type CreatedBlob } from '../core/blob-store.ts';
+import { blobTooLarge } from '../core/blob-keys.ts';
+import type { CreatedBlob } from '../core/ports.ts';
 
-/** Length and hash of what a stream brings. @throws MeshError `blob.too_large` */
+/** Reads a stream to its end; returns its length and hash. @throws MeshError `blob.too_large` */
 export async function discard(source: Readable, bytesMax: number): Promise<CreatedBlob> {
   const hash = createHash('sha256');
   let bytes = 0;
@@ -16,7 +17,7 @@ export async function discard(source: Readable, bytesMax: number): Promise<Creat
   return { bytes, sha256: hash.digest('hex') };
 }
 
-/** Takes the rest of a request, up to a limit; then its connection is closed. */
+/** Reads the rest of a request; beyond the limit its connection is closed. */
 export function drain(request: IncomingMessage, bytesMax: number): void {
   let bytes = 0;
   request.unpipe();

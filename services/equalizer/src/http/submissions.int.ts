@@ -5,7 +5,8 @@ import type http from 'node:http';
 import { after, before, describe, it } from 'node:test';
 import { ImageJob, isDocument } from '@thermomesh/contracts';
 import { MeshError } from '@thermomesh/runtime';
-import { storeJob, until } from '../adapters/testing/jobs.ts';
+import { storeJob } from '../adapters/testing/jobs.ts';
+import { until } from '@thermomesh/testing';
 import { imageOf, noise } from '../image/testing/samples.ts';
 import type { SpoolShape } from '../image/index.ts';
 import {
@@ -49,7 +50,7 @@ const post = async (
 ) => at.ask('/v1/jobs', { method: 'POST', body: form, ...init });
 
 describe('an upload', () => {
-  it('becomes a job with its image, its parameters and its address', async () => {
+  it('an upload becomes a job with its image, parameters and address', async () => {
     const own = await openNode(world);
     const response = await post(formOf(png, { mode: 'grey', page: '0', format: 'tiff' }), { at: own });
     assert.equal(response.status, 201);
@@ -66,13 +67,13 @@ describe('an upload', () => {
     await own.close();
   });
 
-  it('may bring its fields behind the image', async () => {
+  it('the fields of a form may follow the image', async () => {
     const form = formOf(png);
     form.append('definition', 'vips');
     assert.deepEqual((await submitted(node, form)).parameters, { definition: 'vips' });
   });
 
-  it('a-hostile-file-name-is-only-text', async () => {
+  it('a hostile file name is only text', async () => {
     const hostile = [
       '../../../etc/passwd',
       'a[page=1].png',
@@ -89,7 +90,7 @@ describe('an upload', () => {
     }
   });
 
-  it('goes-to-the-disk-as-it-comes-and-is-seen-by-nobody-before-it-is-whole', async () => {
+  it('an upload is streamed to disk and not visible before it is complete', async () => {
     const own = await openNode(world);
     const body = rawForm(png);
     const request = rawRequest(world, own, { 'content-length': String(body.length) });
@@ -107,7 +108,7 @@ describe('an upload', () => {
 describe('a key of the caller’s own', () => {
   const headers = () => ({ 'idempotency-key': randomUUID() });
 
-  it('makes the same request the same job, at any node', async () => {
+  it('a request repeated with its key gets the same job at any node', async () => {
     const other = await openNode(world, {}, node);
     const keyed = headers();
     const first = await post(formOf(png, { mode: 'grey' }), { headers: keyed });
@@ -122,7 +123,7 @@ describe('a key of the caller’s own', () => {
     await other.close();
   });
 
-  it('used-for-another-image-or-other-parameters-is-refused-and-changes-nothing', async () => {
+  it('a key that is reused for another request is refused and changes nothing', async () => {
     const keyed = headers();
     const job = await submitted(node, formOf(png, { mode: 'grey' }), { headers: keyed });
     const jpeg = await image().jpeg().toBuffer();
@@ -132,7 +133,7 @@ describe('a key of the caller’s own', () => {
     assert.deepEqual(await node.blobs.read(view!.submission.input), png);
   });
 
-  it('of-two-callers-is-two-jobs', async () => {
+  it('the same key of two callers makes two jobs', async () => {
     const keyed = headers();
     const one = await submitted(node, formOf(png), { headers: keyed });
     const other = await submitted(node, formOf(png), { headers: keyed, key: world.keys.bob });
@@ -140,7 +141,7 @@ describe('a key of the caller’s own', () => {
     assert.notEqual(jobIdOf('a', 'bc'), jobIdOf('ab', 'c'));
   });
 
-  it('sent-many-times-at-once-is-one-job-and-one-upload', async () => {
+  it('concurrent requests with one key make one job and one upload', async () => {
     const own = await openNode(world);
     const keyed = headers();
     const all = await Promise.all(
@@ -158,7 +159,7 @@ describe('a key of the caller’s own', () => {
     await own.close();
   });
 
-  it('an-acceptance-nobody-heard-of-is-found-by-its-key-and-keeps-its-upload', async () => {
+  it('a job whose answer was lost is found by its key and keeps its upload', async () => {
     let cut = true;
     const own = await openNode(world, (jobs) => ({
       jobs: {
@@ -181,7 +182,7 @@ describe('a key of the caller’s own', () => {
     await own.close();
   });
 
-  it('must be visible ASCII of bounded length', async () => {
+  it('an Idempotency-Key must be visible ASCII of bounded length', async () => {
     for (const bad of ['', 'a b', 'x'.repeat(129)])
       assert.equal(
         await problemOf(await post(formOf(png), { headers: { 'idempotency-key': bad } }), 400),
@@ -191,7 +192,7 @@ describe('a key of the caller’s own', () => {
 });
 
 describe('limits', () => {
-  it('a-caller-with-too-many-jobs-waits-and-others-do-not; a repeated request is answered all the same', async () => {
+  it('a caller with too many jobs is refused; others and repetitions are not', async () => {
     const own = await openNode(world, { limits: { jobsPerCallerMax: 1, jobsOpenMax: 2 } });
     const keyed = { headers: { 'idempotency-key': 'a' } };
     const job = await submitted(own, formOf(png), keyed);
@@ -208,7 +209,7 @@ describe('limits', () => {
     await own.close();
   });
 
-  it('a-caller-all-of-whose-jobs-are-over-is-not-refused-though-they-are-remembered', async () => {
+  it('jobs that are over but still kept do not count against their caller', async () => {
     const own = await openNode(world, { limits: { jobsPerCallerMax: 1, jobsOpenMax: 1 } });
     const { id } = await submitted(own, formOf(png));
     const { submission: mine } = (await own.jobs.read(id)) ?? assert.fail();
@@ -218,7 +219,7 @@ describe('limits', () => {
     await own.close();
   });
 
-  it('uploads-at-once-are-bounded-for-each-caller-and-the-node', async () => {
+  it('concurrent uploads are limited for each caller and for the node', async () => {
     const own = await openNode(world, { limits: { uploadsPerCallerMax: 1, uploadsMax: 2 } });
     const body = rawForm(png);
     const open: http.ClientRequest[] = [];
@@ -238,7 +239,7 @@ describe('limits', () => {
     await own.close();
   });
 
-  it('a-stop-lets-an-upload-under-way-end', async () => {
+  it('a graceful shutdown lets an upload in flight finish', async () => {
     const own = await openNode(world, { limits: { stopGraceMs: 15_000 } });
     const body = rawForm(png);
     const request = rawRequest(world, own, { 'content-length': String(body.length) });

@@ -1,10 +1,13 @@
-/** From an upload to an accepted job: everything that can be known to be wrong is said before, and then nothing is left behind. */
+/**
+ * From an upload to an accepted job. Everything that the header of the image shows is checked
+ * first; a refused upload leaves nothing behind.
+ */
 import { createHash, randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { isCustomerKey, type ImageJob } from '@thermomesh/contracts';
-import { HttpError, type HttpRequest, type Log } from '@thermomesh/runtime';
-import type { BlobStore, CreatedBlob } from '../core/blob-store.ts';
-import { blobsOf, type Jobs, type JobView, type Submission } from '../core/jobs.ts';
+import type { HttpRequest } from '@thermomesh/runtime';
+import { blobsOf, type JobView, type Submission } from '../core/jobs.ts';
+import type { CreatedBlob } from '../core/ports.ts';
 import {
   decodedShape,
   parametersOf,
@@ -12,32 +15,24 @@ import {
   readRequest,
   type EqualizationRequest,
 } from '../core/request.ts';
-import type { ImageFacts } from '../image/index.ts';
-import { imageFault } from '../image/faults.ts';
-import type { ImageWorkers } from '../worker/index.ts';
+import { imageError, type ImageFacts } from '../image/index.ts';
 import { readForm, type Form } from './form.ts';
+import type { RouteDeps } from './deps.ts';
+import { httpError } from './problems.ts';
 import { discard, drain } from './streams.ts';
-import type { HttpLimits } from './limits.ts';
-import { imageJobOf, queued } from './view.ts';
-import type { Slots } from './slots.ts';
+import { imageJobOf, queuedJobOf } from './view.ts';
 
-export interface SubmissionDeps {
-  jobs: Jobs;
-  blobs: Pick<BlobStore, 'createFromStream' | 'remove' | 'localPath'>;
-  workers: Pick<ImageWorkers, 'run'>;
-  limits: HttpLimits;
-  uploads: Slots;
-  log: Log;
-  nowMs: () => number;
-}
+export type SubmissionDeps = Pick<RouteDeps, 'jobs' | 'blobs' | 'workers' | 'limits' | 'uploads' | 'nowMs'>;
 
 export interface Submitted {
   job: ImageJob;
-  /** The key was used before, for the same. */
+  /** True if an earlier request with the same key created the job. */
   replayed: boolean;
 }
 
-/** The job of a caller's key: the same on every node, and another one for every other caller. */
+/**
+ * The id of the job of an Idempotency-Key: the same on every node, and different for every caller.
+ */
 export function jobIdOf(caller: string, key: string): string {
   const hash = createHash('sha256')
     .update(JSON.stringify(['equalizer job', caller, key]))
@@ -48,7 +43,11 @@ export function jobIdOf(caller: string, key: string): string {
   return hash.toString('hex', 0, 16).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }
 
-/** Takes one upload. @param signal aborted when the caller has gone: then there is no job either */
+/**
+ * Handles one submission.
+ * @param signal aborts when the caller has disconnected: then no job is created
+ * @throws HttpError; MeshError of the image, the request, the blob store or ZooKeeper
+ */
 export async function submit(
   deps: SubmissionDeps,
   request: HttpRequest,
@@ -59,21 +58,21 @@ export async function submit(
   const id = key === undefined ? randomUUID() : jobIdOf(caller, key);
   const existing = key === undefined ? undefined : await deps.jobs.read(id);
   if (existing === undefined) await checkRoom(deps, caller);
-  const leave = enter(deps, caller);
+  const release = takeUploadSlot(deps, caller);
   try {
     return existing === undefined
-      ? await take(deps, request, { id, caller, keyed: key !== undefined }, signal)
+      ? await create(deps, request, { id, caller, keyed: key !== undefined }, signal)
       : await replay(deps, request, existing);
   } catch (error) {
-    // The answer is heard only by a caller whose bytes are taken.
+    // A caller reads the answer only once its bytes were accepted.
     drain(request.raw, deps.limits.drainBytesMax);
     throw error;
   } finally {
-    leave();
+    release();
   }
 }
 
-/** Reads the whole request and compares it; stores nothing. */
+/** Reads the whole request and compares it with the existing job; stores nothing. */
 async function replay(deps: SubmissionDeps, request: HttpRequest, existing: JobView): Promise<Submitted> {
   const form = await readForm(request, {
     bytesMax: deps.limits.uploadBytesMax,
@@ -90,14 +89,15 @@ interface NewJob {
   keyed: boolean;
 }
 
-async function take(
+async function create(
   deps: SubmissionDeps,
   request: HttpRequest,
   { id, caller, keyed }: NewJob,
   signal: AbortSignal,
 ): Promise<Submitted> {
   const { jobs, blobs, limits } = deps;
-  // Two requests under one key may upload at the same time: each has a blob of its own, and one of them becomes the job's.
+  // Two requests with one key may upload at the same time: each writes its own blob, and one of
+  // them becomes the job's.
   const input = `${blobsOf(id).input}-${randomUUID()}`;
   let submission: Submission;
   try {
@@ -113,17 +113,18 @@ async function take(
     await blobs.remove(input);
     throw error;
   }
-  // From here on the upload may be a job's, even if no answer comes: if it is none, the janitor finds it.
+  // From here on the upload may belong to a job even if no answer arrives; if it does not, the
+  // janitor removes it.
   await jobs.accept(submission);
   const accepted = keyed ? await jobs.read(id) : undefined;
-  if (accepted === undefined) return { job: queued(submission), replayed: false };
+  if (accepted === undefined) return { job: queuedJobOf(submission), replayed: false };
   if (accepted.submission.input === input) return { job: imageJobOf(accepted), replayed: false };
   await blobs.remove(input);
   checkSame(accepted.submission, submission.parameters, { sha256: submission.sha256 ?? '' });
   return { job: imageJobOf(accepted), replayed: true };
 }
 
-/** Looks at the image and at what is asked of it. */
+/** Checks the image and the request against each other. */
 async function check(
   { workers, blobs, limits, nowMs }: SubmissionDeps,
   { id, caller, input }: Pick<Submission, 'id' | 'caller' | 'input'>,
@@ -136,7 +137,9 @@ async function check(
   const { output } = planImage(facts, decodedShape(facts), asked, limits.wholeImagePixelsMax);
   checkLocal(facts, asked, limits.wholeImagePixelsMax);
   return {
-    ...{ id, caller, input },
+    id,
+    caller,
+    input,
     parameters: parametersOf(asked),
     fileName: form.fileName,
     submittedAtMs: nowMs(),
@@ -145,33 +148,33 @@ async function check(
   };
 }
 
-/** What the local mode does not have: nobody shall hear of it only when the image is decoded. */
+/** Refuses what `clahe` cannot do now, instead of after decoding. */
 function checkLocal(
   { width, height, depth }: ImageFacts,
   { mode }: EqualizationRequest,
   pixelsMax: number,
 ): void {
   if (mode !== 'clahe') return;
-  if (depth !== 8) throw imageFault('image.unsupported_depth', 'clahe is for 8 bit alone');
+  if (depth !== 8) throw imageError('image.unsupported_depth', 'clahe supports 8 bit only');
   if (width * height > pixelsMax)
-    throw imageFault('image.pixels_limit', `${width * height} pixels, clahe takes at most ${pixelsMax}`);
+    throw imageError('image.pixels_limit', `${width * height} pixels, clahe supports at most ${pixelsMax}`);
 }
 
-/** @throws HttpError 422 */
+/** Compares a repeated request with the job of its key. @throws HttpError 422 */
 function checkSame(
   { parameters, sha256 }: Submission,
   asked: Submission['parameters'],
   file: Pick<CreatedBlob, 'sha256'>,
 ): void {
   if (isDeepStrictEqual({ ...parameters }, { ...asked }) && (sha256 ?? file.sha256) === file.sha256) return;
-  throw new HttpError(
+  throw httpError(
     422,
     'jobs.other_request',
     'this Idempotency-Key was used with another image or other parameters',
   );
 }
 
-/** @throws HttpError 429, 503 */
+/** Refuses a job beyond the limits on open jobs. @throws HttpError 429, 503 */
 async function checkRoom({ jobs, limits, uploads }: SubmissionDeps, caller: string): Promise<void> {
   const exactFrom = {
     all: limits.jobsOpenMax - uploads.size,
@@ -180,35 +183,30 @@ async function checkRoom({ jobs, limits, uploads }: SubmissionDeps, caller: stri
   const { all, ofCaller } = await jobs.countOpen(caller, exactFrom);
   const retry = { retryAfterSeconds: limits.retryAfterSeconds };
   if (ofCaller >= exactFrom.ofCaller)
-    throw new HttpError(
+    throw httpError(
       429,
       'jobs.too_many_of_caller',
-      `${ofCaller} jobs of this API key are not over, at most ${limits.jobsPerCallerMax}`,
+      `${ofCaller} jobs of this API key are open, at most ${limits.jobsPerCallerMax}`,
       retry,
     );
   if (all >= exactFrom.all)
-    throw new HttpError(
-      503,
-      'jobs.too_many',
-      `at most ${limits.jobsOpenMax} jobs that are not over are taken`,
-      retry,
-    );
+    throw httpError(503, 'jobs.too_many', `at most ${limits.jobsOpenMax} open jobs are accepted`, retry);
 }
 
-/** @throws HttpError 429, 503 */
-function enter({ uploads, limits }: SubmissionDeps, caller: string): () => void {
-  const place = uploads.take(caller);
-  if (typeof place === 'function') return place;
+/** @returns the function that releases the slot @throws HttpError 429, 503 */
+function takeUploadSlot({ uploads, limits }: SubmissionDeps, caller: string): () => void {
+  const slot = uploads.take(caller);
+  if (typeof slot === 'function') return slot;
   const retry = { retryAfterSeconds: limits.retryAfterSeconds };
-  throw place === 'caller'
-    ? new HttpError(429, 'upload.too_many_of_caller', 'too many uploads of this API key are under way', retry)
-    : new HttpError(503, 'upload.too_many', 'too many uploads are under way at this node', retry);
+  throw slot === 'caller'
+    ? httpError(429, 'upload.too_many_of_caller', 'too many uploads of this API key are in flight', retry)
+    : httpError(503, 'upload.too_many', 'too many uploads are in flight at this node', retry);
 }
 
-/** @throws HttpError 400 */
+/** The Idempotency-Key of a request. @throws HttpError 400 */
 function keyOf(request: HttpRequest): string | undefined {
   const header = request.headers['idempotency-key'];
   if (header === undefined) return undefined;
   if (typeof header === 'string' && isCustomerKey(header)) return header;
-  throw new HttpError(400, 'jobs.bad_key', 'Idempotency-Key must be 1–128 visible ASCII characters');
+  throw httpError(400, 'jobs.bad_key', 'Idempotency-Key must be 1–128 visible ASCII characters');
 }

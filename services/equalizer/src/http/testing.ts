@@ -1,4 +1,7 @@
-/** A node's HTTP surface in tests: real ZooKeeper, real files, real image threads; the test is the coordinator. */
+/**
+ * The HTTP surface of a node in tests, with real ZooKeeper, files and image threads. The test plays
+ * the coordinator.
+ */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import http from 'node:http';
@@ -20,16 +23,18 @@ import { ZooKeeper } from '@thermomesh/zookeeper';
 import type { ImageJob } from '@thermomesh/contracts';
 import { openFsBlobs } from '../adapters/fs-blobs.ts';
 import { createZooKeeperJobs } from '../adapters/zookeeper-jobs.ts';
-import type { BlobStore } from '../core/blob-store.ts';
-import { nodesOf, type Jobs } from '../core/jobs.ts';
+import { nodesOf } from '../core/jobs.ts';
+import type { BlobStore, Jobs } from '../core/ports.ts';
 import { imageLimitsDefault } from '../image/index.ts';
 import { createImageWorkers, type ImageWorkers } from '../worker/index.ts';
-import { createApp, type AppOptions } from './app.ts';
+import { createAccess } from './access.ts';
+import { createEqualizerApp } from './app.ts';
+import type { AppDeps } from './deps.ts';
 
 export const secret = 'the mesh secret, at least thirty-two characters';
 export const gatewayToken = deriveToken(secret, subjects.service('gateway'));
 
-/** What all tests of a file share. */
+/** Resources that all tests of a file share. */
 export interface World {
   zk: ZooKeeper;
   workers: ImageWorkers;
@@ -48,14 +53,14 @@ export interface Node {
   blobs: BlobStore;
   metrics: Metrics;
   ask(route: string, init?: RequestInit & { key?: string }): Promise<Response>;
-  /** Everything in the blobs' folder. */
+  /** All paths in the folder of blobs. */
   files(): string[];
   /** Names of the jobs' znodes. */
   jobIds(): Promise<string[]>;
   close(): Promise<void>;
 }
 
-/** Small, so that tests reach them. */
+/** Small limits that tests can exceed. */
 export const pixelsMax = 100_000;
 export const wholeImagePixelsMax = 20_000;
 
@@ -70,7 +75,10 @@ export async function openWorld(): Promise<World> {
   const workers = createImageWorkers({ threads: 1, limits });
   workers.warm();
   return {
-    ...{ zk, workers, server, folder },
+    zk,
+    workers,
+    server,
+    folder,
     keys: {
       ann: (await createApiKey(file, ['images'])).key,
       bob: (await createApiKey(file, ['read', 'images'])).key,
@@ -87,10 +95,10 @@ export async function openWorld(): Promise<World> {
 
 let nodes = 0;
 
-/** @param shared another node, whose jobs and blobs it has too */
+/** Opens a node. @param shared another node, whose jobs and blobs the new one uses too */
 export async function openNode(
   world: World,
-  over: Partial<AppOptions> | ((jobs: Jobs, blobs: BlobStore) => Partial<AppOptions>) = {},
+  over: Partial<AppDeps> | ((jobs: Jobs, blobs: BlobStore) => Partial<AppDeps>) = {},
   shared?: Node,
 ): Promise<Node> {
   nodes += 1;
@@ -100,17 +108,29 @@ export async function openNode(
   const blobs = await openFsBlobs({ folder: blobFolder });
   const metrics = createMetrics({ defaults: false });
   const { limits, ...rest } = typeof over === 'function' ? over(jobs, blobs) : over;
-  const app = await createApp({
-    ...{ jobs, blobs, workers: world.workers, metrics, secret },
-    apiKeysFile: path.join(world.folder, 'keys'),
-    log: createLog('test', 'silent'),
-    health: createHealth(),
-    ...rest,
-    limits: { wholeImagePixelsMax, ...limits },
-  });
+  const access = createAccess({ secret, apiKeysFile: path.join(world.folder, 'keys') });
+  const log = createLog('test', 'silent');
+  const app = await createEqualizerApp(
+    { access, log, health: createHealth(), metrics },
+    {
+      nodeId: 1,
+      coordinator: { leader: async () => undefined },
+      leader: { leading: [] },
+      jobs,
+      blobs,
+      workers: world.workers,
+      ...rest,
+      limits: { wholeImagePixelsMax, ...limits },
+    },
+  );
   const url = await listen(app, '127.0.0.1', 0);
   return {
-    ...{ app, url, root, jobs, blobs, metrics },
+    app,
+    url,
+    root,
+    jobs,
+    blobs,
+    metrics,
     ask: async (route, { key = world.keys.ann, headers, ...init } = {}) =>
       fetch(url + route, { headers: { authorization: `Bearer ${key}`, ...(headers as object) }, ...init }),
     files: () =>
@@ -125,7 +145,7 @@ export async function openNode(
   };
 }
 
-/** A form with an image and fields, in this order: fields, image. */
+/** A form with fields, followed by an image. */
 export function formOf(
   bytes: Uint8Array | null,
   fields: Record<string, string> = {},
@@ -137,7 +157,7 @@ export function formOf(
   return form;
 }
 
-/** Hands in a job that is accepted. */
+/** Submits a job and asserts that it is accepted. */
 export async function submitted(
   node: Node,
   form: FormData,
@@ -149,7 +169,7 @@ export async function submitted(
   return body as ImageJob;
 }
 
-/** The code of a problem document with this status. */
+/** Asserts that a response is a problem document with this status. @returns its code */
 export async function problemOf(response: Response, status: number): Promise<string> {
   const problem = (await response.json()) as { status: number; code: string; detail: string };
   assert.equal(response.status, status, JSON.stringify(problem));
@@ -159,7 +179,7 @@ export async function problemOf(response: Response, status: number): Promise<str
   return problem.code;
 }
 
-/** A form as bytes, to be sent in pieces. */
+/** A form as bytes, which a test can send in pieces. */
 export function rawForm(bytes: Buffer): Buffer {
   return Buffer.concat([
     Buffer.from('--b\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n'),
@@ -169,7 +189,7 @@ export function rawForm(bytes: Buffer): Buffer {
   ]);
 }
 
-/** A request whose body the test sends. */
+/** A request whose body the test writes itself. */
 export function rawRequest(world: World, at: Node, headers: Record<string, string>): http.ClientRequest {
   return http.request(`${at.url}/v1/jobs`, {
     method: 'POST',
@@ -181,7 +201,7 @@ export function rawRequest(world: World, at: Node, headers: Record<string, strin
   });
 }
 
-/** The methods of an object of a class, to be copied. */
+/** A plain object with the bound methods of an instance, which can be spread. */
 export function bound<T extends object>(object: T): T {
   const methods = Object.getOwnPropertyNames(Object.getPrototypeOf(object)).map((name) => {
     const value = (object as Record<string, unknown>)[name];

@@ -1,7 +1,8 @@
-/** A job as its caller sees it. */
+/** Jobs as callers see them. */
 import { imageJobRoutes, type ImageJob } from '@thermomesh/contracts';
 import type { JobView, Submission } from '../core/jobs.ts';
 
+/** The document of a job. */
 export function imageJobOf(view: Omit<JobView, 'version'>): ImageJob {
   const { submission, phase, progress, reason, image } = view;
   return {
@@ -21,8 +22,8 @@ export function imageJobOf(view: Omit<JobView, 'version'>): ImageJob {
   };
 }
 
-/** One that was accepted this moment. */
-export function queued(submission: Submission): ImageJob {
+/** The document of a job that was accepted just now. */
+export function queuedJobOf(submission: Submission): ImageJob {
   const nothing = { progress: null, result: null, reason: null, image: null };
   return imageJobOf({ submission, phase: 'queued', ...nothing });
 }

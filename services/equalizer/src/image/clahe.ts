@@ -1,23 +1,27 @@
 /**
- * Contrast-limited adaptive equalization: each pixel by the histogram of its neighbourhood (libvips, `hist_local`). An extra outside the
- * exactness claim: it is done in one piece, not by chunks, and its values are those of the libvips that is installed.
+ * Contrast-limited adaptive histogram equalization: each pixel is equalized by the histogram of its
+ * neighbourhood (libvips, `hist_local`). It is not part of the exactness claim: it works on the
+ * whole image instead of chunks, and its values depend on the installed libvips.
  */
 import { rm } from 'node:fs/promises';
 import { applyLumas, lumaOf } from '@thermomesh/equalization';
 import { checkDecoded } from './decode.ts';
-import { imageFault } from './faults.ts';
-import { nameFault, sharp } from './library.ts';
+import { imageError } from './errors.ts';
+import { imageErrorOf, sharp } from './library.ts';
 import { closeSync, openSync } from 'node:fs';
 import { readBytes, writeBytes } from './bytes.ts';
 import { createResult } from './result.ts';
-import { createSpool, readSpool } from './spool.ts';
-import { spoolDataOffset } from './spool-file.ts';
-import type { SpoolShape } from './layout.ts';
+import { createSpool, readSpool } from './spool/spool.ts';
+import { spoolDataOffset } from './spool/spool-file.ts';
+import type { SpoolShape } from './formats/layout.ts';
 
 export interface ClaheOptions {
-  /** Of the square neighbourhood, in pixels. */
+  /** Side of the square neighbourhood, in pixels. */
   side?: number;
-  /** How steep the table may get, 1 to 100: it limits the contrast of even areas, which is noise. */
+  /**
+   * Maximum slope of the lookup table, 1 to 100. It limits the contrast of even areas, where the
+   * detail is noise.
+   */
   maxSlope?: number;
 }
 
@@ -26,9 +30,11 @@ export const claheMaxSlopeDefault = 3;
 const blockPixelsMax = 256 * 1024;
 
 /**
- * Equalizes a spool locally: luma moves, colour and alpha stay. It takes about a microsecond a pixel, hence a limit of its own.
+ * Equalizes a spool locally: luma changes, colour and alpha stay. It takes about a microsecond per
+ * pixel and therefore has a limit of its own.
  * @returns the shape of the result
- * @throws MeshError `image.unsupported_depth`: libvips has it for 8 bit alone; `image.pixels_limit`, `image.spool_damaged`, `image.io`
+ * @throws MeshError `image.unsupported_depth`: libvips supports 8 bit only;
+ *   `image.pixels_limit`, `image.spool_damaged`, `image.io`
  */
 export async function clahe(
   spool: string,
@@ -39,9 +45,10 @@ export async function clahe(
   const { shape } = await readSpool(spool);
   const pixels = shape.width * shape.height;
   if (pixels > pixelsMax) {
-    throw imageFault('image.pixels_limit', `${pixels} pixels, at most ${pixelsMax} are equalized locally`);
+    throw imageError('image.pixels_limit', `${pixels} pixels, at most ${pixelsMax} can be equalized locally`);
   }
-  if (shape.depth !== 8) throw imageFault('image.unsupported_depth', 'local equalization is for 8 bit alone');
+  if (shape.depth !== 8)
+    throw imageError('image.unsupported_depth', 'local equalization supports 8 bit only');
   const grey: SpoolShape = { ...shape, channels: 1 };
   const lumas = `${result}.${crypto.randomUUID()}.part`;
   const moved = `${lumas}.v`;
@@ -63,12 +70,13 @@ export async function clahe(
     return shape;
   } catch (error) {
     await rm(result, { force: true });
-    throw nameFault(error);
+    throw imageErrorOf(error);
   } finally {
     await Promise.all([lumas, moved].map(async (file) => rm(file, { force: true })));
   }
 }
 
+/** Writes the lumas of a spool into another one. */
 function splitLumas(spool: string, shape: SpoolShape, lumas: string): void {
   using source = opened(spool, 'r');
   using target = opened(lumas, 'r+');
@@ -82,7 +90,7 @@ function splitLumas(spool: string, shape: SpoolShape, lumas: string): void {
   }
 }
 
-/** `moved` is libvips' own format: its pixels begin where a spool's do. */
+/** Combines the colours of `spool` with the lumas of `moved`, a `.v` file of libvips. */
 function joinLumas(spool: string, shape: SpoolShape, moved: string, result: string): void {
   using source = opened(spool, 'r');
   using wanted = opened(moved, 'r');
@@ -100,6 +108,7 @@ function joinLumas(spool: string, shape: SpoolShape, moved: string, result: stri
   }
 }
 
+/** Opens a file that `using` closes. */
 function opened(file: string, flags: 'r' | 'r+') {
   const fd = openSync(file, flags);
   return {
@@ -110,7 +119,10 @@ function opened(file: string, flags: 'r' | 'r+') {
   };
 }
 
-/** The blocks of an image of decoded rows, with room for their samples (8 bit) and for one value a pixel. */
+/**
+ * The blocks of an image of decoded rows, each with buffers for its 8-bit samples and for one value
+ * per pixel.
+ */
 function* blocks(shape: SpoolShape) {
   const all = shape.width * shape.height;
   const room = Math.min(blockPixelsMax, all);

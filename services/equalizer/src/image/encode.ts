@@ -1,63 +1,56 @@
-/** From a spool to an image file, in bounded memory wherever the format allows it. */
+/** Encodes a spool as an image file, in bounded memory if the format allows it. */
 import { constants } from 'node:fs';
 import { copyFile, link, open, rename, rm, stat } from 'node:fs/promises';
 import type { Sharp, TiffOptions } from 'sharp';
 import { colourSpaceOf } from './decode.ts';
-import { putExif } from './exif.ts';
-import { imageFault } from './faults.ts';
-import { identify, type ImageFacts, type ImageFormat, type TiffFacts } from './identify.ts';
-import { nameFault, sharp } from './library.ts';
-import { dataBytes, type SpoolShape } from './layout.ts';
-import { readSpool } from './spool.ts';
-import { isSpool, type SpoolMetadata } from './spool-file.ts';
+import { putExif } from './formats/exif.ts';
+import { imageError } from './errors.ts';
+import { formatTraits, type ImageFormat } from './formats/formats.ts';
+import { identify, type ImageFacts, type TiffFacts } from './identify.ts';
+import { imageErrorOf, sharp } from './library.ts';
+import { dataBytes, type SpoolShape } from './formats/layout.ts';
+import { readSpool } from './spool/spool.ts';
+import { isSpool } from './spool/spool-file.ts';
+import type { ImageMetadata } from './metadata.ts';
 
-/** How the result is written. Plain data. */
+/** Options of the result file. Plain data. */
 export interface OutputOptions {
   format: ImageFormat;
-  /** Of JPEG, 1 to 100. */
+  /** Quality of a JPEG, 1 to 100. */
   quality?: number;
-  /** Of a TIFF: as the input was, if it was one. */
+  /** Layout of a TIFF: that of the input, if it was a TIFF. */
   tiff?: TiffFacts;
 }
 
 export const jpegQualityDefault = 92;
 
-/** The output that fits an input: its own format, laid out alike. */
+/** The options for a result like the input: the same format and layout. */
 export function outputLike(facts: ImageFacts, format: ImageFormat = facts.format): OutputOptions {
   return { format, ...(facts.tiff !== undefined && format === 'tiff' ? { tiff: facts.tiff } : {}) };
 }
 
-/** Sides that a format can say; TIFF's and PNG's are those of libtiff and libpng. */
-const sideMax: Record<ImageFormat, number> = {
-  jpeg: 65_535,
-  webp: 16_383,
-  png: 1_000_000,
-  tiff: 2 ** 31 - 1,
-};
-
 /**
- * Whether a format can hold these pixels; called before any work is done for them.
+ * Checks that a format can hold these pixels. Call it before any work on them.
  * @throws MeshError `image.unencodable`
  */
 export function checkEncodable(shape: SpoolShape, format: ImageFormat, wholeImagePixelsMax: number): void {
   const { width, height, channels, depth } = shape;
+  const { sideMax, holds16Bit, holdsAlpha } = formatTraits[format];
   const reasons = [
-    depth === 16 && (format === 'jpeg' || format === 'webp') ? `${format} has no 16 bit` : undefined,
-    channels % 2 === 0 && format === 'jpeg' ? 'JPEG has no alpha' : undefined,
-    Math.max(width, height) > sideMax[format]
-      ? `${format} ends at ${sideMax[format]} pixels a side`
-      : undefined,
+    depth === 16 && !holds16Bit ? `${format} has no 16 bit` : undefined,
+    channels % 2 === 0 && !holdsAlpha ? `${format.toUpperCase()} has no alpha` : undefined,
+    Math.max(width, height) > sideMax ? `${format} supports at most ${sideMax} pixels per side` : undefined,
     format === 'webp' && width * height > wholeImagePixelsMax
       ? `WebP is written from memory: at most ${wholeImagePixelsMax} pixels`
       : undefined,
   ].filter((reason) => reason !== undefined);
-  if (reasons.length > 0) throw imageFault('image.unencodable', `${reasons.join(', ')}: take PNG or TIFF`);
+  if (reasons.length > 0) throw imageError('image.unencodable', `${reasons.join(', ')}: choose PNG or TIFF`);
 }
 
 /**
- * Writes a spool as an image file, which appears whole under its name, or not at all. A result that is its image already (`createResult`)
- * gets a second name.
- * @returns bytes of the file
+ * Writes a spool as an image file, which appears whole under its name or not at all. A result file
+ * that is already the image (`createResult`) only gets a second name.
+ * @returns size of the file in bytes
  * @throws MeshError `image.unencodable`, `image.spool_damaged`, `image.io`
  */
 export async function encode(
@@ -74,24 +67,24 @@ export async function encode(
     await rename(aside, file);
     return size;
   } catch (error) {
-    throw nameFault(error);
+    throw imageErrorOf(error);
   } finally {
     await rm(aside, { force: true });
   }
 }
 
-/** @throws MeshError `image.spool_damaged`: neither a spool nor an image whose pixels lie bare */
+/** Whether a file is a bare image instead of a spool. @throws MeshError `image.spool_damaged` */
 async function isImage(file: string): Promise<boolean> {
   const handle = await open(file, 'r');
   if (await isSpool(handle).finally(async () => handle.close())) return false;
   const facts = await identify(file).catch((error: unknown) => {
-    throw imageFault('image.spool_damaged', 'no spool by its mark', error);
+    throw imageError('image.spool_damaged', 'the file has no mark of a spool', { cause: error });
   });
   if (facts.tiff?.bare === true) return true;
-  throw imageFault('image.spool_damaged', 'no spool by its mark, and no image of bare pixels');
+  throw imageError('image.spool_damaged', 'neither a spool nor a bare image');
 }
 
-/** A copy where the file system has no second names: one that shares the blocks, if it can. */
+/** Gives a file a second name; where links are impossible, a copy that shares its blocks. */
 async function nameAgain(file: string, other: string): Promise<void> {
   await link(file, other).catch(async () => copyFile(file, other, constants.COPYFILE_FICLONE));
 }
@@ -116,7 +109,7 @@ async function encodeAside(
   if (metadata.exif !== undefined) await putExif(aside, output.format, metadata.exif);
 }
 
-function formatted(image: Sharp, output: OutputOptions, shape: SpoolShape, metadata: SpoolMetadata): Sharp {
+function formatted(image: Sharp, output: OutputOptions, shape: SpoolShape, metadata: ImageMetadata): Sharp {
   switch (output.format) {
     case 'jpeg':
       return image.jpeg({
@@ -136,10 +129,10 @@ function formatted(image: Sharp, output: OutputOptions, shape: SpoolShape, metad
   }
 }
 
-/** Above it a TIFF is a BigTIFF: classic offsets end at 4 GiB. */
+/** Pixel data above this size need a BigTIFF, because classic offsets end at 4 GiB. */
 export const classicTiffBytesMax = 3.9e9;
 
-function tiffOptions(like: TiffFacts | undefined, shape: SpoolShape, metadata: SpoolMetadata): TiffOptions {
+function tiffOptions(like: TiffFacts | undefined, shape: SpoolShape, metadata: ImageMetadata): TiffOptions {
   const compression = like?.compression === 1 ? 'none' : like?.compression === 5 ? 'lzw' : 'deflate';
   const perMillimetre = metadata.density === undefined ? undefined : metadata.density / 25.4;
   return {

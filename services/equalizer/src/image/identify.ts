@@ -1,17 +1,21 @@
-/** What a file is, from its first bytes and its header alone: nothing is decoded, so a decompression bomb costs nothing here. */
+/**
+ * Identifies an image file by its first bytes and its header. Nothing is decoded, so a
+ * decompression bomb does no harm here.
+ */
 import { open, type FileHandle } from 'node:fs/promises';
 import type { Metadata } from 'sharp';
-import { imageFault } from './faults.ts';
-import { nameFileFault } from './ending.ts';
+import { imageError } from './errors.ts';
+import { checkEnd, imageFileErrorOf } from './truncation.ts';
 import { sharp } from './library.ts';
-import { readLayout } from './layout.ts';
+import { formatOf, type ImageFormat } from './formats/formats.ts';
+import { checkJpegFrame } from './formats/jpeg.ts';
+import { checkPngHeader } from './formats/png.ts';
+import { readLayout } from './formats/layout.ts';
 import { imageLimitsDefault, segmentBytesMax, type ImageLimits } from './limits.ts';
-import { readDirectory, tag } from './tiff.ts';
+import { checkFirstPage, checkSegmentsInside, readKind } from './formats/tiff-support.ts';
+import { readDirectory, tag } from './formats/tiff.ts';
 
-export const imageFormats = ['jpeg', 'png', 'webp', 'tiff'] as const;
-export type ImageFormat = (typeof imageFormats)[number];
-
-/** How a file must be read: in bands of bounded memory (rows, strips, tiles) or all at once. */
+/** How a file can be read: in bounded memory (rows, strips, tiles), or only as a whole. */
 export type Access = 'rows' | 'strips' | 'tiles' | 'whole';
 
 /** Facts of one page of an image file. Plain data. */
@@ -20,11 +24,11 @@ export interface ImageFacts {
   fileBytes: number;
   width: number;
   height: number;
-  /** As decoded: a palette becomes 3 or 4. */
+  /** Channels after decoding; a palette becomes 3 or 4. */
   channels: 1 | 2 | 3 | 4;
   depth: 8 | 16;
   access: Access;
-  /** Pages of a TIFF; 1 for the rest. */
+  /** Pages of a TIFF; 1 for other formats. */
   pages: number;
   page: number;
   /** EXIF orientation, 1 to 8; 1 if the file has none. Pixels are never turned. */
@@ -32,39 +36,45 @@ export interface ImageFacts {
   palette: boolean;
   /** Progressive JPEG or interlaced PNG. */
   interlaced: boolean;
-  /** Which metadata the file carries. */
+  /** The metadata that the file contains. */
   metadata: { exif: boolean; icc: boolean; xmp: boolean; iptc: boolean };
-  /** Of a TIFF, to write the result alike. */
+  /** Layout of a TIFF, so that the result can be written alike. */
   tiff?: TiffFacts;
 }
 
 export interface TiffFacts {
   big: boolean;
-  /** TIFF's number: 1 none, 5 LZW, 8 and 32946 deflate, 7 JPEG, … */
+  /** Number of the compression in TIFF: 1 none, 5 LZW, 8 and 32946 deflate, 7 JPEG, … */
   compression: number;
-  /** The page that was looked at is the first, and its pixels can be worked on where they lie (`layout.ts`). */
+  /**
+   * True if the requested page is the first one and its pixels can be read in place
+   * (`formats/layout.ts`).
+   */
   bare: boolean;
-  /** Absent for strips. */
+  /** Size of a tile; absent for strips. */
   tile?: { width: number; height: number };
 }
 
 export interface IdentifyOptions {
   limits?: ImageLimits;
-  /** Of a multipage TIFF, from 0; the first if absent. */
+  /** Page of a multipage TIFF, from 0. Default: 0. */
   page?: number;
 }
 
-/** Facts, and what sharp read of the header, for the decoder. */
+/** The facts of an image, and the header as sharp has read it. */
 export interface Identified {
   facts: ImageFacts;
   header: Metadata;
 }
 
 /**
- * Looks at a file and refuses what this service does not take.
- * @param file a path that the service made up itself: libvips reads options from brackets at the end of a name
- * @throws MeshError `image.not_an_image`, `image.truncated`, `image.damaged`, `image.bytes_limit`, `image.pixels_limit`,
- *   `image.metadata_limit`, `image.unsupported_depth`, `image.unsupported_colour`, `image.no_such_page`; `image.io` (retriable)
+ * Identifies a file, and refuses what this service does not accept.
+ * @param file a path that the service chose itself, because libvips reads options from brackets at
+ *   the end of a name
+ * @throws MeshError `image.not_an_image`, `image.truncated`, `image.damaged`, `image.bytes_limit`,
+ *   `image.pixels_limit`, `image.metadata_limit`, `image.unsupported_depth`,
+ *   `image.unsupported_colour`, `image.unsupported_layout`, `image.no_such_page`; `image.io`
+ *   (retriable)
  */
 export async function identify(file: string, options: IdentifyOptions = {}): Promise<ImageFacts> {
   return (await identifyFile(file, options)).facts;
@@ -79,14 +89,14 @@ export async function identifyFile(file: string, options: IdentifyOptions = {}):
     try {
       const { size } = await handle.stat();
       if (size > limits.fileBytesMax) {
-        throw imageFault('image.bytes_limit', `${size} bytes, at most ${limits.fileBytesMax} are taken`);
+        throw imageError('image.bytes_limit', `${size} bytes, at most ${limits.fileBytesMax} are accepted`);
       }
       return await identifyHandle(file, handle, size, page, limits);
     } finally {
       await handle.close();
     }
   } catch (error) {
-    throw await nameFileFault(error, file);
+    throw await imageFileErrorOf(error, file);
   }
 }
 
@@ -98,13 +108,21 @@ async function identifyHandle(
   limits: ImageLimits,
 ): Promise<Identified> {
   const format = formatOf(await firstBytes(handle));
-  if (page > 0 && format !== 'tiff') throw imageFault('image.no_such_page', `a ${format} has one page`);
+  if (format === undefined)
+    throw imageError('image.not_an_image', 'neither JPEG, PNG, WebP nor TIFF by its first bytes');
+  if (page > 0 && format !== 'tiff') throw imageError('image.no_such_page', `a ${format} has one page`);
   if (page >= limits.pagesMax)
-    throw imageFault('image.no_such_page', `page ${page} of at most ${limits.pagesMax}`);
+    throw imageError('image.no_such_page', `page ${page} of at most ${limits.pagesMax}`);
   const directory = format === 'tiff' ? await readDirectory(handle, page) : undefined;
+  if (format === 'jpeg') await checkJpegFrame(handle);
+  if (format === 'png') await checkPngHeader(handle, fileBytes);
+  if (directory !== undefined) {
+    if (page === 0) await checkFirstPage(handle, directory);
+    await checkSegmentsInside(directory, await readKind(directory), fileBytes);
+  }
   const header = await sharp(file, { page, pages: 1, limitInputPixels: false, failOn: 'none' }).metadata();
   if (header.format !== format)
-    throw imageFault('image.damaged', `a ${format} that reads as ${header.format}`);
+    throw imageError('image.damaged', `a ${format} file with the content of ${header.format}`);
   const facts: ImageFacts = {
     format,
     fileBytes,
@@ -131,18 +149,19 @@ async function identifyHandle(
     const width = await number(tag.tileWidth, 0);
     const height = await number(tag.tileHeight, 0);
     const tiled = width > 0 && height > 0;
-    // A row of tiles is decoded together; of strips, one.
+    // A row of tiles, or one strip, is decoded together.
     const segment = tiled
       ? Math.ceil(facts.width / width) * width * height
       : facts.width * Math.min(facts.height, await number(tag.rowsPerStrip, facts.height));
     facts.access = tiled ? 'tiles' : 'strips';
-    // Bare strips are read row by row however high they are.
+    // Bare strips are read row by row, however high they are.
     if (segment * bytesPerPixel > segmentBytesMax && (tiled || compression !== 1)) facts.access = 'whole';
     const layout = page === 0 ? await readLayout(handle, directory, facts) : undefined;
     const bare = layout !== undefined;
     facts.tiff = { big: directory.big, compression, bare, ...(tiled ? { tile: { width, height } } : {}) };
   }
   checkLimits(facts, header, limits);
+  await checkEnd(handle, fileBytes, format);
   return { facts, header };
 }
 
@@ -152,32 +171,21 @@ async function firstBytes(handle: FileHandle): Promise<Buffer> {
   return buffer.subarray(0, bytesRead);
 }
 
-const signatures: readonly [ImageFormat, (head: string) => boolean][] = [
-  ['jpeg', (head) => head.startsWith('\xff\xd8\xff')],
-  ['png', (head) => head.startsWith('\x89PNG\r\n\x1a\n')],
-  ['webp', (head) => head.startsWith('RIFF') && head.slice(8, 12) === 'WEBP'],
-  ['tiff', (head) => /^(?:II[*+]\0|MM\0[*+])/.test(head)],
-];
-
-function formatOf(head: Buffer): ImageFormat {
-  const text = head.toString('latin1');
-  const found = signatures.find(([, fits]) => fits(text));
-  if (found !== undefined) return found[0];
-  throw imageFault('image.not_an_image', 'neither JPEG, PNG, WebP nor TIFF by its first bytes');
-}
-
-/** Grey or RGB, with or without alpha, at 8 or 16 bit. */
+/** Channels and depth: grey or RGB, with or without alpha, at 8 or 16 bit. */
 function pixelKind(header: Metadata): Pick<ImageFacts, 'channels' | 'depth'> {
   const depth = { uchar: 8, ushort: 16 }[String(header.depth)];
   if (depth !== 8 && depth !== 16) {
-    throw imageFault('image.unsupported_depth', `samples are ${header.depth}: only 8 and 16 bit are taken`);
+    throw imageError(
+      'image.unsupported_depth',
+      `samples are ${header.depth}: only 8 and 16 bit are supported`,
+    );
   }
   const colours = { 'b-w': 1, grey16: 1, srgb: 3, rgb16: 3, rgb: 3 }[String(header.space)];
   const channels = header.channels;
   if (colours === undefined || channels !== colours + (header.hasAlpha ? 1 : 0) || channels > 4) {
-    throw imageFault(
+    throw imageError(
       'image.unsupported_colour',
-      `${channels} channels in colour space ${header.space}: only grey and RGB, with or without alpha, are taken`,
+      `${channels} channels in colour space ${header.space}: only grey and RGB, with or without alpha, are supported`,
     );
   }
   return { depth, channels: channels };
@@ -189,14 +197,14 @@ function checkLimits(facts: ImageFacts, header: Metadata, limits: ImageLimits): 
     facts.access === 'whole' ? Math.min(limits.wholeImagePixelsMax, limits.pixelsMax) : limits.pixelsMax;
   if (pixels > max) {
     const why = facts.access === 'whole' ? `; this ${facts.format} needs the whole image in memory` : '';
-    throw imageFault('image.pixels_limit', `${pixels} pixels, at most ${max} are taken${why}`);
+    throw imageError('image.pixels_limit', `${pixels} pixels, at most ${max} are accepted${why}`);
   }
   const blocks = [header.exif, header.icc, header.xmp, header.iptc, header.tifftagPhotoshop];
   const bytes = blocks.reduce((sum, block) => sum + (block?.length ?? 0), 0);
   if (bytes > limits.metadataBytesMax) {
-    throw imageFault(
+    throw imageError(
       'image.metadata_limit',
-      `${bytes} bytes of metadata, at most ${limits.metadataBytesMax} are taken`,
+      `${bytes} bytes of metadata, at most ${limits.metadataBytesMax} are accepted`,
     );
   }
 }

@@ -11,8 +11,9 @@ import {
 } from '@thermomesh/equalization';
 import { decode } from './decode.ts';
 import { encode, outputLike } from './encode.ts';
-import { identify, type ImageFormat } from './identify.ts';
-import type { Rectangle, SpoolShape } from './layout.ts';
+import type { ImageFormat } from './formats/formats.ts';
+import { identify } from './identify.ts';
+import type { Rectangle, SpoolShape } from './formats/layout.ts';
 import { sharp } from './library.ts';
 import { countRectangle, mapRectangle } from './pixels.ts';
 import { createResult } from './result.ts';
@@ -72,7 +73,7 @@ const bare: [string, TiffVariant][] = [
 
 describe('an image whose pixels lie bare', () => {
   for (const [name, variant] of bare) {
-    it(`${name}-are-worked-on-where-they-lie-and-come-out-laid-out-alike`, async () => {
+    it(`bare pixels as ${name} are read in place and the result keeps the layout`, async () => {
       using files = place();
       for (const shape of shapes) {
         const samples = dim(shape);
@@ -100,7 +101,7 @@ describe('an image whose pixels lie bare', () => {
     });
   }
 
-  it('goes-into-another-format-by-way-of-a-spool', async () => {
+  it('a bare image is converted to another format through a spool', async () => {
     using files = place();
     for (const shape of shapes) {
       const samples = dim(shape);
@@ -111,7 +112,7 @@ describe('an image whose pixels lie bare', () => {
     }
   });
 
-  it('keeps-orientation-resolution-profile-and-xmp', async () => {
+  it('a bare image keeps orientation, resolution, profile and XMP', async () => {
     using files = place();
     const shape = shapes[2]!;
     await imageOf(shape, dim(shape))
@@ -131,7 +132,7 @@ describe('an image whose pixels lie bare', () => {
     assert.equal((await sharp(grey).metadata()).icc, undefined);
   });
 
-  it('is-decoded-all-the-same-if-its-samples-are-not-those-that-are-meant', async () => {
+  it('an uncompressed image with samples of another kind is decoded', async () => {
     using files = place();
     const [grey, , rgb] = shapes;
     const wide = shapes[4]!;
@@ -153,7 +154,7 @@ describe('an image whose pixels lie bare', () => {
     assert.equal((await identify(files.at('in'))).tiff?.bare, false, 'compressed');
   });
 
-  it('that-ends-early-or-points-outside-is-refused-by-the-decoder-and-never-read-in-place', async () => {
+  it('a bare image with missing pixels is refused and never read in place', async () => {
     using files = place();
     const shape = shapes[2]!;
     const whole = tiffOf(shape, dim(shape), { rows: 8 });
@@ -174,7 +175,7 @@ describe('an image whose pixels lie bare', () => {
       );
     }
     writeFileSync(files.at('in'), ended);
-    assert.equal((await identify(files.at('in'))).tiff?.bare, false);
+    await assert.rejects(identify(files.at('in')), { code: 'image.truncated' });
     await assert.rejects(decode(files.at('in'), files.at('spool')), { code: /^image\.(truncated|damaged)$/ });
     const tables = lookupTablesOf(planEqualization(shape), {
       pixels: 1,
@@ -193,7 +194,7 @@ describe('an image whose pixels lie bare', () => {
     });
   });
 
-  it('the-mark-of-a-spool-in-an-upload-changes-nothing', async () => {
+  it('the mark of a spool in an upload changes nothing', async () => {
     using files = place();
     const shape = shapes[0]!;
     const samples = dim(shape);

@@ -1,6 +1,6 @@
 /**
- * The definitions against the libraries that they are named after: the same files, differences 0. OpenCV 4, Pillow and libvips as Debian
- * ships them.
+ * The definitions against the libraries that they are named after: the same files, differences 0.
+ * OpenCV 4, Pillow and libvips as Debian ships them.
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -15,7 +15,7 @@ import {
   type LibraryJob,
 } from '@thermomesh/image-libraries';
 import { decode } from './decode.ts';
-import type { SpoolShape } from './layout.ts';
+import type { SpoolShape } from './formats/layout.ts';
 import { equalizeHere } from './testing/here.ts';
 import { imageOf, noise, place, spoolPixels, type Place } from './testing/samples.ts';
 
@@ -108,7 +108,7 @@ describe('equalization by the libraries themselves', () => {
       [3, 'per-channel'],
       ...(library === 'opencv' ? [[3, 'grey'] as const] : []),
     ] as const) {
-      it(`${library}-at-8-bit-${channels}-channels-${mode}-differs-nowhere`, async () => {
+      it(`${library} at 8 bit, ${channels} channels, ${mode}: every pixel is equal`, async () => {
         const jobs: (LibraryJob & { subject: Subject })[] = [];
         for (const subject of subjects(channels, 8)) {
           const file = await write(subject);
@@ -133,7 +133,7 @@ describe('equalization by the libraries themselves', () => {
       [1, 'grey'],
       [3, 'per-channel'],
     ] as const) {
-      it(`vips-at-${depth}-bit-${channels}-channels-${mode}-differs-nowhere`, async () => {
+      it(`vips at ${depth} bit, ${channels} channels, ${mode}: every pixel is equal`, async () => {
         for (const subject of subjects(channels, depth)) {
           const file = await write(subject);
           const out = `${file}.vips.tif`;

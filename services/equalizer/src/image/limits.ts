@@ -1,15 +1,21 @@
-/** How large an image may be. The caller's configuration fills these in; the defaults suit a node with 512 MiB. */
+/**
+ * Limits on the size of images. The node's configuration sets them; the defaults suit a node with
+ * 512 MiB.
+ */
 
 export interface ImageLimits {
-  /** Of an uploaded file. */
+  /** Maximum size of an uploaded file. */
   fileBytesMax: number;
-  /** Width × height of one page, for formats that are read strip by strip. */
+  /** Maximum width × height of a page that is read strip by strip. */
   pixelsMax: number;
-  /** The same for formats that need the whole image in memory: progressive JPEG, interlaced PNG, WebP, TIFF of huge strips or tiles. */
+  /**
+   * Maximum width × height of a page that must be in memory as a whole: progressive JPEG,
+   * interlaced PNG, WebP, TIFF with huge strips or tiles.
+   */
   wholeImagePixelsMax: number;
-  /** Pages of a TIFF that are looked through. */
+  /** Maximum number of pages of a TIFF that are searched. */
   pagesMax: number;
-  /** EXIF, ICC, XMP and IPTC of one image together; above it the image is refused. */
+  /** Maximum size of EXIF, ICC, XMP and IPTC of one image together. */
   metadataBytesMax: number;
 }
 
@@ -21,5 +27,5 @@ export const imageLimitsDefault: ImageLimits = {
   metadataBytesMax: 8 * 1024 * 1024,
 };
 
-/** A row of tiles, or one strip, above this many bytes counts as "the whole image in memory". */
+/** A TIFF with a larger row of tiles, or a larger strip, counts as read as a whole. */
 export const segmentBytesMax = 32 * 1024 * 1024;

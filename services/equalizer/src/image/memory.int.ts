@@ -4,7 +4,7 @@ import path from 'node:path';
 import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { encode, type OutputOptions } from './encode.ts';
-import { createSpool } from './spool.ts';
+import { createSpool } from './spool/spool.ts';
 import { place } from './testing/samples.ts';
 
 const run = promisify(execFile);
@@ -30,7 +30,7 @@ const outputs: [string, OutputOptions, string?][] = [
 
 describe('memory of a large image', { skip: process.platform === 'linux' ? false : 'reads /proc' }, () => {
   for (const [name, output, ...how] of outputs) {
-    it(`${name}-stays-below-${aboveIdleMiBMax}-MiB-above-idle-through-every-step`, async () => {
+    it(`a large image as ${name} needs at most ${aboveIdleMiBMax} MiB above idle`, async () => {
       using files = place();
       await createSpool(files.at('sparse'), shape, { orientation: 1 });
       await encode(files.at('sparse'), files.at('in'), output);

@@ -28,7 +28,7 @@ function rangeOf(counts: Uint32Array): number {
 
 describe('before and after', () => {
   for (const depth of [8, 16] as const) {
-    it(`a dim photograph of ${depth} bit uses the whole range afterwards, and the picture shows it`, async () => {
+    it(`a dim photograph of ${depth} bit uses the whole range afterwards`, async () => {
       const shape = { width: 640, height: 420, channels: 3, depth } as const;
       const [dim, bright] = [files.at('dim.png'), files.at('bright.png')];
       await imageOf(shape, dimPhotograph(shape)).png().toFile(dim);
@@ -47,7 +47,7 @@ describe('before and after', () => {
     });
   }
 
-  it('what is no image is refused by name', async () => {
+  it('a file that is not an image is refused', async () => {
     await assert.rejects(drawBeforeAfter(import.meta.filename, import.meta.filename, files.at('no.png')), {
       code: 'image.not_an_image',
     });

@@ -1,7 +1,7 @@
-/** Before (left) and after (right), each above its histogram of luma: for people. */
+/** Draws an image before (left) and after (right) its equalization, each above its histogram. */
 import { colourSpaceOf } from './decode.ts';
 import { identify } from './identify.ts';
-import { nameFault, sharp } from './library.ts';
+import { imageErrorOf, sharp } from './library.ts';
 
 type Colour = readonly [red: number, green: number, blue: number];
 interface Box {
@@ -18,7 +18,7 @@ const bins = 256;
 const paper: Colour = [255, 255, 255];
 const ground: Colour = [236, 240, 244];
 const ink: Colour = [39, 65, 95];
-/** Larger images are thinned out, never smoothed: the histogram stays that of the image. */
+/** Pixels of larger images are skipped, not averaged, so that the histogram stays true. */
 const countedSideMax = 4_096;
 
 /** Width and height of the picture. */
@@ -38,7 +38,7 @@ export async function drawBeforeAfter(before: string, after: string, out: string
       const box = { left, top: 2 * gap + panel.height, width: panel.width, height: graphHeight };
       drawHistogram(canvas, await lumaCounts(file), box);
     } catch (error) {
-      throw nameFault(error);
+      throw imageErrorOf(error);
     }
   }
   await sharp(canvas.pixels, { raw: { width: canvas.width, height: canvas.height, channels: 3 } })
@@ -46,7 +46,7 @@ export async function drawBeforeAfter(before: string, after: string, out: string
     .toFile(out);
 }
 
-/** How many pixels have each of 256 lumas; of 16 bit, the upper 8. */
+/** Number of pixels of each of 256 lumas; for 16 bit, of the upper 8 bits. */
 export async function lumaCounts(file: string): Promise<Uint32Array> {
   const { depth } = await identify(file);
   const side = countedSideMax;
@@ -65,7 +65,7 @@ export async function lumaCounts(file: string): Promise<Uint32Array> {
   return counts;
 }
 
-/** As large as fits, in the middle, turned as its orientation says. */
+/** Draws an image as large as fits, centred, and turned by its orientation. */
 async function drawImage(canvas: Canvas, file: string, box: Box): Promise<void> {
   canvas.fill(box, ground);
   const { data, info } = await sharp(file, { autoOrient: true, limitInputPixels: false })
@@ -81,19 +81,19 @@ async function drawImage(canvas: Canvas, file: string, box: Box): Promise<void> 
   canvas.copy(data, { ...at, width: info.width, height: info.height });
 }
 
-/** The highest bar fills the box. */
+/** Draws a histogram; its highest bar fills the box. */
 function drawHistogram(canvas: Canvas, counts: Uint32Array, box: Box): void {
   canvas.fill(box, ground);
   const highest = Math.max(1, ...counts);
   const width = box.width / counts.length;
   for (const [bin, count] of counts.entries()) {
-    // Whatever occurs is seen.
+    // Every luma that occurs is visible.
     const height = count === 0 ? 0 : Math.max(1, Math.round((count / highest) * box.height));
     canvas.fill({ left: box.left + bin * width, top: box.top + box.height - height, width, height }, ink);
   }
 }
 
-/** RGB pixels, 8 bit, row after row. */
+/** A picture of 8-bit RGB pixels, row after row. */
 class Canvas {
   readonly width: number;
   readonly height: number;

@@ -12,10 +12,10 @@ import {
 } from '@thermomesh/equalization';
 import { clahe } from './clahe.ts';
 import { decode } from './decode.ts';
-import type { Rectangle, SpoolShape } from './layout.ts';
+import type { Rectangle, SpoolShape } from './formats/layout.ts';
 import { countRectangle, mapRectangle } from './pixels.ts';
 import { createResult } from './result.ts';
-import { createSpool } from './spool.ts';
+import { createSpool } from './spool/spool.ts';
 import { bytesOf, imageOf, noise, place, shapes, spoolPixels, type Place } from './testing/samples.ts';
 
 const bands = (shape: SpoolShape, rows: number): Rectangle[] =>
@@ -54,7 +54,7 @@ async function spoolOf(files: Place, shape: SpoolShape): Promise<Uint8Array | Ui
 }
 
 describe('rectangles of a spool', () => {
-  it('chunks-of-any-shape-give-the-pixels-of-the-whole-image', async () => {
+  it('chunks of any shape give the pixels of the whole image', async () => {
     using files = place();
     for (const shape of shapes) {
       const samples = await spoolOf(files, shape);
@@ -81,7 +81,7 @@ describe('rectangles of a spool', () => {
     assert.deepEqual(files.names(), ['in.png', 'result', 'spool']);
   });
 
-  it('a-chunk-that-is-done-twice-changes-nothing', async () => {
+  it('a chunk that is mapped twice changes nothing', async () => {
     using files = place();
     const shape = shapes[2]!;
     await spoolOf(files, shape);
@@ -96,7 +96,7 @@ describe('rectangles of a spool', () => {
     assert.ok(readFileSync(files.at('result')).equals(once));
   });
 
-  it('a-rectangle-outside-or-a-plan-for-other-pixels-is-refused-and-leaves-nothing', async () => {
+  it('a wrong rectangle, plan or result is refused', async () => {
     using files = place();
     const shape = shapes[2]!;
     await spoolOf(files, shape);
@@ -130,7 +130,7 @@ describe('rectangles of a spool', () => {
 });
 
 describe('local equalization', () => {
-  it('moves-luma-and-leaves-alpha-and-depth-alone', async () => {
+  it('local equalization changes luma and keeps alpha and depth', async () => {
     using files = place();
     for (const shape of shapes.filter(({ depth }) => depth === 8)) {
       const samples = await spoolOf(files, shape);
@@ -149,7 +149,7 @@ describe('local equalization', () => {
     assert.deepEqual(files.names(), ['in.png', 'result', 'spool']);
   });
 
-  it('is-refused-at-16-bit-and-above-its-limit-and-leaves-nothing', async () => {
+  it('local equalization is refused at 16 bit and above its pixel limit', async () => {
     using files = place();
     await spoolOf(files, shapes[6]!);
     const [spool, result] = [files.at('spool'), files.at('result')];

@@ -1,4 +1,7 @@
-/** The pixel work on rectangles of bare pixels: count, map. Memory is a few blocks, however large the rectangle. */
+/**
+ * Counts and maps the pixels of rectangles. It uses a few blocks of memory, however large the
+ * rectangle is.
+ */
 import {
   applyTables,
   emptyRaster,
@@ -10,7 +13,7 @@ import {
   type Samples,
 } from '@thermomesh/equalization';
 import { readBytes, writeBytes } from './bytes.ts';
-import { imageFault } from './faults.ts';
+import { imageError } from './errors.ts';
 import {
   checkRectangle,
   pixelBytes,
@@ -20,17 +23,17 @@ import {
   type Layout,
   type Rectangle,
   type SpoolShape,
-} from './layout.ts';
-import { openPixels, type PixelFile } from './spool.ts';
+} from './formats/layout.ts';
+import { openPixels, type PixelFile } from './spool/spool.ts';
 
-/** Bytes that are read, worked on and written at once. */
+/** Size of the blocks that are read, processed and written. */
 export const blockBytes = 1024 * 1024;
-/** One for all: rectangles are worked on one after the other, each without a pause. */
+/** The block of this thread: rectangles are processed one after the other, without interruption. */
 const block = new ArrayBuffer(blockBytes);
 
 /**
  * Counts the pixels of a rectangle.
- * @param source a spool, or an image whose pixels lie bare
+ * @param source a spool, or a bare image
  * @throws MeshError `image.outside`, `image.spool_damaged`; EqualizationError
  */
 export async function countRectangle(
@@ -53,10 +56,11 @@ export async function countRectangle(
 }
 
 /**
- * Maps the pixels of a rectangle through the tables, each into its place in the result. The same call writes the same bytes: a repeat
- * harms nothing, and nor does somebody else's who writes a rectangle beside it.
- * @param result what `createResult` made of `source`
- * @returns bytes written
+ * Maps the pixels of a rectangle through the tables into their places in the result. Equal calls
+ * write equal bytes, so neither a repetition nor a concurrent writer of another rectangle does
+ * harm.
+ * @param result the file that `createResult` has made for `source`
+ * @returns number of bytes written
  * @throws MeshError `image.outside`, `image.spool_damaged`; EqualizationError
  */
 export async function mapRectangle(
@@ -97,8 +101,8 @@ function mapBlocks(
 ): number {
   let bytes = 0;
   for (const { raster, span } of blocksOf(from, shape, [from.layout, to.layout], rectangle)) {
-    // In place where it fits: a block of garbage for each block would cost more than the mapping. The padding of tiles stays zero, else
-    // the bytes of the file would tell how the image was cut into rectangles.
+    // In place if it fits: allocating a buffer for each block would cost more than the mapping. The
+    // padding of tiles stays zero; otherwise the bytes of the file would depend on the rectangles.
     const fits = plan.outputChannels === plan.channels && raster.height === 1;
     const target = fits ? raster : targetFor(plan, raster);
     const { samples } = applyTables(plan, tables, raster, target);
@@ -109,7 +113,7 @@ function mapBlocks(
   return bytes;
 }
 
-/** Zeros where the raster has padding. */
+/** A raster for the result, with zeros where the source has padding. */
 function targetFor(
   plan: EqualizationPlan,
   { width, height, stride = width * plan.channels }: Raster,
@@ -147,17 +151,17 @@ function blockPixels(shape: SpoolShape): number {
   return Math.floor(blockBytes / pixelBytes(shape));
 }
 
-/** A plan for other pixels would count rubbish without a word. */
+/** A plan for other pixels would silently give wrong counts. */
 function checkPlan(plan: EqualizationPlan, shape: SpoolShape): void {
   if (plan.channels === shape.channels && plan.depth === shape.depth) return;
-  throw imageFault(
+  throw imageError(
     'image.spool_damaged',
     `the plan is for ${plan.channels} channels of ${plan.depth} bit, the spool has ${shape.channels} of ${shape.depth}`,
   );
 }
 
-/** Pixels keep their places only between files that are cut alike. */
+/** Pixels keep their places only if both files are cut into equal segments. */
 function checkSegments(from: Layout, to: Layout): void {
   if (from.tiled === to.tiled && from.width === to.width && from.height === to.height) return;
-  throw imageFault('image.spool_damaged', 'the result is cut into other segments than its source');
+  throw imageError('image.spool_damaged', 'the result has other segments than its source');
 }

@@ -5,16 +5,17 @@ import { describe, it } from 'node:test';
 import { crc32 } from 'node:zlib';
 import { decode } from './decode.ts';
 import { checkEncodable, encode } from './encode.ts';
-import type { ImageFault } from './faults.ts';
+import type { ImageErrorCode } from './errors.ts';
 import { identify } from './identify.ts';
 import { imageLimitsDefault } from './limits.ts';
-import { createSpool } from './spool.ts';
-import { exactly, readDirectory, tag } from './tiff.ts';
+import { createSpool } from './spool/spool.ts';
+import { exactly } from './bytes.ts';
+import { readDirectory, tag } from './formats/tiff.ts';
 import { imageOf, noise, place, shapes, type Place } from './testing/samples.ts';
 
 const rgb = shapes[2]!;
 
-async function refused(files: Place, name: string, code: ImageFault, options = {}): Promise<void> {
+async function refused(files: Place, name: string, code: ImageErrorCode, options = {}): Promise<void> {
   await assert.rejects(decode(files.at(name), files.at('spool'), options), (error) => {
     const {
       code: found,
@@ -42,11 +43,11 @@ async function patch(file: string, id: number, ...numbers: number[]): Promise<vo
 }
 
 describe('files that are refused', () => {
-  it('what-is-no-image-or-another-format-is-never-handed-to-a-loader', async () => {
+  it('a file of another format never reaches a loader', async () => {
     using files = place();
     const contents: Record<string, string | Buffer> = {
       empty: '',
-      text: 'not an image, though its name says so.png',
+      text: 'not an image, in spite of its name.png',
       svg: '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
       gif: Buffer.from('R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7', 'base64'),
       pdf: '%PDF-1.4',
@@ -60,7 +61,7 @@ describe('files that are refused', () => {
     await refused(files, 'vips.v', 'image.not_an_image');
   });
 
-  it('a-file-that-stops-early-is-truncated-in-every-format', async () => {
+  it('a file that ends early is refused as truncated in every format', async () => {
     using files = place();
     const wholes: Record<string, Buffer> = {
       jpeg: await imageOf(rgb, noise(rgb)).jpeg().toBuffer(),
@@ -81,7 +82,7 @@ describe('files that are refused', () => {
     }
   });
 
-  it('a-decompression-bomb-is-refused-by-its-header', async () => {
+  it('a decompression bomb is refused by its header', async () => {
     using files = place();
     // 40,000 × 40,000 pixels in 60 bytes: there is nothing to decode.
     const header = Buffer.from('0000000d49484452000000000000000008020000000000000000', 'hex');
@@ -94,7 +95,7 @@ describe('files that are refused', () => {
     await refused(files, 'bomb', 'image.pixels_limit');
   });
 
-  it('what-must-be-in-memory-at-once-has-a-lower-limit', async () => {
+  it('images that must be in memory as a whole have a lower pixel limit', async () => {
     using files = place();
     const limits = { ...imageLimitsDefault, pixelsMax: rgb.width * rgb.height, wholeImagePixelsMax: 100 };
     const image = () => imageOf(rgb, noise(rgb));
@@ -111,7 +112,7 @@ describe('files that are refused', () => {
       await decode(files.at(name), files.at('taken'), { limits });
   });
 
-  it('a-tiff-of-one-huge-compressed-strip-counts-as-whole', async () => {
+  it('a TIFF of one huge compressed strip counts as a whole image', async () => {
     using files = place();
     await createSpool(
       files.at('in'),
@@ -124,7 +125,7 @@ describe('files that are refused', () => {
     await refused(files, 'in', 'image.pixels_limit');
   });
 
-  it('bytes-and-metadata-have-limits-of-their-own', async () => {
+  it('file size and metadata have limits of their own', async () => {
     using files = place();
     await imageOf(rgb, noise(rgb))
       .withXmp(`<x>${'y'.repeat(3_000)}</x>`)
@@ -137,7 +138,7 @@ describe('files that are refused', () => {
     await refused(files, 'in', 'image.metadata_limit', { limits });
   });
 
-  it('depths-and-colours-that-nobody-asked-for-are-refused', async () => {
+  it('unsupported depths and colour spaces are refused', async () => {
     using files = place();
     await createSpool(files.at('wide'), { ...rgb, depth: 16 }, { orientation: 1 });
     await patch(files.at('wide'), tag.bitsPerSample, 32, 32, 32);
@@ -146,7 +147,7 @@ describe('files that are refused', () => {
     await refused(files, 'cmyk', 'image.unsupported_colour');
   });
 
-  it('a-tiff-whose-directories-lead-nowhere-or-in-a-circle-ends', async () => {
+  it('a TIFF with directories that lead nowhere or in a circle is refused', async () => {
     using files = place();
     const bytes = await imageOf(rgb, noise(rgb)).tiff({ compression: 'none' }).toBuffer();
     const directory = bytes.readUInt32LE(4);
@@ -161,7 +162,7 @@ describe('files that are refused', () => {
     await refused(files, 'nowhere', 'image.truncated');
   });
 
-  it('damage-anywhere-never-crashes-the-process', async () => {
+  it('a damaged byte anywhere in a file never crashes the process', async () => {
     using files = place();
     const whole = await imageOf(rgb, noise(rgb, 5, 9))
       .tiff({ compression: 'deflate' })
@@ -183,7 +184,7 @@ describe('files that are refused', () => {
 });
 
 describe('outputs that are refused', () => {
-  it('a-format-that-cannot-hold-the-pixels-says-so-before-the-work', async () => {
+  it('an output format that cannot hold the pixels is refused before the work', async () => {
     const huge = { width: 20_000, height: 10, channels: 3, depth: 8 } as const;
     for (const [shape, format] of [
       [shapes[6]!, 'jpeg'],
@@ -210,7 +211,7 @@ describe('outputs that are refused', () => {
     assert.deepEqual(files.names(), ['spool']);
   });
 
-  it('a-spool-that-is-none-or-lost-its-end-is-damaged', async () => {
+  it('a file that is not a complete spool is refused as damaged', async () => {
     using files = place();
     writeFileSync(files.at('none'), 'x'.repeat(200));
     await createSpool(files.at('whole'), rgb, { orientation: 1 });
@@ -224,7 +225,7 @@ describe('outputs that are refused', () => {
 });
 
 describe('the reader of TIFF directories', () => {
-  it('never-takes-a-huge-count-for-a-size-to-allocate', async () => {
+  it('the TIFF reader never allocates the size that a huge count claims', async () => {
     using files = place();
     writeFileSync(files.at('in'), 'x');
     const handle = await open(files.at('in'), 'r');

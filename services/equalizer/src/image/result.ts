@@ -1,18 +1,20 @@
-/** The file that the chunks of a job are written into: a spool, or at once the image that is asked for. */
-import { metadataOf } from './decode.ts';
+/**
+ * The file that the chunks of a job are written into: a spool, or directly the requested image.
+ */
+import { metadataOf, type ImageMetadata } from './metadata.ts';
 import { classicTiffBytesMax, type OutputOptions } from './encode.ts';
 import { identifyFile } from './identify.ts';
-import { dataBytes, type SpoolShape } from './layout.ts';
-import { createSpool, openPixels, readSpool } from './spool.ts';
-import type { SpoolMetadata } from './spool-file.ts';
+import { dataBytes, type SpoolShape } from './formats/layout.ts';
+import { createSpool, openPixels, readSpool } from './spool/spool.ts';
 
 /**
- * Makes the empty file that the result of another goes into: the same size, depth, metadata, and cut into the same segments. The ICC profile
- * is left out if colour becomes grey, for which an RGB profile has no meaning.
- * @param source a spool, or, if `wanted` is there, an image whose pixels lie bare
- * @param wanted what is to be made of that image. If it is laid out like it, the file is that image as soon as all chunks are written; else
- *   it is a spool, to be encoded
- * @throws MeshError `image.spool_damaged`, and what `identify` throws
+ * Creates the empty result file for a source, with the same size, depth, metadata and segments. The
+ * ICC profile is left out if colour becomes grey, because an RGB profile has no meaning for grey.
+ * @param source a spool, or, if `wanted` is given, a bare image
+ * @param wanted the options of the requested image. If its layout equals that of the source, the
+ *   file is the requested image as soon as all chunks are written; otherwise it is a spool that has
+ *   to be encoded
+ * @throws MeshError `image.spool_damaged`, and the errors of `identify`
  */
 export async function createResult(
   source: string,
@@ -35,7 +37,7 @@ export async function createResult(
   return resultShape;
 }
 
-async function readImage(file: string): Promise<{ shape: SpoolShape; metadata: SpoolMetadata }> {
+async function readImage(file: string): Promise<{ shape: SpoolShape; metadata: ImageMetadata }> {
   const { facts, header } = await identifyFile(file);
   const { width, height, channels, depth } = facts;
   return { shape: { width, height, channels, depth }, metadata: metadataOf(header) };

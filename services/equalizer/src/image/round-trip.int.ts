@@ -4,10 +4,11 @@ import { describe, it } from 'node:test';
 import type { Sharp } from 'sharp';
 import { decode } from './decode.ts';
 import { encode, outputLike } from './encode.ts';
-import { identify, type ImageFormat } from './identify.ts';
+import type { ImageFormat } from './formats/formats.ts';
+import { identify } from './identify.ts';
 import { sharp } from './library.ts';
 import { createResult } from './result.ts';
-import { readSpool } from './spool.ts';
+import { readSpool } from './spool/spool.ts';
 import { bytesOf, imageOf, noise, place, shapes, spoolPixels } from './testing/samples.ts';
 
 const containers: [string, 8 | 16, (image: Sharp) => Sharp][] = [
@@ -26,7 +27,7 @@ const containers: [string, 8 | 16, (image: Sharp) => Sharp][] = [
 
 describe('pixels through files', () => {
   for (const [name, depthMax, format] of containers) {
-    it(`${name}-comes-back-bit-for-bit-in-and-out`, async () => {
+    it(`pixels survive ${name} bit for bit, in and out`, async () => {
       using files = place();
       for (const shape of shapes.filter(({ depth }) => depth <= depthMax)) {
         const samples = noise(shape);
@@ -52,7 +53,7 @@ describe('pixels through files', () => {
     });
   }
 
-  it('a-tiff-comes-out-laid-out-as-it-came-in', async () => {
+  it('a TIFF keeps its layout', async () => {
     using files = place();
     const shape = shapes[2]!;
     for (const [, , format] of containers.slice(2, 5)) {
@@ -64,7 +65,7 @@ describe('pixels through files', () => {
     }
   });
 
-  it('a-spool-is-a-tiff-that-any-program-opens', async () => {
+  it('a spool is a TIFF that any program opens', async () => {
     using files = place();
     const shape = shapes[7]!;
     await imageOf(shape, noise(shape)).png().toFile(files.at('in'));
@@ -73,7 +74,7 @@ describe('pixels through files', () => {
     assert.deepEqual([facts.format, facts.width, facts.channels, facts.depth], ['tiff', 61, 4, 16]);
   });
 
-  it('palettes-and-single-bits-become-whole-samples', async () => {
+  it('palettes and single bits become whole samples', async () => {
     using files = place();
     const shape = shapes[2]!;
     await imageOf(shape, noise(shape, 3, 2))
@@ -89,7 +90,7 @@ describe('pixels through files', () => {
     assert.ok(spoolPixels(files.at('spool'), shapes[0]!).every((sample) => sample === 0 || sample === 255));
   });
 
-  it('of-a-multipage-tiff-the-first-page-is-taken-unless-asked', async () => {
+  it('the first page of a TIFF is taken unless another one is requested', async () => {
     using files = place();
     const samples = noise({ width: 5, height: 12, channels: 3, depth: 8 });
     await sharp(samples, { raw: { width: 5, height: 12, channels: 3, pageHeight: 4 } })
@@ -107,7 +108,7 @@ describe('pixels through files', () => {
 });
 
 describe('frames of a WebP', () => {
-  it('the-first-is-taken', async () => {
+  it('of a WebP animation the first frame is taken', async () => {
     using files = place();
     const samples = noise({ width: 6, height: 8, channels: 4, depth: 8 });
     await sharp(samples, { raw: { width: 6, height: 8, channels: 4, pageHeight: 4 } })
@@ -127,7 +128,7 @@ describe('what an image carries besides pixels', () => {
   };
   const xmp = '<?xpacket begin="" id=""?><x:xmpmeta xmlns:x="adobe:ns:meta/"/><?xpacket end="w"?>';
 
-  it('orientation-profile-exif-and-xmp-survive-and-exif-byte-for-byte', async () => {
+  it('orientation, profile, XMP and EXIF survive, EXIF byte for byte', async () => {
     using files = place();
     const shape = shapes[2]!;
     const dressed = () =>
@@ -163,7 +164,7 @@ describe('what an image carries besides pixels', () => {
     }
   });
 
-  it('exif-that-is-put-into-a-file-leaves-its-pixels-alone', async () => {
+  it('inserting EXIF into a file keeps its pixels', async () => {
     using files = place();
     const shape = shapes[3]!;
     const samples = noise(shape);
@@ -181,7 +182,7 @@ describe('what an image carries besides pixels', () => {
     }
   });
 
-  it('a-profile-is-left-out-when-colour-becomes-grey-and-the-rest-stays', async () => {
+  it('a result that becomes grey loses its colour profile and nothing else', async () => {
     using files = place();
     const shape = shapes[2]!;
     await imageOf(shape, noise(shape)).withIccProfile('p3').withXmp(xmp).png().toFile(files.at('in'));
@@ -196,7 +197,7 @@ describe('what an image carries besides pixels', () => {
     );
   });
 
-  it('a-profile-is-not-applied-to-the-pixels', async () => {
+  it('a colour profile is not applied to the pixels', async () => {
     using files = place();
     const shape = shapes[2]!;
     const samples = noise(shape);

@@ -1,11 +1,12 @@
-/** What a leader does for one task, in a worker thread: count a chunk, or map it into its place. */
+/** The work of a leader on one task, in a worker thread: counts a chunk, or maps its pixels. */
 import type { TaskRecord } from '@thermomesh/contracts';
 import { decodeHistogram } from '@thermomesh/equalization';
 import type { Outcome } from '@thermomesh/mapreduce';
-import { codeOf, MeshError, type CrashHook, type Log } from '@thermomesh/runtime';
-import { setTimeout as delay } from 'node:timers/promises';
-import type { BlobStore } from '../core/blob-store.ts';
+import { codeOf, sleep, type CrashHook, type Log } from '@thermomesh/runtime';
+import { equalizerError } from '../core/errors.ts';
+import type { BlobStore } from '../core/ports.ts';
 import { reasonOf } from '../core/reasons.ts';
+import { withRetries } from '../core/retry.ts';
 import { countsOf, digestOf, histogramBlob, pixelWork, resultSpoolOf } from '../core/work.ts';
 import type { EqualizerMetrics } from '../metrics.ts';
 import type { ImageWorkers } from '../worker/index.ts';
@@ -18,21 +19,21 @@ export interface ChunkWorkOptions {
   crash: CrashHook;
 }
 
-/** What came of the task. Never rejects: whatever goes wrong is an outcome with its reason. */
+/** Does one task. Never rejects: an error becomes an outcome with its reason. */
 export type ChunkWork = (task: TaskRecord, signal: AbortSignal) => Promise<Outcome>;
 
-/** Codes after which this node tries again itself: nothing is wrong with the chunk. */
-const tryAgainCodes: ReadonlySet<string> = new Set(['worker.queue_full', 'image.io', 'blob.io']);
+/** Errors after which this node tries again itself, because the chunk is not to blame. */
+const retriedCodes: ReadonlySet<string> = new Set(['worker.queue_full', 'image.io', 'blob.io']);
 const triesMax = 3;
 const retryPauseMs = 250;
-/** Tables that are kept: 128 KiB a plane at most. */
+/** Tables that are kept in memory; each has at most 128 KiB per plane. */
 const tablesKeptMax = 8;
 
 export function createChunkWork(options: ChunkWorkOptions): ChunkWork {
   const { blobs, workers, metrics, log, crash } = options;
   const tables = new Map<string, Promise<Buffer>>();
 
-  /** Read once for all chunks of a job. */
+  /** The table of a job; read once for all of its chunks. */
   async function tableOf(key: string): Promise<Buffer> {
     const known = tables.get(key) ?? blobs.read(key);
     tables.delete(key);
@@ -65,7 +66,7 @@ export function createChunkWork(options: ChunkWorkOptions): ChunkWork {
 
   async function apply(task: TaskRecord, signal: AbortSignal): Promise<Outcome> {
     const { image, rectangle, table } = task;
-    if (table === null) throw new MeshError('equalizer.no_table', 'the task names no table');
+    if (table === null) throw equalizerError('equalizer.no_table', 'the task names no table');
     const { plan, shape } = pixelWork(task.parameters, image);
     const key = resultSpoolOf(table);
     if (plan === null) return nothingToDo(task, { kind: 'blob', key, bytes: 0 });
@@ -74,32 +75,37 @@ export function createChunkWork(options: ChunkWorkOptions): ChunkWork {
     const running = workers.run({ kind: 'apply', spool, shape, plan, tables, rectangle, result }, signal);
     crash('equalizer.mid-chunk');
     const { bytes } = await running;
-    // The pixels are in their place in the shared spool: what decides them is the table and where they lie.
+    // The pixels are written into the shared spool; the table and the rectangle determine them.
     const digest = digestOf(table, JSON.stringify(rectangle), String(bytes));
     return { kind: 'done', digest, output: { kind: 'blob', key, bytes } };
   }
 
   return async (task, signal) => {
-    const { phase } = task;
+    const { jobId, phase, chunk, attempt } = task;
     const startedAtMs = performance.now();
-    for (let tries = 1; ; tries++) {
-      try {
-        const outcome = await (phase === 'mapping' ? map(task, signal) : apply(task, signal));
-        metrics.chunkMs.observe({ phase }, performance.now() - startedAtMs);
-        return outcome;
-      } catch (error) {
-        const code = codeOf(error) ?? 'unknown';
-        if (signal.aborted) return { kind: 'failed', reason: code };
-        const { jobId: job, chunk, attempt } = task;
-        log.warn({ event: 'chunk.work_failed', job, phase, chunk, attempt, code, tries, err: error });
-        if (tries >= triesMax || !tryAgainCodes.has(code)) return { kind: 'failed', reason: reasonOf(error) };
-        await delay(retryPauseMs * tries, undefined, { signal }).catch(() => undefined);
-      }
+    try {
+      const outcome = await withRetries(async () => (phase === 'mapping' ? map : apply)(task, signal), {
+        triesMax,
+        mayRetry: (error) => retriedCodes.has(codeOf(error) ?? ''),
+        onError: (err, tries) => {
+          const code = codeOf(err) ?? 'unknown';
+          log.warn({ event: 'chunk.work_failed', jobId, phase, chunk, attempt, code, tries, err });
+        },
+        pause: async (tries) => sleep(retryPauseMs * tries, signal),
+        signal,
+      });
+      metrics.chunkMs.observe({ phase }, performance.now() - startedAtMs);
+      return outcome;
+    } catch (error) {
+      return { kind: 'failed', reason: signal.aborted ? (codeOf(error) ?? 'unknown') : reasonOf(error) };
     }
   };
 }
 
-/** A chunk of a job that is equalized in one piece: it stands for the barrier alone. */
+/**
+ * The outcome for a job that is equalized in one piece: its chunk exists only to pass through the
+ * protocol.
+ */
 function nothingToDo(task: TaskRecord, output: Extract<Outcome, { kind: 'done' }>['output']): Outcome {
   return { kind: 'done', digest: digestOf(task.phase, String(task.chunk)), output };
 }

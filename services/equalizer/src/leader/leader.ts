@@ -1,19 +1,17 @@
-/** The partitions that this node leads: PartitionLeadership says which, one reader reads them all, each goes on by itself. */
+/**
+ * The leader's role: PartitionLeadership assigns partitions to this node, one reader reads all of
+ * them, and each `Partition` handles its own tasks.
+ */
 import type { PartitionReader } from '@thermomesh/kafka';
 import type { LeaderLimits } from '@thermomesh/mapreduce';
 import { codeOf, type CrashHook, type Log } from '@thermomesh/runtime';
-import {
-  PartitionLeadership,
-  type Lease,
-  type PartitionListener,
-  type ZooKeeper,
-} from '@thermomesh/zookeeper';
+import { PartitionLeadership, type PartitionListener, type ZooKeeper } from '@thermomesh/zookeeper';
 import { fencedWrites } from '../adapters/fenced-writes.ts';
-import type { Records } from '../adapters/kafka-records.ts';
 import { createProgressStore } from '../adapters/zookeeper-progress.ts';
 import { nodesOf } from '../core/jobs.ts';
+import type { Records } from '../core/ports.ts';
 import type { EqualizerMetrics } from '../metrics.ts';
-import type { TaskWork } from './moot-tasks.ts';
+import type { TaskWork } from './obsolete-tasks.ts';
 import { Partition } from './partition.ts';
 import { readFromWhenThere } from './topics.ts';
 
@@ -34,13 +32,13 @@ export interface LeaderOptions {
 
 export interface Leader {
   start(): void;
-  /** What this node leads at this moment. */
+  /** The partitions that this node leads now. */
   readonly leading: readonly number[];
-  /** A coordinator of that epoch was elected: tasks of older ones are passed over. */
+  /** Call when a coordinator was elected: tasks of older epochs are skipped from then on. */
   coordinatorSeen(epoch: number): void;
-  /** Why this node cannot lead. */
-  fault(): string | undefined;
-  /** Hands the partitions over, each after its task in flight. Idempotent. */
+  /** Why this node cannot lead; undefined if it can. */
+  unhealthyReason(): string | undefined;
+  /** Hands each partition over after its task in flight. Idempotent. */
   stop(): Promise<void>;
 }
 
@@ -54,8 +52,8 @@ class LeaderRole implements Leader {
   readonly #partitions: Partition[];
   readonly #leadership: PartitionLeadership;
   readonly #stopping = new AbortController();
-  #fault: string | undefined;
-  #topicsFault: string | undefined;
+  #unhealthyReason: string | undefined;
+  #topicsReason: string | undefined;
   #stopped: Promise<void> | undefined;
 
   constructor(options: LeaderOptions) {
@@ -81,9 +79,12 @@ class LeaderRole implements Leader {
     this.#leadership.start();
     const { records, log } = this.#options;
     void readFromWhenThere({
-      ...{ records, log, reader: this.#reader, signal: this.#stopping.signal },
-      onFault: (error) => {
-        this.#topicsFault = error === undefined ? undefined : faultOf(error);
+      records,
+      log,
+      reader: this.#reader,
+      signal: this.#stopping.signal,
+      onAttempt: (error) => {
+        this.#topicsReason = error === undefined ? undefined : reasonOf(error);
       },
     });
   }
@@ -92,8 +93,8 @@ class LeaderRole implements Leader {
     for (const partition of this.#partitions) void partition.coordinatorSeen(epoch);
   }
 
-  fault(): string | undefined {
-    return this.#fault ?? this.#topicsFault;
+  unhealthyReason(): string | undefined {
+    return this.#unhealthyReason ?? this.#topicsReason;
   }
 
   stop(): Promise<void> {
@@ -110,31 +111,34 @@ class LeaderRole implements Leader {
   #open(partition: number): Partition {
     const { zk, root, limits, records, work, metrics, log, crash } = this.#options;
     return new Partition({
-      ...{ partition, limits, records, work, metrics, log, crash },
+      partition,
+      limits,
+      records,
+      work,
+      metrics,
+      log,
+      crash,
       reader: () => this.#reader,
       progressUnder: (lease) =>
         createProgressStore({
           zk,
           root,
           writes: fencedWrites(zk, lease),
-          onUnreadable: (which, faults) =>
-            log.error({ event: 'progress.unreadable', partition: which, faults }),
+          onUnreadable: (_, issues) => log.error({ event: 'progress.unreadable', partition, issues }),
         }),
     });
   }
 
   #listener(): PartitionListener {
     const { metrics, log } = this.#options;
-    const note = (event: string, partition: number, { epoch }: Lease) =>
-      log.info({ event, partition, epoch: Number(epoch) });
     return {
       gained: (partition, lease) => {
         metrics.leading.inc();
-        note('partition.gained', partition, lease);
+        log.info({ event: 'partition.gained', partition, epoch: Number(lease.epoch) });
         void this.#partitions[partition]?.gained(lease);
       },
       handingOver: async (partition, lease) => {
-        note('partition.handing_over', partition, lease);
+        log.info({ event: 'partition.handing_over', partition, epoch: Number(lease.epoch) });
         await this.#partitions[partition]?.handOver();
       },
       lost: (partition, lease, end) => {
@@ -142,14 +146,14 @@ class LeaderRole implements Leader {
         log.info({ event: 'partition.lost', partition, epoch: Number(lease.epoch), end });
         void this.#partitions[partition]?.lost(lease);
       },
-      failed: (error) => {
-        this.#fault = faultOf(error);
-        log.error({ event: 'partitions.failed', code: codeOf(error), err: error });
+      failed: (err) => {
+        this.#unhealthyReason = reasonOf(err);
+        log.error({ event: 'partitions.failed', code: codeOf(err), err });
       },
     };
   }
 }
 
-function faultOf(error: unknown): string {
+function reasonOf(error: unknown): string {
   return `cannot lead partitions: ${codeOf(error)}`;
 }

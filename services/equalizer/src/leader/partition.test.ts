@@ -4,9 +4,9 @@ import { encodeTask, type PartitionProgress, type TaskRecord } from '@thermomesh
 import { defaultLeaderLimits, type Outcome } from '@thermomesh/mapreduce';
 import { createLog, createMetrics } from '@thermomesh/runtime';
 import type { Lease } from '@thermomesh/zookeeper';
-import { DeposedError } from '../adapters/fenced-writes.ts';
+import { DeposedError } from '../core/errors.ts';
 import { createEqualizerMetrics } from '../metrics.ts';
-import { moot } from './moot-tasks.ts';
+import { obsolete } from './obsolete-tasks.ts';
 import { Partition, type PartitionOptions } from './partition.ts';
 
 const done: Outcome = { kind: 'done', digest: 'd', output: { kind: 'counts', channels: [] } };
@@ -26,9 +26,9 @@ function leaseOf(epoch: number): { lease: Lease; end: () => void } {
   };
 }
 
-/** A partition on a world that is written down. */
+/** A partition whose surroundings log every call. */
 function partitionOf(over: { work?: PartitionOptions['work']; save?: () => Promise<void> } = {}) {
-  const told: string[] = [];
+  const calls: string[] = [];
   let saved: PartitionProgress | null = null;
   const partition = new Partition({
     partition: 0,
@@ -37,18 +37,18 @@ function partitionOf(over: { work?: PartitionOptions['work']; save?: () => Promi
       ensure: async () => undefined,
       taskEnds: async () => new Map([[0, 0]]),
       sendResult: async ({ chunk, partitionEpoch }) =>
-        void told.push(`answer ${chunk} of epoch ${partitionEpoch}`),
+        void calls.push(`answer ${chunk} of epoch ${partitionEpoch}`),
     },
     reader: () => ({
-      lead: (_, offset) => void told.push(`read from ${offset}`),
-      release: async () => void told.push('release'),
+      lead: (_, offset) => void calls.push(`read from ${offset}`),
+      release: async () => void calls.push('release'),
     }),
     progressUnder: ({ epoch }) => ({
       read: async () => saved,
       save: async (_, progress) => {
         await over.save?.();
         saved = progress;
-        told.push(`save ${progress.offset} under ${epoch}`);
+        calls.push(`save ${progress.offset} under ${epoch}`);
       },
     }),
     work: over.work ?? (async () => done),
@@ -56,13 +56,20 @@ function partitionOf(over: { work?: PartitionOptions['work']; save?: () => Promi
     log: createLog('test', 'silent'),
     crash: () => undefined,
   });
-  return { partition, told };
+  return { partition, calls };
 }
 
 function record(offset: number, chunk = offset) {
   const task: TaskRecord = {
-    ...{ type: 'equalizer.task.v1', jobId: 'a', phase: 'mapping', chunk, attempt: 1, coordinatorEpoch: 5 },
-    ...{ failures: 0, table: null, parameters: {} },
+    type: 'equalizer.task.v1',
+    jobId: 'a',
+    phase: 'mapping',
+    chunk,
+    attempt: 1,
+    coordinatorEpoch: 5,
+    failures: 0,
+    table: null,
+    parameters: {},
     rectangle: { left: 0, top: 0, width: 1, height: 1 },
     image: { key: 'k', widthPixels: 1, heightPixels: 1, channels: 1, bitDepth: 8 },
   };
@@ -70,17 +77,17 @@ function record(offset: number, chunk = offset) {
 }
 
 describe('a partition', () => {
-  it('answers before it makes the progress durable that counts the answer', async () => {
-    const { partition, told } = partitionOf();
+  it('a task is answered before the progress that counts it is saved', async () => {
+    const { partition, calls } = partitionOf();
     await partition.gained(leaseOf(3).lease);
     await partition.handle(record(0));
-    assert.deepEqual(told, ['read from 0', 'answer 0 of epoch 3', 'save 1 under 3']);
+    assert.deepEqual(calls, ['read from 0', 'answer 0 of epoch 3', 'save 1 under 3']);
   });
 
-  it('answers nothing for a task that is under way when the partition is lost', async () => {
+  it('a task in flight is not answered when its partition is lost', async () => {
     const working = Promise.withResolvers<Outcome>();
     let wasAborted = false;
-    const { partition, told } = partitionOf({
+    const { partition, calls } = partitionOf({
       work: async (_, signal) => {
         signal.addEventListener('abort', () => (wasAborted = true));
         return working.promise;
@@ -95,11 +102,11 @@ describe('a partition', () => {
     assert.ok(wasAborted);
     working.resolve(done);
     await handled;
-    assert.deepEqual(told, ['read from 0', 'release']);
+    assert.deepEqual(calls, ['read from 0', 'release']);
   });
 
-  it('writes nothing under its next lease that belongs to the one before', async () => {
-    const { partition, told } = partitionOf();
+  it('progress of an old lease is not written under the next one', async () => {
+    const { partition, calls } = partitionOf();
     const first = leaseOf(3);
     await partition.gained(first.lease);
     const handled = partition.handle(record(0));
@@ -107,43 +114,43 @@ describe('a partition', () => {
     const lost = partition.lost(first.lease);
     await partition.gained(leaseOf(4).lease);
     await Promise.all([handled, lost]);
-    assert.ok(!told.some((what) => what.endsWith('under 4')), told.join(', '));
+    assert.ok(!calls.some((what) => what.endsWith('under 4')), calls.join(', '));
     await partition.handle(record(0));
-    assert.equal(told.at(-1), 'save 1 under 4');
+    assert.equal(calls.at(-1), 'save 1 under 4');
   });
 
-  it('stops when the fence refuses its progress: another node leads', async () => {
+  it('a partition stops when the fence refuses its progress', async () => {
     const { lease } = leaseOf(3);
-    const { partition, told } = partitionOf({ save: async () => Promise.reject(new DeposedError(lease)) });
+    const { partition, calls } = partitionOf({ save: async () => Promise.reject(new DeposedError(lease)) });
     await partition.gained(lease);
     await partition.handle(record(0));
-    assert.deepEqual(told, ['read from 0', 'answer 0 of epoch 3', 'release']);
+    assert.deepEqual(calls, ['read from 0', 'answer 0 of epoch 3', 'release']);
     await partition.handle(record(1));
-    assert.equal(told.length, 3);
+    assert.equal(calls.length, 3);
   });
 
-  it('passes over what is no task', async () => {
-    const { partition, told } = partitionOf();
+  it('a record that is not a task is skipped', async () => {
+    const { partition, calls } = partitionOf();
     await partition.gained(leaseOf(3).lease);
     await partition.handle({ ...record(0), value: Buffer.from('{}') });
     await partition.handle(record(1));
-    assert.deepEqual(told.slice(1), ['save 1 under 3', 'answer 1 of epoch 3', 'save 2 under 3']);
+    assert.deepEqual(calls.slice(1), ['save 1 under 3', 'answer 1 of epoch 3', 'save 2 under 3']);
   });
 
-  it('answers nothing for a task of a job that is over, counts it as skipped, and goes on behind it', async () => {
-    const { partition, told } = partitionOf({ work: async ({ chunk }) => (chunk === 0 ? moot : done) });
+  it('a task of a job that is over is counted as skipped and not answered', async () => {
+    const { partition, calls } = partitionOf({ work: async ({ chunk }) => (chunk === 0 ? obsolete : done) });
     await partition.gained(leaseOf(3).lease);
     await partition.handle(record(0));
     await partition.handle(record(1));
-    assert.deepEqual(told, ['read from 0', 'save 1 under 3', 'answer 1 of epoch 3', 'save 2 under 3']);
+    assert.deepEqual(calls, ['read from 0', 'save 1 under 3', 'answer 1 of epoch 3', 'save 2 under 3']);
     assert.match(await registry.registry.metrics(), /tasks_skipped_total\{[^}]*why="job_over"[^}]*\} 1/);
   });
 
-  it('finishes the task in flight before it is handed over', async () => {
-    const { partition, told } = partitionOf();
+  it('a partition finishes the task in flight before it is handed over', async () => {
+    const { partition, calls } = partitionOf();
     await partition.gained(leaseOf(3).lease);
     await partition.handle(record(0));
     await partition.handOver();
-    assert.deepEqual(told.slice(-2), ['save 1 under 3', 'release']);
+    assert.deepEqual(calls.slice(-2), ['save 1 under 3', 'release']);
   });
 });

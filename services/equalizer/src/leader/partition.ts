@@ -1,5 +1,4 @@
-/** One partition of the task topic on one node: the host of `leaderStep` of libs/mapreduce. */
-import { setTimeout as delay } from 'node:timers/promises';
+/** The host of `leaderStep` (libs/mapreduce) for one partition of the task topic on one node. */
 import { parseTask, type TaskRecord } from '@thermomesh/contracts';
 import type { IncomingRecord, PartitionReader } from '@thermomesh/kafka';
 import {
@@ -11,20 +10,19 @@ import {
   type LeaderState,
   type Outcome,
 } from '@thermomesh/mapreduce';
-import { codeOf, type CrashHook, type Log } from '@thermomesh/runtime';
+import { codeOf, sleep, type CrashHook, type Log } from '@thermomesh/runtime';
 import type { Lease } from '@thermomesh/zookeeper';
-import { DeposedError } from '../adapters/fenced-writes.ts';
-import type { Records } from '../adapters/kafka-records.ts';
-import type { ProgressStore } from '../adapters/zookeeper-progress.ts';
+import { DeposedError } from '../core/errors.ts';
+import type { Records, ProgressStore } from '../core/ports.ts';
 import type { EqualizerMetrics } from '../metrics.ts';
-import { moot, type TaskWork } from './moot-tasks.ts';
+import { obsolete, type TaskWork } from './obsolete-tasks.ts';
 
 export interface PartitionOptions {
   partition: number;
   limits: LeaderLimits;
   records: Pick<Records, 'ensure' | 'taskEnds' | 'sendResult'>;
   reader: () => Pick<PartitionReader, 'lead' | 'release'>;
-  /** The partition's state, under that lease. */
+  /** Opens the partition's progress for writes under a lease. */
   progressUnder: (lease: Lease) => ProgressStore;
   work: TaskWork;
   metrics: EqualizerMetrics;
@@ -32,27 +30,28 @@ export interface PartitionOptions {
   crash: CrashHook;
 }
 
-/** A lease on the partition, and what goes with it. */
-interface Term {
+/** One term as the leader of the partition. */
+interface PartitionTerm {
   lease: Lease;
   epoch: number;
   progress: ProgressStore;
 }
 
-interface Working {
+/** The task that is being worked on. */
+interface CurrentTask {
   offset: number;
   abort: AbortController;
-  outcome: Promise<Outcome | typeof moot>;
+  outcome: Promise<Outcome | typeof obsolete>;
 }
 
-/** A partition whose handling failed is read again after this. */
+/** Pause before a partition whose handling failed is read again. */
 const failedPauseMs = 1_000;
 
 export class Partition {
   readonly #options: PartitionOptions;
   #state: LeaderState;
-  #term: Term | undefined;
-  #working: Working | undefined;
+  #term: PartitionTerm | undefined;
+  #working: CurrentTask | undefined;
   #progressTimer: NodeJS.Timeout | undefined;
   #tail: Promise<void> = Promise.resolve();
 
@@ -61,14 +60,14 @@ export class Partition {
     this.#state = initialLeader(options.partition, options.limits);
   }
 
-  /** This node leads from now on. Settles when it reads, or leads no more. Never rejects. */
+  /** This node leads from now on. Resolves when it reads, or no longer leads. Never rejects. */
   async gained(lease: Lease): Promise<void> {
     const { partition, records, progressUnder, log } = this.#options;
     const epoch = Number(lease.epoch);
     const term = { lease, epoch, progress: progressUnder(lease) };
     while (!lease.signal.aborted) {
       try {
-        // In this order: the progress must not lie behind the end.
+        // In this order: the progress must not be beyond the end.
         const progress = await term.progress.read(partition);
         await records.ensure(lease.signal);
         const endOffset = (await records.taskEnds(lease.signal)).get(partition) ?? 0;
@@ -78,7 +77,7 @@ export class Partition {
       } catch (error) {
         if (lease.signal.aborted || error instanceof DeposedError) return;
         log.error({ event: 'partition.not_led', partition, epoch, code: codeOf(error), err: error });
-        await delay(failedPauseMs, undefined, { signal: lease.signal }).catch(() => undefined);
+        await sleep(failedPauseMs, lease.signal);
       }
     }
   }
@@ -89,24 +88,26 @@ export class Partition {
     if (this.#term?.lease === lease) this.#term = undefined;
   }
 
-  /** Finishes the task in flight and makes the progress durable, so that the next leader does nothing again. */
+  /**
+   * Finishes the task in flight and saves the progress, so that the next leader repeats nothing.
+   */
   async handOver(): Promise<void> {
     const { partition, reader } = this.#options;
     await reader().release(partition);
     await this.#feed({ type: 'progressDue' });
   }
 
-  /** A coordinator of that epoch was elected. */
+  /** A coordinator with this epoch was elected. */
   async coordinatorSeen(epoch: number): Promise<void> {
     await this.#feed({ type: 'coordinatorSeen', epoch });
   }
 
-  /** A record of the partition. Settles when the next one may come. Never rejects. */
+  /** Handles one record. Resolves when the next one may follow. Never rejects. */
   async handle({ offset, value }: IncomingRecord): Promise<void> {
     const parsed = parseTask(value);
-    if ('faults' in parsed) {
+    if ('issues' in parsed) {
       const { partition, log } = this.#options;
-      log.warn({ event: 'task.unreadable', partition, offset, faults: parsed.faults });
+      log.warn({ event: 'task.unreadable', partition, offset, issues: parsed.issues });
       return this.#feed({ type: 'unreadable', offset });
     }
     await this.#feed({ type: 'task', offset, task: parsed.record });
@@ -115,10 +116,12 @@ export class Partition {
     const outcome = await working.outcome;
     if (this.#working === working) this.#working = undefined;
     if (working.abort.signal.aborted) return;
-    await this.#feed(outcome === moot ? { type: 'moot', offset } : { type: 'worked', offset, outcome });
+    await this.#feed(
+      outcome === obsolete ? { type: 'obsolete', offset } : { type: 'worked', offset, outcome },
+    );
   }
 
-  /** One event after the other, the effects of each in order. Never rejects. */
+  /** Handles one event after the other, and the effects of each in order. Never rejects. */
   #feed(event: LeaderEvent): Promise<void> {
     this.#tail = this.#tail.then(async () => this.#take(event));
     return this.#tail;
@@ -141,7 +144,7 @@ export class Partition {
         return reader().lead(partition, effect.offset);
       case 'pause':
         clearTimeout(this.#progressTimer);
-        // Not awaited: the record that is being handled may wait for this very turn.
+        // Not awaited: the record in progress may itself wait for this event to be handled.
         return void reader().release(partition);
       case 'work':
         return this.#begin(effect.offset, effect.task);
@@ -150,7 +153,7 @@ export class Partition {
       case 'answer':
         return this.#answer(effect);
       case 'save':
-        // What an older lease leaves behind is not written under a newer one.
+        // Progress of an older lease is never written under a newer one.
         if (this.#term?.epoch !== effect.epoch) return;
         return this.#term.progress.save(partition, effect.progress);
       case 'armProgress':
@@ -176,7 +179,7 @@ export class Partition {
     metrics.tasks.inc({ phase, outcome: outcome.kind });
   }
 
-  /** What was to be done and is not: by a successor, or by this node once more. */
+  /** Gives the term up after an error; a successor, or this node again, repeats what is undone. */
   async #fail(error: unknown): Promise<void> {
     const { partition, metrics, log } = this.#options;
     const term = this.#term;
@@ -192,8 +195,8 @@ export class Partition {
     }
     if (lease.signal.aborted) return;
     log.error({ event: 'partition.failed', partition, epoch, code: codeOf(error), err: error });
-    await delay(failedPauseMs, undefined, { signal: lease.signal }).catch(() => undefined);
-    // Not awaited: it comes as an event of its own.
+    await sleep(failedPauseMs, lease.signal);
+    // Not awaited: it is handled as an event of its own.
     void this.gained(lease);
   }
 }

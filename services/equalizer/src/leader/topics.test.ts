@@ -9,8 +9,8 @@ const refusal = new MeshError(
   'Replication factor is below 1 or larger than the number of brokers',
 );
 
-it('topics-that-brokers-refuse-while-they-come-up-are-asked-for-again, and the node says so until it reads', async () => {
-  const told: string[] = [];
+it('topics that starting brokers refuse are requested again until they exist', async () => {
+  const events: string[] = [];
   let tries = 0;
   await readFromWhenThere({
     records: {
@@ -19,15 +19,16 @@ it('topics-that-brokers-refuse-while-they-come-up-are-asked-for-again, and the n
         if (tries < 3) throw refusal;
       },
     },
-    reader: { start: () => void told.push('reads') },
-    onFault: (error) => told.push(error === undefined ? 'no fault' : 'refused'),
+    reader: { start: () => void events.push('reads') },
+    onAttempt: (error) => events.push(error === undefined ? 'ok' : 'refused'),
     signal: new AbortController().signal,
-    ...{ log, pauseMs: 1 },
+    log,
+    pauseMs: 1,
   });
-  assert.deepEqual(told, ['refused', 'refused', 'no fault', 'reads']);
+  assert.deepEqual(events, ['refused', 'refused', 'ok', 'reads']);
 });
 
-it('a stop ends the asking, and nothing is read', async () => {
+it('a stop ends the requests for topics, and nothing is read', async () => {
   const stopping = new AbortController();
   let started = 0;
   const refused = readFromWhenThere({
@@ -38,9 +39,10 @@ it('a stop ends the asking, and nothing is read', async () => {
       },
     },
     reader: { start: () => void started++ },
-    onFault: () => undefined,
+    onAttempt: () => undefined,
     signal: stopping.signal,
-    ...{ log, pauseMs: 3_600_000 },
+    log,
+    pauseMs: 3_600_000,
   });
   await refused;
   assert.equal(started, 0);

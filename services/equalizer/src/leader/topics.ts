@@ -1,37 +1,36 @@
-/** From when there are topics to read: a leader's reader begins then, and not before. */
-import { setTimeout as delay } from 'node:timers/promises';
+/** Starts a leader's reader once both topics exist. */
 import type { PartitionReader } from '@thermomesh/kafka';
-import { codeOf, type Log } from '@thermomesh/runtime';
-import type { Records } from '../adapters/kafka-records.ts';
+import { codeOf, sleep, type Log } from '@thermomesh/runtime';
+import type { Records } from '../core/ports.ts';
 
 export interface TopicsOptions {
   records: Pick<Records, 'ensure'>;
   reader: Pick<PartitionReader, 'start'>;
-  /** Why it cannot begin; undefined when it has. */
-  onFault: (error: unknown) => void;
+  /** Receives the error of each failed attempt, and undefined after a successful one. */
+  onAttempt: (error: unknown) => void;
   log: Log;
   signal: AbortSignal;
   pauseMs?: number;
 }
 
-/** Topics that were refused are asked for again after this. */
+/** Pause before topics that the brokers refused are requested again. */
 const refusedPauseMs = 1_000;
 
-/** Settles when the reader was started, or the signal is aborted. Never rejects. */
+/** Resolves when the reader was started, or `signal` aborts. Never rejects. */
 export async function readFromWhenThere(options: TopicsOptions): Promise<void> {
-  const { records, reader, onFault, log, signal, pauseMs = refusedPauseMs } = options;
+  const { records, reader, onAttempt, log, signal, pauseMs = refusedPauseMs } = options;
   while (!signal.aborted) {
     try {
       await records.ensure(signal);
       if (signal.aborted) return;
-      onFault(undefined);
+      onAttempt(undefined);
       return reader.start();
     } catch (error) {
       if (signal.aborted) return;
-      // Brokers that come one after the other refuse three copies as long as there are two of them.
-      onFault(error);
+      // While brokers start one after the other, two of them refuse topics with three copies.
+      onAttempt(error);
       log.error({ event: 'kafka.topics_refused', code: codeOf(error), err: error });
-      await delay(pauseMs, undefined, { signal }).catch(() => undefined);
+      await sleep(pauseMs, signal);
     }
   }
 }

@@ -1,4 +1,4 @@
-/** The tasks of image workers and their results: plain messages, nothing else crosses between threads. */
+/** The tasks of image workers and their results: the only messages between threads. */
 import type { EqualizationPlan } from '@thermomesh/equalization';
 import type {
   ClaheOptions,
@@ -10,7 +10,7 @@ import type {
   SpoolShape,
 } from '../image/index.ts';
 
-/** Looks at a file; decodes nothing. */
+/** Reads the header of a file; decodes nothing. */
 export interface IdentifyTask {
   kind: 'identify';
   file: string;
@@ -25,7 +25,10 @@ export interface DecodeTask {
   page?: number;
 }
 
-/** Makes the empty file that a job's result goes into; `wanted` only if `spool` is the upload itself: see `createResult`. */
+/**
+ * Creates the empty file that a job's result is written into. `wanted` is set only if `spool` is
+ * the upload itself (see `createResult`).
+ */
 export interface PrepareTask {
   kind: 'prepare';
   spool: string;
@@ -34,7 +37,7 @@ export interface PrepareTask {
   wanted?: OutputOptions;
 }
 
-/** Counts a rectangle. */
+/** Counts the pixels of a rectangle. */
 export interface HistogramTask {
   kind: 'histogram';
   spool: string;
@@ -43,20 +46,20 @@ export interface HistogramTask {
   rectangle: Rectangle;
 }
 
-/** Maps a rectangle. */
+/** Maps the pixels of a rectangle. */
 export interface ApplyTask {
   kind: 'apply';
   spool: string;
   shape: SpoolShape;
   plan: EqualizationPlan;
-  /** As `encodeTables` makes them. */
+  /** Lookup tables in the format of `encodeTables`. */
   tables: Uint8Array;
   rectangle: Rectangle;
-  /** Made by a `prepare` task. */
+  /** The file that a `prepare` task has created. */
   result: string;
 }
 
-/** Equalizes a whole spool locally into a new one: the extra beside the exact definitions. */
+/** Equalizes a whole spool locally into a new one; not one of the exact definitions. */
 export interface ClaheTask {
   kind: 'clahe';
   spool: string;
@@ -79,7 +82,7 @@ export interface ImageResults {
   identify: ImageFacts;
   decode: Decoded;
   prepare: SpoolShape;
-  /** `counts` as `encodeHistogram` makes them. */
+  /** `counts` are in the format of `encodeHistogram`. */
   histogram: { pixels: number; counts: Uint8Array };
   apply: { bytes: number };
   clahe: SpoolShape;
@@ -87,12 +90,12 @@ export interface ImageResults {
 }
 export type ResultOf<T extends ImageTask> = ImageResults[T['kind']];
 
-/** What a thread is told when it starts. */
+/** The settings that a thread receives when it starts. */
 export interface ThreadSettings {
   limits: ImageLimits;
 }
 
-/** An error that crosses between threads. */
+/** An error as a message between threads. */
 export interface Failure {
   code: string;
   message: string;

@@ -18,7 +18,7 @@ const ask = (file: string) => ({ kind: 'identify', file }) as const;
 const odd = (options: ImageWorkersOptions = {}) => createImageWorkers({ threads: 1, entry, ...options });
 
 describe('image workers', () => {
-  it('an-image-through-the-workers-equals-one-that-is-done-in-this-thread', async () => {
+  it('an image processed by workers equals one processed in this thread', async () => {
     using files = place();
     const shape = { width: 40, height: 30, channels: 4, depth: 16 } as const;
     await imageOf(shape, noise(shape, 3, 5_000))
@@ -59,7 +59,7 @@ describe('image workers', () => {
     }
   });
 
-  it('a-refusal-keeps-its-code-and-a-missing-file-may-come-back', async () => {
+  it('a refusal keeps its code, and a missing file is retriable', async () => {
     using files = place();
     const workers = createImageWorkers({ threads: 1 });
     try {
@@ -71,7 +71,7 @@ describe('image workers', () => {
   });
 
   for (const how of ['throw', 'exit']) {
-    it(`a-thread-that-ends-by-${how}-is-an-error-of-its-task-alone`, async () => {
+    it(`a thread that ends by ${how} fails only its own task`, async () => {
       const crashes: string[] = [];
       const workers = odd({ onCrash: (error) => crashes.push(error.code) });
       const first = workers.run(ask(how));
@@ -83,19 +83,20 @@ describe('image workers', () => {
     });
   }
 
-  it('a-task-that-never-ends-is-given-up-and-the-next-runs', async () => {
+  it('a task that never ends is abandoned, and the next one runs', async () => {
     const workers = odd({ taskTimeoutMs: 300 });
     const first = workers.run(ask('hang'));
     const second = workers.run(ask('answer'));
     await assert.rejects(first, { code: 'worker.timed_out', retriable: false });
-    // A new thread takes its time to start on a busy machine: the second may run into the limit, but it is never lost.
+    // A new thread takes its time to start on a busy machine: the second may run into the limit,
+    // but it is never lost.
     await second.catch((error: unknown) => {
       assert.equal((error as MeshError).code, 'worker.timed_out');
     });
     await workers.close();
   });
 
-  it('one-task-too-many-is-refused-and-a-cancelled-one-makes-room', async () => {
+  it('a task beyond the queue is refused, and a cancelled one frees its place', async () => {
     const workers = odd({ queueMax: 1 });
     const running = workers.run(ask('hang'));
     const abort = new AbortController();
@@ -109,7 +110,7 @@ describe('image workers', () => {
     await Promise.all([assert.rejects(running, { code: 'worker.closed' }), workers.close(0)]);
   });
 
-  it('a-running-task-that-is-cancelled-ends-first-and-its-result-is-dropped', async () => {
+  it('a cancelled task that runs is answered when it ends, without its result', async () => {
     const workers = odd();
     const abort = new AbortController();
     const task = workers.run(ask('answer'), abort.signal);
@@ -119,7 +120,7 @@ describe('image workers', () => {
     await workers.close();
   });
 
-  it('close-answers-everybody-and-is-idempotent', async () => {
+  it('close answers every task and is idempotent', async () => {
     const workers = odd();
     const answers = [workers.run(ask('hang')), workers.run(ask('answer'))].map(async (task) =>
       assert.rejects(task, { code: 'worker.closed' }),
@@ -132,7 +133,7 @@ describe('image workers', () => {
     assert.equal(workers.running, 0);
   });
 
-  it('warm-threads-take-tasks-and-keep-nobody-waiting-at-the-end', async () => {
+  it('warm threads accept tasks and do not delay the close', async () => {
     const workers = odd({ threads: 2 });
     workers.warm();
     assert.equal(workers.running, 0);
@@ -141,7 +142,7 @@ describe('image workers', () => {
     workers.warm();
   });
 
-  it('close-waits-for-what-runs', async () => {
+  it('close waits for running tasks', async () => {
     const workers = odd();
     const running = workers.run(ask('answer'));
     await Promise.all([workers.close(60_000), running]);

@@ -1,6 +1,10 @@
-/** A few worker threads for pixels: libvips and the histogram loops run there, so that the event loop keeps its heartbeats. */
+/**
+ * A small pool of worker threads for image work. libvips and the histogram loops run there, so that
+ * they never block the event loop and its heartbeats.
+ */
 import { Worker } from 'node:worker_threads';
 import { MeshError, messageOf } from '@thermomesh/runtime';
+import { equalizerError } from '../core/errors.ts';
 import { imageLimitsDefault, type ImageLimits } from '../image/limits.ts';
 import type { Answer, ImageTask, ResultOf, ThreadSettings } from './messages.ts';
 
@@ -9,28 +13,39 @@ export interface ImageWorkersOptions {
   threads?: number;
   /** Tasks that may wait; one more is refused. */
   queueMax?: number;
-  /** A task that takes longer is given up, and its thread ended. */
+  /** Time limit of a task; on expiry its thread is terminated. */
   taskTimeoutMs?: number;
   limits?: ImageLimits;
-  /** A thread ended that was not asked to. */
+  /** Receives the error when a thread ends unexpectedly. */
   onCrash?: (error: MeshError) => void;
-  /** For tests: another entry. */
+  /** Entry file of the threads; tests replace it. */
   entry?: URL;
 }
 
 export interface ImageWorkers {
   /**
-   * Runs a task on the next free thread, in the order of the calls. When the promise settles, no thread works on the task any more.
-   * @param signal cancels: a waiting task at once, a running one when it has ended (its result is dropped)
-   * @throws MeshError `worker.queue_full` (retriable), `worker.crashed` (retriable), `worker.timed_out`, `worker.cancelled`,
-   *   `worker.closed`, `worker.failed`, and the codes of `image/` and of the equalization
+   * Runs a task on the next free thread, in the order of the calls. Once the promise is settled, no
+   * thread works on the task.
+   * @param signal cancels the task: a waiting task at once, a running one when it has ended (its
+   *   result is dropped)
+   * @throws MeshError `worker.queue_full` (retriable), `worker.crashed` (retriable),
+   *   `worker.timed_out`, `worker.cancelled`, `worker.closed`, `worker.failed`, and the codes of
+   *   `image/` and of the equalization
    */
   run<T extends ImageTask>(task: T, signal?: AbortSignal): Promise<ResultOf<T>>;
-  /** Starts the threads before the first task needs them: loading libvips takes some tenths of a second. */
+  /**
+   * Starts the threads before the first task, because loading libvips takes some tenths of a
+   * second.
+   */
   warm(): void;
+  /** Tasks that run now. */
   readonly running: number;
+  /** Tasks that wait for a thread. */
   readonly waiting: number;
-  /** Refuses what waits, waits for what runs by `graceMs`, then ends the threads. */
+  /**
+   * Refuses waiting tasks, waits up to `graceMs` for running ones, then terminates the threads.
+   * Idempotent.
+   */
   close(graceMs?: number): Promise<void>;
 }
 
@@ -40,31 +55,34 @@ const taskTimeoutMsDefault = 600_000;
 const graceMsDefault = 10_000;
 const entryDefault = new URL('./thread.ts', import.meta.url);
 
-interface Job {
+interface QueuedTask {
   task: ImageTask;
   signal: AbortSignal | undefined;
   resolve: (result: unknown) => void;
   reject: (error: MeshError) => void;
 }
 
-/** One thread and what it is doing. */
-interface Seat {
+/** What a thread does now. `ending`: the pool terminates it for `reason`. */
+type ThreadState =
+  | { name: 'idle' }
+  | { name: 'working'; queued: QueuedTask; timer: NodeJS.Timeout }
+  | { name: 'ending'; queued: QueuedTask | undefined; reason: MeshError };
+
+/** One thread and what it does. */
+interface WorkerSlot {
   worker: Worker;
-  job: Job | undefined;
-  timer: NodeJS.Timeout | undefined;
-  /** Why it is being ended; undefined while nobody asked. */
-  ending: MeshError | undefined;
+  state: ThreadState;
 }
 
-/** Starts no thread before the first task. */
+/** Creates a pool. It starts no thread before the first task or `warm`. */
 export function createImageWorkers(options: ImageWorkersOptions = {}): ImageWorkers {
   return new Pool(options);
 }
 
 class Pool implements ImageWorkers {
   readonly #options: Required<Omit<ImageWorkersOptions, 'onCrash'>> & Pick<ImageWorkersOptions, 'onCrash'>;
-  readonly #seats = new Set<Seat>();
-  #queue: Job[] = [];
+  readonly #slots = new Set<WorkerSlot>();
+  #queue: QueuedTask[] = [];
   #closing: Promise<void> | undefined;
   #idle: (() => void) | undefined;
 
@@ -80,7 +98,7 @@ class Pool implements ImageWorkers {
   }
 
   get running(): number {
-    return [...this.#seats].filter((seat) => seat.job !== undefined).length;
+    return [...this.#slots].filter((slot) => taskOf(slot) !== undefined).length;
   }
 
   get waiting(): number {
@@ -88,24 +106,22 @@ class Pool implements ImageWorkers {
   }
 
   warm(): void {
-    while (this.#closing === undefined && this.#seats.size < this.#options.threads) this.#open();
+    while (this.#closing === undefined && this.#slots.size < this.#options.threads) this.#open();
   }
 
   async run<T extends ImageTask>(task: T, signal?: AbortSignal): Promise<ResultOf<T>> {
     if (this.#closing !== undefined) throw closed();
     if (signal?.aborted === true) throw cancelled();
     if (this.#queue.length >= this.#options.queueMax) {
-      throw new MeshError('worker.queue_full', `${this.#queue.length} image tasks wait already`, {
-        retriable: true,
-      });
+      throw equalizerError('worker.queue_full', `${this.#queue.length} image tasks are waiting already`);
     }
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    const job: Job = { task, signal, resolve, reject };
+    const queued: QueuedTask = { task, signal, resolve, reject };
     const onAbort = () => {
-      this.#dropWaiting(job);
+      this.#dropWaiting(queued);
     };
     signal?.addEventListener('abort', onAbort, { once: true });
-    this.#queue.push(job);
+    this.#queue.push(queued);
     this.#next();
     try {
       return (await promise) as ResultOf<T>;
@@ -122,7 +138,7 @@ class Pool implements ImageWorkers {
   async #close(graceMs: number): Promise<void> {
     const refused = this.#queue;
     this.#queue = [];
-    for (const job of refused) job.reject(closed());
+    for (const queued of refused) queued.reject(closed());
     if (this.running > 0) {
       const { promise, resolve } = Promise.withResolvers<void>();
       const timer = setTimeout(resolve, graceMs);
@@ -130,107 +146,120 @@ class Pool implements ImageWorkers {
       await promise;
       clearTimeout(timer);
     }
-    await Promise.all([...this.#seats].map(async (seat) => this.#end(seat, closed())));
+    await Promise.all([...this.#slots].map(async (slot) => this.#end(slot, closed())));
   }
 
-  #dropWaiting(job: Job): void {
-    const at = this.#queue.indexOf(job);
+  #dropWaiting(queued: QueuedTask): void {
+    const at = this.#queue.indexOf(queued);
     if (at < 0) return;
     this.#queue.splice(at, 1);
-    job.reject(cancelled());
+    queued.reject(cancelled());
   }
 
   #next(): void {
     while (this.#queue.length > 0) {
-      const idle = [...this.#seats].find((seat) => seat.job === undefined && seat.ending === undefined);
-      const seat = idle ?? (this.#seats.size < this.#options.threads ? this.#open() : undefined);
-      const job = seat === undefined ? undefined : this.#queue.shift();
-      if (seat === undefined || job === undefined) return;
-      seat.job = job;
-      seat.timer = setTimeout(() => {
-        const limit = `${job.task.kind} took more than ${this.#options.taskTimeoutMs} ms`;
-        void this.#end(seat, new MeshError('worker.timed_out', limit));
+      const idle = [...this.#slots].find(({ state }) => state.name === 'idle');
+      const slot = idle ?? (this.#slots.size < this.#options.threads ? this.#open() : undefined);
+      const queued = slot === undefined ? undefined : this.#queue.shift();
+      if (slot === undefined || queued === undefined) return;
+      const timer = setTimeout(() => {
+        const limit = `${queued.task.kind} took more than ${this.#options.taskTimeoutMs} ms`;
+        void this.#end(slot, equalizerError('worker.timed_out', limit));
       }, this.#options.taskTimeoutMs);
-      seat.worker.ref();
-      seat.worker.postMessage(job.task);
+      slot.state = { name: 'working', queued, timer };
+      slot.worker.ref();
+      slot.worker.postMessage(queued.task);
     }
   }
 
-  #open(): Seat {
+  #open(): WorkerSlot {
     const settings: ThreadSettings = { limits: this.#options.limits };
     const worker = new Worker(this.#options.entry, { workerData: settings });
-    const seat: Seat = { worker, job: undefined, timer: undefined, ending: undefined };
-    this.#seats.add(seat);
+    const slot: WorkerSlot = { worker, state: { name: 'idle' } };
+    this.#slots.add(slot);
     worker.on('message', (answer: Answer) => {
-      this.#finish(seat, answer);
+      this.#finish(slot, answer);
     });
     let cause: unknown;
     worker.on('error', (error) => {
       cause = error;
     });
     worker.on('exit', (code) => {
-      this.#gone(seat, code, cause);
+      this.#gone(slot, code, cause);
     });
-    // An idle thread keeps no process alive.
+    // An idle thread must not keep the process alive.
     worker.unref();
-    return seat;
+    return slot;
   }
 
-  #finish(seat: Seat, answer: Answer): void {
-    const job = this.#clear(seat);
-    seat.worker.unref();
-    if (job?.signal?.aborted === true) job.reject(cancelled());
-    else if ('result' in answer) job?.resolve(answer.result);
+  #finish(slot: WorkerSlot, answer: Answer): void {
+    const queued = takeTask(slot);
+    slot.worker.unref();
+    if (queued?.signal?.aborted === true) queued.reject(cancelled());
+    else if ('result' in answer) queued?.resolve(answer.result);
     else {
       const { code, message, retriable } = answer.failure;
-      job?.reject(new MeshError(code, message, { retriable }));
+      queued?.reject(new MeshError(code, message, { retriable }));
     }
-    this.#after();
+    this.#continue();
   }
 
-  /** Takes the thread's task from it, if it has one. */
-  #clear(seat: Seat): Job | undefined {
-    const { job } = seat;
-    clearTimeout(seat.timer);
-    seat.job = undefined;
-    return job;
-  }
-
-  #after(): void {
+  #continue(): void {
     if (this.running === 0) this.#idle?.();
     this.#next();
   }
 
-  /** The task is answered when the thread is gone (`#gone`): only then does nobody write its files any more. */
-  async #end(seat: Seat, reason: MeshError): Promise<void> {
-    clearTimeout(seat.timer);
-    seat.ending = reason;
-    await seat.worker.terminate();
+  /**
+   * The task is answered when the thread has ended (`#gone`): only then are its files no longer
+   * written.
+   */
+  async #end(slot: WorkerSlot, reason: MeshError): Promise<void> {
+    if (slot.state.name === 'working') clearTimeout(slot.state.timer);
+    slot.state = { name: 'ending', queued: taskOf(slot), reason };
+    await slot.worker.terminate();
   }
 
-  /** A thread has ended: because `#end` said so, or by itself (out of memory, a bug). */
-  #gone(seat: Seat, code: number, cause: unknown): void {
-    this.#seats.delete(seat);
-    const job = this.#clear(seat);
-    if (seat.ending === undefined) {
+  /** A thread has ended: terminated by `#end`, or on its own (out of memory, a bug). */
+  #gone(slot: WorkerSlot, code: number, cause: unknown): void {
+    this.#slots.delete(slot);
+    const queued = takeTask(slot);
+    if (slot.state.name !== 'ending') {
       const why = cause === undefined ? `exit code ${code}` : messageOf(cause);
-      const error = new MeshError('worker.crashed', `an image thread ended: ${why}`, {
-        retriable: true,
-        cause,
-      });
+      const error = equalizerError('worker.crashed', `an image thread ended: ${why}`, { cause });
       this.#options.onCrash?.(error);
-      job?.reject(error);
+      queued?.reject(error);
     } else {
-      job?.reject(seat.ending);
+      queued?.reject(slot.state.reason);
     }
-    this.#after();
+    this.#continue();
   }
+}
+
+function taskOf({ state }: WorkerSlot): QueuedTask | undefined {
+  return state.name === 'idle' ? undefined : state.queued;
+}
+
+/** Removes the task from its thread, if there is one. */
+function takeTask(slot: WorkerSlot): QueuedTask | undefined {
+  const queued = taskOf(slot);
+  switch (slot.state.name) {
+    case 'idle':
+      break;
+    case 'working':
+      clearTimeout(slot.state.timer);
+      slot.state = { name: 'idle' };
+      break;
+    case 'ending':
+      slot.state = { ...slot.state, queued: undefined };
+      break;
+  }
+  return queued;
 }
 
 function closed(): MeshError {
-  return new MeshError('worker.closed', 'the image workers are closed');
+  return equalizerError('worker.closed', 'the image workers are closed');
 }
 
 function cancelled(): MeshError {
-  return new MeshError('worker.cancelled', 'the image task was cancelled');
+  return equalizerError('worker.cancelled', 'the image task was cancelled');
 }

@@ -1,6 +1,6 @@
-/** What a thread does for each kind of task. */
+/** Performs tasks in a worker thread. */
 import { decodeTables, encodeHistogram } from '@thermomesh/equalization';
-import { codeOf, messageOf } from '@thermomesh/runtime';
+import { codeOf, isRetriable, messageOf } from '@thermomesh/runtime';
 import {
   clahe,
   countRectangle,
@@ -13,7 +13,7 @@ import {
 import type { Failure, ImageResults, ImageTask, ThreadSettings } from './messages.ts';
 
 /**
- * Does one task.
+ * Performs one task.
  * @throws MeshError, EqualizationError: see the functions of `image/`
  */
 export async function perform(
@@ -48,14 +48,17 @@ function pageOf(task: { page?: number }): { page?: number } {
   return task.page === undefined ? {} : { page: task.page };
 }
 
-/** An error as a message; errors without a code of ours get `worker.failed`. */
+/** Turns an error into a message. Errors without a dotted code get `worker.failed`. */
 export function failureOf(error: unknown): Failure {
   const code = codeOf(error);
   const named = code?.includes('.') === true;
-  // What the file system refuses (no space, a missing blob) may be cured from outside; a bug is not.
-  const retriable =
-    typeof error === 'object' && error !== null && 'retriable' in error
-      ? error.retriable === true
-      : code !== undefined;
+  // An error of the file system (no space, a missing blob) may pass; a bug does not.
+  const isSystemError = code !== undefined && !hasRetriable(error);
+  const retriable = isRetriable(error) || isSystemError;
   return { code: named ? code : 'worker.failed', message: messageOf(error), retriable };
+}
+
+/** Whether an error states if it is retriable, as errors of the mesh do. */
+function hasRetriable(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && 'retriable' in error;
 }

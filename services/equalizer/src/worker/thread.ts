@@ -1,4 +1,4 @@
-/** The entry of a worker thread: one task at a time, each with one answer. */
+/** The entry of a worker thread. It performs one task at a time and sends one answer for each. */
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Answer, ImageTask, ThreadSettings } from './messages.ts';
 import { failureOf, perform } from './tasks.ts';

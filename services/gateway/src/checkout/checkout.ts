@@ -1,31 +1,33 @@
-/** The checkout put together: orders, outbox, relay, queue, billing. It can be down while the rest of the gateway is up. */
+/**
+ * Composes the checkout: orders, outbox, relay, queue, billing. It may be unavailable while the
+ * rest of the gateway works.
+ */
 import { createBillingClient } from '@thermomesh/billing-client';
 import { findBilling, type BillingFinder } from '@thermomesh/billing-client/discovery';
 import {
   codeOf,
-  createCrashHook,
   deriveToken,
-  parseCrashPlan,
+  isRetriable,
   subjects,
   type CrashHook,
   type Log,
   type Metrics,
 } from '@thermomesh/runtime';
 import { createPool, type SqlPool } from '@thermomesh/sql';
-import type { BullQueue } from './adapters/bull-queue.ts';
+import { randomUUID } from 'node:crypto';
 import { createCheckoutStore } from './adapters/pg-checkout-store.ts';
-import { createFinalWatch, type FinalWatch } from './core/final-watch.ts';
 import { createOrders, type Orders } from './core/orders.ts';
-import type { CheckoutStore, Unavailable } from './core/ports.ts';
-import { createRelay } from './core/relay.ts';
+import type { CheckoutStore, Unavailable, WorkQueue } from './core/ports.ts';
 import { createCheckoutSecrets } from './core/secrets.ts';
 import { settle, type SettleDeps } from './core/settle.ts';
-import { createEventStreams, type EventStreams } from './http/event-streams.ts';
-import { createLateQueue } from './late-queue.ts';
+import { createEventStreams, type EventStreams } from './event-streams.ts';
+import { createFinalWatch } from './final-watch.ts';
+import { createLazyQueue } from './lazy-queue.ts';
 import { createCheckoutMetrics, type CheckoutMetrics } from './metrics.ts';
-import type { CheckoutConfig } from './settings.ts';
+import { createRelay, type Relay, type RelayDeps } from './relay.ts';
+import type { BillingOptions, CheckoutOptions } from './settings.ts';
 
-/** What the routes use. */
+/** The part of the checkout that the routes use. */
 export interface Checkout {
   orders: Orders;
   store: Pick<CheckoutStore, 'find' | 'list'>;
@@ -35,49 +37,48 @@ export interface Checkout {
   retryAfterSeconds: number;
 }
 
+/** The checkout with its lifecycle. */
 export interface CheckoutService extends Checkout {
   /** Never fails: what cannot be reached yet is tried again. */
   start(): void;
-  /** No more orders and streams, then what is under way until the deadline. */
+  /** Takes no more orders and streams, then waits for work under way until the deadline. */
   stop(deadlineMs: number): Promise<void>;
-  /** After the last request has been answered. */
+  /** Closes the connections; called after the last request has been answered. */
   close(): Promise<void>;
 }
 
 export interface CheckoutDeps {
   log: Log;
   metrics: Metrics;
-  /** The mesh's secret, from which the gateway's token at billing is derived. */
+  /** Secret of the mesh, from which the gateway's token at billing is derived. */
   secret: string;
-  crashPoint: string | undefined;
-  crashWitnessFile: string | undefined;
+  crash: CrashHook;
 }
 
-export function createCheckout(config: CheckoutConfig, deps: CheckoutDeps): CheckoutService {
-  const { log } = deps;
-  const crash = createCrashHook(parseCrashPlan(deps.crashPoint), deps.crashWitnessFile);
-  const pool = openPool(config);
+const stoppingNow: Unavailable = { code: 'checkout.stopping', detail: 'this gateway is stopping' };
+
+/** Composes the checkout; nothing connects before `start`. */
+export function createCheckout(options: CheckoutOptions, deps: CheckoutDeps): CheckoutService {
+  const { log, crash } = deps;
+  const pool = openPool(options.sql);
   const store = createCheckoutStore(pool);
-  const secrets = createCheckoutSecrets(config.CHECKOUT_SECRET);
-  let databaseFault: unknown;
-  let stopping = false;
-  const unavailable = () => (stopping ? stoppingFault : queue.fault());
+  const secrets = createCheckoutSecrets(options.secret);
+  const finder = openFinder(options.billing, log, deps.secret);
+  let databaseError: unknown;
+  let phase: 'open' | 'stopping' = 'open';
+  const unavailable = () => unavailableIn(phase, queue);
   const metrics = createCheckoutMetrics(deps.metrics, {
-    available: () => unavailable() === undefined && databaseFault === undefined,
+    available: () => unavailable() === undefined && databaseError === undefined,
     streams: () => streams.size,
     outbox: () => store.outbox(),
   });
-  const watch = openWatch(config, store, metrics);
-  const streams = createEventStreams({
-    watch,
-    streamsMax: config.CHECKOUT_STREAMS_MAX,
-    streamsPerCallerMax: config.CHECKOUT_STREAMS_PER_CALLER_MAX,
-    heartbeatMs: config.CHECKOUT_HEARTBEAT_MS,
-  });
-  const finder = openFinder(config, log, deps.secret);
+  const watch = createFinalWatch(store, options.streams.watchIntervalMs, (error) =>
+    metrics.watchFailed.inc({ code: codeOf(error) ?? 'unknown' }),
+  );
+  const streams = createEventStreams({ watch, ...options.streams });
   const settling: SettleDeps = {
     store,
-    billing: openBilling(config, deps.secret, finder),
+    billing: openBilling(options.billing, deps.secret, finder),
     secrets,
     crash,
     log,
@@ -86,36 +87,39 @@ export function createCheckout(config: CheckoutConfig, deps: CheckoutDeps): Chec
       watch.wake(checkoutId);
     },
   };
-  const queue = openQueue(
-    config,
+  const queue = createLazyQueue({
+    ...options.queue,
+    work: (checkoutId) => attempt(settling, metrics, checkoutId),
+    onReady: () => relay.wake(),
     log,
-    (id) => attempt(settling, metrics, id),
-    () => relay.wake(),
-  );
-  const relay = composeRelay(config, { store, queue, crash, log, metrics }, (error) => {
-    databaseFault = error;
+  });
+  const relay = composeRelay(metrics, {
+    store,
+    queue,
+    queueUnavailable: () => queue.unavailable(),
+    crash,
+    log,
+    onLook(error) {
+      databaseError = error;
+    },
+    limits: options.relay,
   });
   return {
-    orders: createOrders({
-      store,
-      secrets,
-      crash,
-      onAccepted(replayed) {
-        metrics.accepted.inc({ replayed: String(replayed) });
-        if (!replayed) relay.wake();
-      },
+    orders: composeOrders(store, secrets, crash, (replayed) => {
+      metrics.accepted.inc({ replayed: String(replayed) });
+      if (!replayed) relay.wake();
     }),
     store,
     streams,
     unavailable,
-    retryAfterSeconds: config.CHECKOUT_RETRY_AFTER_SECONDS,
+    retryAfterSeconds: options.retryAfterSeconds,
     start() {
       finder?.start();
       queue.start();
       relay.start();
     },
     async stop(deadlineMs) {
-      stopping = true;
+      phase = 'stopping';
       streams.close();
       await relay.stop();
       await queue.stop(deadlineMs);
@@ -124,115 +128,89 @@ export function createCheckout(config: CheckoutConfig, deps: CheckoutDeps): Chec
   };
 }
 
-const stoppingFault: Unavailable = { code: 'checkout.stopping', detail: 'this gateway is stopping' };
-
-function openWatch(config: CheckoutConfig, store: CheckoutStore, metrics: CheckoutMetrics): FinalWatch {
-  return createFinalWatch(store, config.CHECKOUT_WATCH_INTERVAL_MS, (error) =>
-    metrics.watchFailed.inc({ code: codeOf(error) ?? 'unknown' }),
-  );
+/** Why no order can be taken in this phase; undefined if one can. */
+function unavailableIn(phase: 'open' | 'stopping', queue: WorkQueue): Unavailable | undefined {
+  switch (phase) {
+    case 'open':
+      return queue.unavailable();
+    case 'stopping':
+      return stoppingNow;
+  }
 }
 
-function openPool(config: CheckoutConfig): SqlPool {
+function composeOrders(
+  store: CheckoutStore,
+  secrets: ReturnType<typeof createCheckoutSecrets>,
+  crash: CrashHook,
+  onAccepted: (replayed: boolean) => void,
+): Orders {
+  return createOrders({ store, secrets, crash, newId: randomUUID, onAccepted });
+}
+
+function openPool({ url, connectionsMax, timeoutMs }: CheckoutOptions['sql']): SqlPool {
   return createPool({
-    url: config.DATABASE_URL,
+    url,
     applicationName: 'thermomesh-checkout',
-    connectionsMax: config.CHECKOUT_SQL_CONNECTIONS_MAX,
-    connectTimeoutMs: config.CHECKOUT_SQL_TIMEOUT_MS,
-    statementTimeoutMs: config.CHECKOUT_SQL_TIMEOUT_MS,
+    connectionsMax,
+    connectTimeoutMs: timeoutMs,
+    statementTimeoutMs: timeoutMs,
+    durable: true,
   });
 }
 
-/** Undefined without ZooKeeper: the static replicas are all there are. */
-function openFinder(config: CheckoutConfig, log: Log, secret: string): BillingFinder | undefined {
-  const {
-    ZOOKEEPER_HOSTS: hosts,
-    SERVICES_PATH: path,
-    ZOOKEEPER_SESSION_TIMEOUT_MS: sessionTimeoutMs,
-  } = config;
-  if (hosts === undefined) return undefined;
+/** Undefined without ZooKeeper: only the static replicas are used. */
+function openFinder(
+  { discovery, staticUrls }: BillingOptions,
+  log: Log,
+  secret: string,
+): BillingFinder | undefined {
+  if (discovery === undefined) return undefined;
   return findBilling({
-    ...{ hosts, path, sessionTimeoutMs, secret },
-    staticUrls: config.BILLING_URLS.split(','),
+    ...discovery,
+    secret,
+    staticUrls,
     onChanged: (urls) => log.info({ event: 'checkout.billing_found', urls }),
-    onFault: (err) => log.warn({ event: 'checkout.discovery_failed', err }),
+    onError: (err) => log.warn({ event: 'checkout.discovery_failed', err }),
   });
 }
 
 function openBilling(
-  config: CheckoutConfig,
+  { staticUrls, callTimeoutMs, tryTimeoutMs }: BillingOptions,
   secret: string,
   finder: BillingFinder | undefined,
 ): SettleDeps['billing'] {
   return createBillingClient({
-    urls: finder?.urls ?? config.BILLING_URLS.split(','),
+    urls: finder?.urls ?? staticUrls,
     token: deriveToken(secret, subjects.service('gateway')),
-    deadlineMs: config.CHECKOUT_CALL_TIMEOUT_MS,
-    tryTimeoutMs: config.CHECKOUT_TRY_TIMEOUT_MS,
+    deadlineMs: callTimeoutMs,
+    tryTimeoutMs,
   });
 }
 
-function openQueue(
-  config: CheckoutConfig,
-  log: Log,
-  work: (checkoutId: string) => Promise<unknown>,
-  onReady: () => void,
-): BullQueue {
-  return createLateQueue({
-    url: config.REDIS_URL,
-    name: config.CHECKOUT_QUEUE,
-    concurrency: config.CHECKOUT_CONCURRENCY,
-    lockMs: config.CHECKOUT_LOCK_MS,
-    stalledIntervalMs: config.CHECKOUT_STALLED_INTERVAL_MS,
-    checkMs: config.CHECKOUT_REDIS_CHECK_MS,
-    backoff: { firstMs: config.CHECKOUT_BACKOFF_FIRST_MS, maxMs: config.CHECKOUT_BACKOFF_MAX_MS },
-    work,
-    onReady,
-    log,
-  });
-}
-
-interface RelayParts {
-  store: CheckoutStore;
-  queue: BullQueue;
-  crash: CrashHook;
-  log: Log;
-  metrics: CheckoutMetrics;
-}
-
-function composeRelay(
-  config: CheckoutConfig,
-  { store, queue, crash, log, metrics }: RelayParts,
-  onLook: (error: unknown) => void,
-) {
+function composeRelay(metrics: CheckoutMetrics, deps: Omit<RelayDeps, 'onHandOver'>): Relay {
   return createRelay({
-    store,
-    queue,
-    queueFault: () => queue.fault(),
-    crash,
-    log,
+    ...deps,
     onHandOver(count, again) {
       metrics.handOvers.inc({ again: 'false' }, count - again);
       metrics.handOvers.inc({ again: 'true' }, again);
-      if (again > 0) log.info({ event: 'checkout.handed_over_again', count: again });
-    },
-    onLook,
-    limits: {
-      intervalMs: config.CHECKOUT_RELAY_INTERVAL_MS,
-      rowsMax: config.CHECKOUT_RELAY_ROWS_MAX,
-      requeueMs: config.CHECKOUT_REQUEUE_MS,
+      if (again > 0) deps.log.info({ event: 'checkout.handed_over_again', count: again });
     },
   });
 }
 
-/** @throws what left the outcome unknown, counted and told */
+/**
+ * Makes one attempt at one checkout, and counts and logs its failure.
+ * @throws the error that left the outcome unknown
+ */
 async function attempt(deps: SettleDeps, metrics: CheckoutMetrics, checkoutId: string): Promise<void> {
   try {
     await settle(deps, checkoutId);
   } catch (error) {
     const code = codeOf(error) ?? 'unknown';
     metrics.attemptsFailed.inc({ code });
-    const passes = (error as { retriable?: unknown }).retriable === true;
-    deps.log[passes ? 'warn' : 'error']({ event: 'checkout.attempt_failed', checkoutId, code, err: error });
+    const entry = { checkoutId, code, err: error };
+    if (isRetriable(error)) deps.log.warn({ event: 'checkout.attempt_failed', ...entry });
+    else deps.log.error({ event: 'checkout.attempt_failed', ...entry });
     throw error;
   }
 }

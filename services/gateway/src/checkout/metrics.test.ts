@@ -3,7 +3,7 @@ import { it } from 'node:test';
 import { createMetrics } from '@thermomesh/runtime';
 import { createCheckoutMetrics } from './metrics.ts';
 
-it('one scrape tells depth and age of the same moment, by one query; PostgreSQL away is no number', async () => {
+it('a scrape reads depth and age in one query, and NaN while PostgreSQL is down', async () => {
   const metrics = createMetrics({ defaults: false });
   let queries = 0;
   let away = false;

@@ -1,7 +1,8 @@
-/** What the checkout counts. */
+/** Metrics of the checkout. */
 import type { Counter, Gauge, Metrics } from '@thermomesh/runtime';
 import type { CheckoutStore } from './core/ports.ts';
 
+/** The counters of the checkout. */
 export interface CheckoutMetrics {
   accepted: Counter<'replayed'>;
   final: Counter<'status'>;
@@ -10,23 +11,24 @@ export interface CheckoutMetrics {
   watchFailed: Counter<'code'>;
 }
 
-/** What is read when the metrics are scraped. */
-export interface CheckoutFigures {
+/** Values that are read when the metrics are scraped. */
+export interface CheckoutStats {
   available: () => boolean;
   streams: () => number;
   outbox: CheckoutStore['outbox'];
 }
 
-export function createCheckoutMetrics(metrics: Metrics, figures: CheckoutFigures): CheckoutMetrics {
+/** Registers the metrics. */
+export function createCheckoutMetrics(metrics: Metrics, stats: CheckoutStats): CheckoutMetrics {
   collected(metrics.gauge('checkout_available', '1 while checkouts are accepted'), async () =>
-    figures.available() ? 1 : 0,
+    stats.available() ? 1 : 0,
   );
-  collected(metrics.gauge('checkout_streams', 'Event streams that are open'), async () => figures.streams());
+  collected(metrics.gauge('checkout_streams', 'Event streams that are open'), async () => stats.streams());
   const depth = metrics.gauge('checkout_outbox_depth', 'Accepted checkouts that are not final');
   const age = metrics.gauge('checkout_outbox_oldest_age_ms', 'Age of the oldest of them');
   const outbox = shared(() =>
-    // Not a number while PostgreSQL is away: the last one known would look like the truth.
-    figures.outbox().catch(() => ({ depth: Number.NaN, oldestAgeMs: Number.NaN })),
+    // NaN while PostgreSQL is away: the last known value would look current.
+    stats.outbox().catch(() => ({ depth: Number.NaN, oldestAgeMs: Number.NaN })),
   );
   collected(depth, async () => (await outbox()).depth);
   collected(age, async () => (await outbox()).oldestAgeMs);
@@ -45,7 +47,10 @@ export function createCheckoutMetrics(metrics: Metrics, figures: CheckoutFigures
   };
 }
 
-/** Gauges that are read at once share one look, so that a scrape tells of one moment; the next scrape looks anew. */
+/**
+ * Shares one call of `look` among concurrent callers, so that all gauges of a scrape show the same
+ * moment; the next scrape calls it again.
+ */
 function shared<T>(look: () => Promise<T>): () => Promise<T> {
   let underWay: Promise<T> | undefined;
   return () =>
@@ -54,7 +59,7 @@ function shared<T>(look: () => Promise<T>): () => Promise<T> {
     }));
 }
 
-/** A gauge that is read where the number is kept. */
+/** Makes a gauge read its value at each scrape. */
 function collected(gauge: Gauge<string>, read: () => Promise<number>): void {
   Object.assign(gauge, { collect: async () => gauge.set(await read()) });
 }

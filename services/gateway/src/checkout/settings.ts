@@ -1,119 +1,202 @@
-/** The checkout's share of the gateway's settings: `config.ts` reads them with the rest. */
-import { secretCharsMin } from '@thermomesh/runtime';
+/** Settings of the checkout; the gateway's `config.ts` reads them with the others. */
+import { count, ms, postgresUrl, secret, type BackoffLimits } from '@thermomesh/runtime';
 import Type, { type Static } from 'typebox';
+import { discoveryOptions, type DiscoveryConfig, type DiscoveryOptions } from '../discovery-settings.ts';
+import type { RelayLimits } from './relay.ts';
 
-const Ms = (initial: number, description: string, minimum = 1) =>
-  Type.Integer({ default: initial, minimum, description });
-const Count = (initial: number, description: string, maximum = 1_000_000) =>
-  Type.Integer({ default: initial, minimum: 1, maximum, description });
-
-/** What switches the checkout on: all four or none. */
+/** The settings that switch the checkout on: all four or none. */
 export const switches = ['DATABASE_URL', 'REDIS_URL', 'BILLING_URLS', 'CHECKOUT_SECRET'] as const;
 
-export const checkoutSettings = {
-  DATABASE_URL: Type.Optional(
-    Type.String({ pattern: '^postgres(ql)?://', description: 'PostgreSQL with the checkout’s schema' }),
-  ),
+/** A number of things with an upper bound. */
+const bounded = (initial: number, description: string, maximum = 1_000_000) =>
+  count(initial, description, { maximum });
+
+const connectionSettings = {
+  DATABASE_URL: Type.Optional(postgresUrl('URL of the PostgreSQL database with the checkout’s schema.')),
   REDIS_URL: Type.Optional(
-    Type.String({ pattern: '^rediss?://', description: 'Redis with AOF and noeviction: the queue' }),
+    Type.String({
+      pattern: '^rediss?://',
+      description: 'URL of the Redis that holds the queue. It must have AOF on and the policy noeviction.',
+    }),
   ),
   BILLING_URLS: Type.Optional(
     Type.String({
       pattern: '^https?://[^,\\s]+(,https?://[^,\\s]+)*$',
-      description: 'replicas of billing, comma separated; with ZOOKEEPER_HOSTS while none is listed there',
+      description:
+        'URLs of billing replicas, separated by commas. With ZOOKEEPER_HOSTS they are used only while no replica is listed there.',
     }),
   ),
-  ZOOKEEPER_HOSTS: Type.Optional(
-    Type.String({
-      pattern: '^[^,/\\s]+:\\d+(,[^,/\\s]+:\\d+)*$',
-      description: 'host:port,…: replicas of billing are found there; BILLING_URLS hold while none is listed',
-    }),
-  ),
-  SERVICES_PATH: Type.String({
-    default: '/thermomesh/services',
-    pattern: '^(/[A-Za-z0-9_.-]+)+$',
-    description: 'below this node of ZooKeeper services list themselves',
-  }),
-  ZOOKEEPER_SESSION_TIMEOUT_MS: Ms(4_000, 'of the session that follows the list', 200),
   CHECKOUT_SECRET: Type.Optional(
-    Type.String({
-      minLength: secretCharsMin,
-      description: 'payment tokens are encrypted with it; the same in every gateway, and kept',
-    }),
+    secret('Secret that encrypts payment tokens. It is the same in every gateway and must not be lost.'),
   ),
+  CHECKOUT_SQL_CONNECTIONS_MAX: bounded(10, 'Maximum number of connections to PostgreSQL.', 200),
+  CHECKOUT_SQL_TIMEOUT_MS: ms(2_000, 'Time limit for a connection to PostgreSQL, and for one statement.'),
+  CHECKOUT_REDIS_CHECK_MS: ms(1_000, 'Interval of the checks of Redis, and the time limit of one check.', {
+    minimum: 20,
+  }),
+};
+
+const workSettings = {
   CHECKOUT_QUEUE: Type.String({
     default: 'checkouts',
     pattern: '^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$',
-    description: 'name of the queue: gateways of one database share it, others on the same Redis must not',
+    description:
+      'Name of the queue. Gateways with the same database share it; others on the same Redis need another name.',
   }),
-  CHECKOUT_REQUEUE_MS: Ms(
+  CHECKOUT_REQUEUE_MS: ms(
     15_000,
-    'a checkout that is not final so long after its hand-over is handed over again',
+    'Time after which a checkout that was handed to the queue and is not final is handed over again.',
   ),
-  CHECKOUT_RELAY_INTERVAL_MS: Ms(1_000, 'between two looks into the outbox when nobody wakes the relay'),
-  CHECKOUT_RELAY_ROWS_MAX: Count(200, 'checkouts handed over at once', 10_000),
-  CHECKOUT_CONCURRENCY: Count(32, 'calls of billing at once', 1_000),
-  CHECKOUT_CALL_TIMEOUT_MS: Ms(6_000, 'one attempt at billing, its retries included'),
-  CHECKOUT_TRY_TIMEOUT_MS: Ms(3_000, 'one try at one replica of billing; then the next one is asked'),
-  CHECKOUT_BACKOFF_FIRST_MS: Ms(200, 'bound of the first pause after an attempt without an answer'),
-  CHECKOUT_BACKOFF_MAX_MS: Ms(5_000, 'bound of the longest one'),
-  CHECKOUT_LOCK_MS: Ms(5_000, 'a worker that has not renewed its lock for so long has lost its job', 100),
-  CHECKOUT_STALLED_INTERVAL_MS: Ms(2_000, 'between two looks for jobs whose worker is gone', 50),
-  CHECKOUT_REDIS_CHECK_MS: Ms(1_000, 'between two looks at Redis; one that takes longer has failed', 20),
-  CHECKOUT_SQL_CONNECTIONS_MAX: Count(10, 'connections to PostgreSQL', 200),
-  CHECKOUT_SQL_TIMEOUT_MS: Ms(2_000, 'to connect, and for one statement'),
-  CHECKOUT_RETRY_AFTER_SECONDS: Count(2, 'what a 503 of the checkout says', 3_600),
-  CHECKOUT_REQUESTS_PER_MINUTE_MAX: Count(6_000, 'of one API key at this gateway'),
-  CHECKOUT_ADDRESS_REQUESTS_PER_MINUTE_MAX: Count(
+  CHECKOUT_RELAY_INTERVAL_MS: ms(1_000, 'Interval at which the relay reads the outbox if nothing wakes it.'),
+  CHECKOUT_RELAY_ROWS_MAX: bounded(200, 'Maximum number of checkouts handed to the queue at once.', 10_000),
+  CHECKOUT_CONCURRENCY: bounded(32, 'Maximum number of concurrent calls to billing.', 1_000),
+  CHECKOUT_CALL_TIMEOUT_MS: ms(6_000, 'Time limit for one attempt at billing, with all its tries.'),
+  CHECKOUT_TRY_TIMEOUT_MS: ms(
+    3_000,
+    'Time limit for one try at one billing replica; the next replica is tried then.',
+  ),
+  CHECKOUT_BACKOFF_FIRST_MS: ms(
+    200,
+    'Upper bound of the pause after the first attempt without an answer; it doubles with each further attempt.',
+  ),
+  CHECKOUT_BACKOFF_MAX_MS: ms(5_000, 'Upper bound of every pause after an attempt without an answer.'),
+  CHECKOUT_LOCK_MS: ms(5_000, 'Time after which a worker that has not renewed its lock loses its job.', {
+    minimum: 100,
+  }),
+  CHECKOUT_STALLED_INTERVAL_MS: ms(2_000, 'Interval of the search for jobs whose worker has died.', {
+    minimum: 50,
+  }),
+};
+
+const httpSettings = {
+  CHECKOUT_RETRY_AFTER_SECONDS: bounded(2, 'Retry-After of a 503 of the checkout, in seconds.', 3_600),
+  CHECKOUT_REQUESTS_PER_MINUTE_MAX: bounded(
+    6_000,
+    'Maximum number of requests per minute of one API key at this gateway.',
+  ),
+  CHECKOUT_ADDRESS_REQUESTS_PER_MINUTE_MAX: bounded(
     30_000,
-    'of one address, before anybody is asked who he is',
+    'Maximum number of requests per minute of one address, counted before authentication.',
   ),
-  CHECKOUT_STREAMS_MAX: Count(1_000, 'event streams open at once', 100_000),
-  CHECKOUT_STREAMS_PER_CALLER_MAX: Count(200, 'of them of one API key', 100_000),
-  CHECKOUT_HEARTBEAT_MS: Ms(15_000, 'between two comments on an event stream'),
-  CHECKOUT_WATCH_INTERVAL_MS: Ms(200, 'between two looks for final answers that streams wait for'),
-} as const;
+  CHECKOUT_STREAMS_MAX: bounded(1_000, 'Maximum number of open event streams.', 100_000),
+  CHECKOUT_STREAMS_PER_CALLER_MAX: bounded(
+    200,
+    'Maximum number of open event streams of one API key.',
+    100_000,
+  ),
+  CHECKOUT_HEARTBEAT_MS: ms(15_000, 'Interval of the comments that keep an event stream alive.'),
+  CHECKOUT_WATCH_INTERVAL_MS: ms(200, 'Interval of the query for final answers that event streams wait for.'),
+};
 
-const CheckoutSettings = Type.Object(checkoutSettings);
-export type CheckoutSettings = Static<typeof CheckoutSettings>;
+/** The settings as TypeBox properties. */
+export const checkoutSettings = { ...connectionSettings, ...workSettings, ...httpSettings };
 
-/** The settings of a checkout that is on. */
-export type CheckoutConfig = CheckoutSettings & Required<Pick<CheckoutSettings, (typeof switches)[number]>>;
+const Settings = Type.Object(checkoutSettings);
+export type CheckoutConfig = Static<typeof Settings> & DiscoveryConfig;
 
-/** The settings if the checkout is on; undefined if it is off. */
-export function checkoutConfigOf(config: CheckoutSettings): CheckoutConfig | undefined {
-  return isOn(config) ? config : undefined;
+/** The settings as the checkout uses them. */
+export interface CheckoutOptions {
+  /** Encrypts payment tokens. */
+  secret: string;
+  sql: { url: string; connectionsMax: number; timeoutMs: number };
+  billing: BillingOptions;
+  queue: QueueLimits & { url: string; name: string };
+  relay: RelayLimits;
+  streams: { streamsMax: number; streamsPerCallerMax: number; heartbeatMs: number; watchIntervalMs: number };
+  retryAfterSeconds: number;
 }
 
-function isOn(config: CheckoutSettings): config is CheckoutConfig {
+/** Where billing is, and how long a call may take. */
+export interface BillingOptions {
+  /** Replicas that are used while discovery lists none. */
+  staticUrls: readonly string[];
+  /** Undefined without ZooKeeper. */
+  discovery: DiscoveryOptions | undefined;
+  callTimeoutMs: number;
+  tryTimeoutMs: number;
+}
+
+/** Limits of the queue. */
+export interface QueueLimits {
+  concurrency: number;
+  lockMs: number;
+  stalledIntervalMs: number;
+  /** Interval of the checks of Redis, and the time limit of one check. */
+  checkMs: number;
+  backoff: BackoffLimits;
+}
+
+type CompleteConfig = CheckoutConfig & Required<Pick<CheckoutConfig, (typeof switches)[number]>>;
+
+function isOn(config: CheckoutConfig): config is CompleteConfig {
   return switches.every((name) => config[name] !== undefined);
 }
 
-/** What is wrong between the checkout's settings and the rest. */
-export function checkoutFaults(
-  config: CheckoutSettings & { MESH_SECRET: string; STOP_TIMEOUT_MS: number },
-): string[] {
+/** Undefined if the checkout is switched off. */
+export function checkoutOptions(config: CheckoutConfig): CheckoutOptions | undefined {
+  if (!isOn(config)) return undefined;
+  return {
+    secret: config.CHECKOUT_SECRET,
+    sql: {
+      url: config.DATABASE_URL,
+      connectionsMax: config.CHECKOUT_SQL_CONNECTIONS_MAX,
+      timeoutMs: config.CHECKOUT_SQL_TIMEOUT_MS,
+    },
+    billing: {
+      staticUrls: config.BILLING_URLS.split(','),
+      discovery: discoveryOptions(config),
+      callTimeoutMs: config.CHECKOUT_CALL_TIMEOUT_MS,
+      tryTimeoutMs: config.CHECKOUT_TRY_TIMEOUT_MS,
+    },
+    queue: {
+      url: config.REDIS_URL,
+      name: config.CHECKOUT_QUEUE,
+      concurrency: config.CHECKOUT_CONCURRENCY,
+      lockMs: config.CHECKOUT_LOCK_MS,
+      stalledIntervalMs: config.CHECKOUT_STALLED_INTERVAL_MS,
+      checkMs: config.CHECKOUT_REDIS_CHECK_MS,
+      backoff: { minMs: config.CHECKOUT_BACKOFF_FIRST_MS, maxMs: config.CHECKOUT_BACKOFF_MAX_MS },
+    },
+    relay: {
+      intervalMs: config.CHECKOUT_RELAY_INTERVAL_MS,
+      rowsMax: config.CHECKOUT_RELAY_ROWS_MAX,
+      requeueMs: config.CHECKOUT_REQUEUE_MS,
+    },
+    streams: {
+      streamsMax: config.CHECKOUT_STREAMS_MAX,
+      streamsPerCallerMax: config.CHECKOUT_STREAMS_PER_CALLER_MAX,
+      heartbeatMs: config.CHECKOUT_HEARTBEAT_MS,
+      watchIntervalMs: config.CHECKOUT_WATCH_INTERVAL_MS,
+    },
+    retryAfterSeconds: config.CHECKOUT_RETRY_AFTER_SECONDS,
+  };
+}
+
+type CheckedConfig = CheckoutConfig & { MESH_SECRET: string; STOP_TIMEOUT_MS: number };
+
+/** Describes settings of the checkout that do not fit each other or the gateway's. */
+export function checkoutIssues(config: CheckedConfig): string[] {
   const missing = switches.filter((name) => config[name] === undefined);
   if (missing.length === switches.length) return [];
-  const faults: string[] = [];
+  const issues: string[] = [];
   if (missing.length > 0)
-    faults.push(`the checkout needs ${switches.join(', ')} together; ${missing.join(', ')} missing`);
-  const below = (low: keyof typeof config, high: keyof typeof config) => {
+    issues.push(`the checkout needs ${switches.join(', ')} together; ${missing.join(', ')} missing`);
+  const below = (low: keyof CheckedConfig, high: keyof CheckedConfig) => {
     if (Number(config[low]) >= Number(config[high]))
-      faults.push(`${low} (${config[low]}) must be below ${high} (${config[high]})`);
+      issues.push(`${low} (${config[low]}) must be below ${high} (${config[high]})`);
   };
   // A frozen replica leaves time for another one within the same attempt.
   below('CHECKOUT_TRY_TIMEOUT_MS', 'CHECKOUT_CALL_TIMEOUT_MS');
   // No API key can take all event streams.
   below('CHECKOUT_STREAMS_PER_CALLER_MAX', 'CHECKOUT_STREAMS_MAX');
-  // What is under way at a stop is finished first.
+  // An attempt that is under way when the gateway stops can finish.
   below('CHECKOUT_CALL_TIMEOUT_MS', 'STOP_TIMEOUT_MS');
-  // Work that goes well is not handed over a second time.
+  // An attempt that succeeds is not handed over a second time.
   below('CHECKOUT_CALL_TIMEOUT_MS', 'CHECKOUT_REQUEUE_MS');
   below('CHECKOUT_RELAY_INTERVAL_MS', 'CHECKOUT_REQUEUE_MS');
   if (config.CHECKOUT_BACKOFF_FIRST_MS > config.CHECKOUT_BACKOFF_MAX_MS)
-    faults.push('CHECKOUT_BACKOFF_FIRST_MS must not be above CHECKOUT_BACKOFF_MAX_MS');
+    issues.push('CHECKOUT_BACKOFF_FIRST_MS must not be above CHECKOUT_BACKOFF_MAX_MS');
   if (config.CHECKOUT_SECRET === config.MESH_SECRET)
-    faults.push('CHECKOUT_SECRET and MESH_SECRET must differ');
-  return faults;
+    issues.push('CHECKOUT_SECRET and MESH_SECRET must differ');
+  return issues;
 }

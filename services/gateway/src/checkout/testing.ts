@@ -1,4 +1,4 @@
-/** What the checkout's tests share. */
+/** Database and orders for the checkout's tests. */
 import { randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { sqlPatience, testDatabase, type TestDatabase } from '@thermomesh/servers';
@@ -31,7 +31,7 @@ export async function checkoutDatabase(): Promise<CheckoutDatabase> {
   };
 }
 
-/** An order with ids of its own. */
+/** An order with new random ids. */
 export function newOrder(more: Partial<NewCheckout> = {}): NewCheckout {
   return {
     checkoutId: randomUUID(),

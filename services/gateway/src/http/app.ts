@@ -1,35 +1,24 @@
 /** The HTTP surface of the gateway. */
-import type { BrokerDocument } from '@thermomesh/contracts';
 import {
-  bearerOf,
   createHttpApp,
-  HttpError,
+  requireCaller,
   type CallerGatekeeper,
   type HttpApp,
   type HttpOptions,
   type HttpRequest,
 } from '@thermomesh/runtime';
-import type { Checkout } from '../checkout/checkout.ts';
+import { brokerRoutes } from '../broker/http/routes.ts';
 import { callerLimit, limitAddresses } from '../checkout/http/rate-limits.ts';
 import { checkoutRoutes } from '../checkout/http/routes.ts';
-import { jobRoutes } from '../jobs/http/routes.ts';
-import type { Jobs } from '../jobs/jobs.ts';
-import { brokerRoutes } from './routes/broker.ts';
+import { addImageJobRoutes } from '../image-jobs/http/routes.ts';
+import type { RouteDeps } from './deps.ts';
 
-export interface RouteDeps {
-  describeBroker: () => BrokerDocument;
-  /** Undefined if it is switched off. */
-  checkout: Checkout | undefined;
-  /** Undefined if no equalizer can be known. */
-  jobs: Jobs | undefined;
-  limits: { requestsPerMinuteMax: number; addressRequestsPerMinuteMax: number };
-}
-
+/** Makes the app with all routes; the caller listens. */
 export async function createGatewayApp(
   options: Omit<HttpOptions, 'title' | 'version' | 'gatekeeper' | 'beforeAccess'> & {
     gatekeeper: CallerGatekeeper;
   },
-  { checkout, jobs, limits, ...deps }: RouteDeps,
+  { describeBroker, checkout, jobs, limits }: RouteDeps,
 ): Promise<HttpApp> {
   const app = await createHttpApp({
     ...options,
@@ -37,17 +26,13 @@ export async function createGatewayApp(
     version: '1',
     beforeAccess: (early) => limitAddresses(early, limits.addressRequestsPerMinuteMax),
   });
-  const callerOf = (request: HttpRequest) => {
-    const caller = options.gatekeeper.callerOf(bearerOf(request));
-    if (caller === undefined) throw new HttpError(401, 'access.unknown_key', 'this key names no caller');
-    return caller;
-  };
-  brokerRoutes(app, deps);
+  const callerOf = (request: HttpRequest) => requireCaller(options.gatekeeper, request);
+  brokerRoutes(app, { describeBroker });
   checkoutRoutes(app, {
     checkout,
     callerOf,
     limit: callerLimit(app, limits.requestsPerMinuteMax, callerOf),
   });
-  await jobRoutes(app, { jobs, callerOf });
+  await addImageJobRoutes(app, { jobs, callerOf });
   return app;
 }

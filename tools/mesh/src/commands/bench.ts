@@ -1,4 +1,4 @@
-/** `mesh bench`: the bench is a program of its own, started as a process. */
+/** `mesh bench` starts the bench, a program of its own, as a child process. */
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 import type { Command } from 'commander';
@@ -13,8 +13,8 @@ interface BenchFlags extends OutputOptions {
 }
 
 const help = `
-It starts servers of its own, in a temporary folder, and ends them; no running mesh is touched.
-Exit code: 0 also when a target is missed (--strict makes that 1); 1 if an arm could not be measured.
+The bench starts its own servers in a temporary folder and stops them; it touches no running mesh.
+Exit code: 1 if an arm could not be measured, else 0. With --strict a missed target is 1 too.
 
 Examples:
   mesh bench ingest --quick
@@ -26,12 +26,15 @@ const passedOn = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 export function addBench(program: Command, config: () => MeshConfig): void {
   withOutput(program.command('bench'))
-    .description('measure on this machine, each arm beside another in the same run')
+    .description('measure on this machine, each arm beside another one in the same run')
     .argument('<what>', 'ingest (readings), billing (payments) or equalizer (images)')
-    .option('--quick', 'about a minute instead of 20 (ingest), 8 (billing) or 12 (equalizer)')
-    .option('--strict', 'exit code 1 if a target is missed')
-    .option('--only <parts>', 'ingest: of publish, end-to-end, latency, drain, failover')
-    .option('--profile <folder>', 'let the programs under measurement write CPU profiles there')
+    .option('--quick', 'take about a minute instead of 20 (ingest), 8 (billing) or 12 (equalizer)')
+    .option('--strict', 'exit with 1 if a target is missed')
+    .option(
+      '--only <parts>',
+      'only for ingest: publish, end-to-end, latency, drain, failover, or several with commas',
+    )
+    .option('--profile <folder>', 'write CPU profiles of the measured programs there')
     .addHelpText('after', help)
     .action(async (what: string, flags: BenchFlags) => {
       process.exitCode = await runBench(config(), [what, ...wordsOf(flags)]);
@@ -47,13 +50,13 @@ function wordsOf({ name, only, profile, ...flags }: BenchFlags): string[] {
   ];
 }
 
-/** @returns its exit code */
+/** Runs the bench and resolves with its exit code. */
 async function runBench({ root, environment }: MeshConfig, words: string[]): Promise<number> {
   const child = spawn(process.execPath, [path.join(root, 'bench/src/main.ts'), ...words], {
     env: environment,
     stdio: 'inherit',
   });
-  // In a terminal the bench gets a Ctrl-C itself; it ends its servers only once.
+  // In a terminal the bench receives Ctrl-C itself; it stops its servers only once.
   const forward = (signal: NodeJS.Signals) => void child.kill(signal);
   for (const signal of passedOn) process.on(signal, forward);
   try {

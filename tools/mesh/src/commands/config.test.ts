@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { InvalidArgumentError } from 'commander';
-import { applyChanges } from '../client/drain-config.ts';
+import { applyChanges } from '../zookeeper/drain-config.ts';
 import { parseChange } from './config.ts';
 
 describe('mesh config on the command line', () => {
-  it('reads limits by name, and what gives them back', () => {
+  it('a change is a limit and a number, or "static", and nothing else', () => {
     assert.deepEqual(parseChange('drain.batchRowsMax=500'), { name: 'batchRowsMax', value: 500 });
     assert.deepEqual(parseChange('drain.batchLingerMs=static'), { name: 'batchLingerMs', value: 'static' });
     for (const word of [
@@ -20,7 +20,7 @@ describe('mesh config on the command line', () => {
       assert.throws(() => parseChange(word), InvalidArgumentError, word);
   });
 
-  it('changes what is named, keeps the rest, and refuses what no node would take', () => {
+  it('changes keep the other limits, and a document that no node takes is refused', () => {
     const before = { batchRowsMax: 500, batchLingerMs: 4 };
     const changes = ['drain.batchRowsMax=static', 'drain.batchBytesMax=4096'].map(parseChange);
     assert.deepEqual(applyChanges(before, changes), { batchLingerMs: 4, batchBytesMax: 4096 });

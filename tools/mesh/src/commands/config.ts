@@ -1,12 +1,12 @@
-/** `mesh config`: the limits that every node follows while it runs. */
+/** `mesh config` shows and changes the limits that every node follows while it runs. */
 import { InvalidArgumentError, type Command } from 'commander';
 import { drainLimitNames, type ConfigChangeDocument, type ConfigDocument } from '@thermomesh/contracts';
-import { readDrainConfig, setDrainConfig, type DrainLimitChange } from '../client/drain-config.ts';
-import { openMesh } from '../client/mesh.ts';
 import type { MeshConfig } from '../config.ts';
-import { show, showMs, table } from '../view/table.ts';
-import { needZooKeeper, readCredentials, withZooKeeper } from '../zk/place.ts';
+import { openLocalMesh } from '../mesh/mesh.ts';
+import { readDrainConfig, setDrainConfig, type DrainLimitChange } from '../zookeeper/drain-config.ts';
+import { needZooKeeper, readCredentials, withZooKeeper } from '../zookeeper/place.ts';
 import { printJson, wholeNumber, withOutput, type OutputOptions } from './options.ts';
+import { show, showMs, table } from './view/table.ts';
 
 const prefix = 'drain.';
 const versionMax = 2 ** 31 - 1;
@@ -14,10 +14,11 @@ const valueMax = 2 ** 31 - 1;
 const convergeTimeoutMs = 10_000;
 const help = `
 Names: ${drainLimitNames.map((name) => prefix + name).join(', ')}.
-A value is a whole number, or "static": then each node's own setting holds again. The document is in the mesh's ZooKeeper; only the
-operator may write it, and a change that somebody else made meanwhile is not overwritten.
+A value is a whole number, or "static", which restores each node's own setting.
+The document is in the mesh's ZooKeeper, and only the operator may write it.
+If someone else has changed it meanwhile, the command changes nothing and fails.
 
-Exit code: 1 if it could not be written, or a node does not work with it within ${convergeTimeoutMs / 1000} s.
+Exit code: 1 if the document cannot be written, or a node does not follow it within ${convergeTimeoutMs / 1000} s.
 
 Examples:
   mesh config get
@@ -27,12 +28,12 @@ Examples:
 export function addConfig(program: Command, config: () => MeshConfig): void {
   const group = program
     .command('config')
-    .description('limits of the drain that change while the mesh runs')
+    .description('show and change the limits of the drain while the mesh runs')
     .addHelpText('after', help);
   withOutput(group.command('get'))
-    .description('what is published, and what each node works with')
+    .description('show the published limits, and the limits that each node follows')
     .action(async (options: OutputOptions) => {
-      const mesh = openMesh(config(), options.name);
+      const mesh = openLocalMesh(config(), options.name);
       const place = needZooKeeper(mesh.config, options);
       const document = await withZooKeeper(place, undefined, async (zk) => readDrainConfig(zk, mesh));
       if (options.json === true) printJson(document);
@@ -40,10 +41,10 @@ export function addConfig(program: Command, config: () => MeshConfig): void {
     });
   withOutput(group.command('set'))
     .argument('<name=value...>', 'limits and their values', collectChange)
-    .description('publish limits, and measure how long all nodes take to work with them')
-    .option('--version <n>', 'only if the document is at this version now', wholeNumber(0, versionMax))
+    .description('publish limits, and measure how long it takes until all nodes follow them')
+    .option('--version <n>', 'write only if the document is at this version', wholeNumber(0, versionMax))
     .action(async (changes: DrainLimitChange[], options: OutputOptions & { version?: number }) => {
-      const mesh = openMesh(config(), options.name);
+      const mesh = openLocalMesh(config(), options.name);
       const credentials = readCredentials(mesh.config, mesh.name, 'mesh');
       const change = await withZooKeeper(needZooKeeper(mesh.config, options), credentials, async (zk) =>
         setDrainConfig(zk, mesh, {
@@ -59,7 +60,10 @@ export function addConfig(program: Command, config: () => MeshConfig): void {
     });
 }
 
-/** `drain.batchRowsMax=500`. @throws InvalidArgumentError */
+/**
+ * Parses a change such as `drain.batchRowsMax=500`.
+ * @throws InvalidArgumentError
+ */
 export function parseChange(word: string): DrainLimitChange {
   const [key = '', value = '', ...rest] = word.split('=');
   const name = drainLimitNames.find((each) => key === prefix + each);
@@ -90,7 +94,7 @@ function renderChange(change: ConfigChangeDocument, colours: boolean): string {
   const { path, published, version, nodes, converged, convergedMs } = change;
   const rows = nodes.map((node) => [node.name, showMs(node.convergedMs), show(node.refused)]);
   const verdict = converged
-    ? `all ${nodes.length} nodes work with it after ${showMs(convergedMs)}`
-    : 'not all nodes work with it; one that is down takes it up when it is back';
+    ? `all ${nodes.length} nodes follow it after ${showMs(convergedMs)}`
+    : 'not all nodes follow it; a node that is down follows it when it is back';
   return `${path} is at version ${version} now: ${JSON.stringify(published)}\n${table(['node', 'after', 'refused'], rows, colours)}\n${verdict}`;
 }

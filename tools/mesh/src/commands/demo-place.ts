@@ -1,7 +1,7 @@
-/** What the demonstrations on a ZooKeeper share: where they are played, and how they end. */
+/** What the demonstrations on ZooKeeper share: their server, and how they end. */
 import type { Command } from 'commander';
 import type { MeshConfig } from '../config.ts';
-import { openDemoZooKeeper, type DemoZooKeeper } from '../demo/zookeeper.ts';
+import { openDemoZooKeeper, type DemoZooKeeper } from '../demos/zookeeper.ts';
 import { printJson, say, withOutput, type OutputOptions } from './options.ts';
 
 export interface PlaceFlags extends OutputOptions {
@@ -9,20 +9,23 @@ export interface PlaceFlags extends OutputOptions {
 }
 
 export const placeHelp = `
-It uses the ZooKeeper of the running mesh, or the one that ZOOKEEPER_HOSTS names, else a temporary one that ends with it. What it writes
-there is below a node of its own, and removed.`;
+The demonstration uses the ZooKeeper of the running mesh, or the one that ZOOKEEPER_HOSTS names, or
+else a temporary one. It writes below a node of its own, which it removes at the end.`;
 
-/** `--name`, `--json` and `--hosts`. */
+/** Adds `--name`, `--json` and `--hosts`. */
 export function withHosts(command: Command): Command {
-  return withOutput(command).option('--hosts <list>', "a ZooKeeper instead of the mesh's own");
+  return withOutput(command).option('--hosts <list>', "a ZooKeeper to use instead of the mesh's own");
 }
 
-/** For people who watch. */
+/** Prints progress if stderr is a terminal. */
 export function progress(line: string): void {
   if (process.stderr.isTTY) say(line);
 }
 
-/** Opens a ZooKeeper, shows, prints the document, and leaves nothing behind, Ctrl-C included. */
+/**
+ * Opens a ZooKeeper, runs the demonstration, prints its document, and removes everything, on Ctrl-C
+ * too.
+ */
 export async function perform<D extends { ok: boolean }>(
   config: MeshConfig,
   flags: PlaceFlags,
@@ -30,7 +33,7 @@ export async function perform<D extends { ok: boolean }>(
   demonstrate: (place: DemoZooKeeper, signal: AbortSignal) => Promise<D>,
 ): Promise<void> {
   const interrupted = new AbortController();
-  // A signal during the start is heard when there is something to end.
+  // A signal during the start is handled once there is something to stop.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupted.abort());
   const { signal } = interrupted;
   const place = await openDemoZooKeeper(config, flags);

@@ -2,40 +2,45 @@
 import type { Command } from 'commander';
 import type { BarrierDocument, CounterDocument, LocksDocument, TasksDocument } from '@thermomesh/contracts';
 import type { MeshConfig } from '../config.ts';
-import { demonstrateBarrier } from '../demo/barrier.ts';
-import { demonstrateCounter } from '../demo/counter.ts';
-import { demonstrateLocks } from '../demo/locks.ts';
-import { demonstrateTasks } from '../demo/tasks.ts';
-import { show, table } from '../view/table.ts';
+import { demonstrateBarrier } from '../demos/barrier.ts';
+import { demonstrateCounter } from '../demos/counter.ts';
+import { demonstrateLocks } from '../demos/locks.ts';
+import { demonstrateTasks } from '../demos/tasks.ts';
 import { perform, placeHelp, progress, withHosts, type PlaceFlags } from './demo-place.ts';
 import { numberWithin, wholeNumber } from './options.ts';
+import { show, table } from './view/table.ts';
 
 const barrierHelp = `
-A barrier: one process sets it and is killed (it belongs to nobody, so it stays down); three wait, one of which is killed; it is lifted, the
-others pass, and who comes late does not wait. A double barrier of three, four rounds: one comes late, one is slow (SIGSTOP), one is killed
-inside, and another one takes its place. Judged by what the processes wrote down.
+A barrier: one process sets it and is killed; the barrier stays, because it belongs to no session.
+Three processes wait, and one of them is killed. Then the barrier is lifted: the others pass, and a
+late process does not wait. A double barrier of three processes, in four rounds: one process is
+late, one is slow (SIGSTOP), one is killed inside, and another one takes its place. The verdict uses
+what the processes recorded.
 ${placeHelp}
 
-Exit code: 1 if somebody passed too early, was not let through, or was lost and not named.
+Exit code: 1 if a process passed too early, was not let through, or was lost and not reported.
 
 Examples:
   mesh demo barrier
   mesh demo barrier --json`;
 
 const tasksHelp = `
-Three workers elect a master among themselves, which gives them tasks. The first one that is seen at work is killed in the middle of a task,
-be it the master or not. Each task has one result in the end; what the dead one had begun was done again by another one.
+Three workers elect a master among themselves, which assigns tasks. The first worker that is seen
+at work is killed in the middle of a task, whether it is the master or not. In the end each task
+has one result, and another worker has repeated what the dead one had begun.
 ${placeHelp}
 
-Exit code: 1 if a task has no result, was given up, or an orphan was not reclaimed.
+Exit code: 1 if a task has no result or was given up, or an orphan was not reclaimed.
 
 Examples:
   mesh demo tasks
   mesh demo tasks --tasks 60 --json`;
 
 const counterHelp = `
-Four processes add one at a time to the same counter, and write down each before and after. One is killed in the middle; the connection of
-another one is cut three times, so that answers are lost. The value must be what was answered, plus at most what the dead one had begun.
+Four processes add one at a time to the same counter, and record each addition before and after it.
+One process is killed in the middle. The connection of another one is cut three times, so that
+answers are lost. The value must be the number of answered additions, plus at most the one that the
+dead process had begun.
 ${placeHelp}
 
 Exit code: 1 if an increment was lost or counted twice.
@@ -45,18 +50,20 @@ Examples:
   mesh demo counter --increments 500 --json`;
 
 const locksHelp = `
-Two writers and three readers share a read/write lock, then four processes two permits of a semaphore. The first of them is killed while it
-holds. Each taking, act and putting back is written down with the epoch of its lease, and an oracle reads it: nobody acts after somebody whom it
-excludes has taken.
+Two writers and three readers share a read/write lock; then four processes share two permits of a
+semaphore. The first process is killed while it holds. Each take, act and release is recorded with
+the epoch of its lease. An oracle reads the record: no process may act after another one that
+excludes it has taken the lock.
 ${placeHelp}
 
-Exit code: 1 if two overlap that exclude each other, somebody never holds, or the death holds up the others for ever.
+Exit code: 1 if two processes that exclude each other overlap, a process never holds, or the death
+blocks the others.
 
 Examples:
   mesh demo locks
   mesh demo locks --seconds 30 --json`;
 
-/** Adds them to `mesh demo`. */
+/** Adds these commands to `mesh demo`. */
 export function addRecipeDemos(demo: Command, config: () => MeshConfig): void {
   withHosts(demo.command('barrier'))
     .description('late, slow and crashed parties at a barrier and a double barrier')
@@ -67,8 +74,8 @@ export function addRecipeDemos(demo: Command, config: () => MeshConfig): void {
       );
     });
   withHosts(demo.command('tasks'))
-    .description('a worker is killed in the middle of a task, and another one does it')
-    .option('--tasks <n>', 'how many', wholeNumber(3, 100), 30)
+    .description('kill a worker in the middle of a task; another worker finishes it')
+    .option('--tasks <n>', 'number of tasks', wholeNumber(3, 100), 30)
     .addHelpText('after', tasksHelp)
     .action(async (flags: PlaceFlags & { tasks: number }) => {
       await perform(config(), flags, renderTasks, async (place, signal) =>
@@ -76,8 +83,13 @@ export function addRecipeDemos(demo: Command, config: () => MeshConfig): void {
       );
     });
   withHosts(demo.command('counter'))
-    .description('processes count at once, one is killed: none lost, none doubled')
-    .option('--increments <n>', 'of each of four processes', wholeNumber(8, 100_000), 200)
+    .description('count in several processes, kill one: no increment is lost or doubled')
+    .option(
+      '--increments <n>',
+      'number of increments of each of the four processes',
+      wholeNumber(8, 100_000),
+      200,
+    )
     .addHelpText('after', counterHelp)
     .action(async (flags: PlaceFlags & { increments: number }) => {
       await perform(config(), flags, renderCounter, async (place, signal) =>
@@ -85,10 +97,10 @@ export function addRecipeDemos(demo: Command, config: () => MeshConfig): void {
       );
     });
   withHosts(demo.command('locks'))
-    .description('readers and writers, permits, and an oracle that reports overlap')
+    .description('readers, writers and permits, and an oracle that reports overlaps')
     .option(
       '--seconds <n>',
-      'of each of the two; above the session of a dead holder (3 s)',
+      'duration of each of the two; longer than the session of a dead holder (3 s)',
       numberWithin(5, 3_600),
       8,
     )
@@ -110,7 +122,7 @@ function renderBarrier({ ok, barrier, rounds, findings }: BarrierDocument, colou
   ]);
   const head = ['round', 'hazard', 'parties', 'began together', 'ended together', 'lost'];
   return [
-    `${verdictOf(ok)}: a barrier whose setter was killed: ${waiting} waited, ${passedBefore} passed before it was lifted, ${passedAfter} after (${killedWaiting} was killed); who came late ${latePassed ? 'passed' : 'waited'}`,
+    `${verdictOf(ok)}: a barrier whose setter was killed: ${waiting} waited, ${passedBefore} passed before it was lifted, ${passedAfter} after (${killedWaiting} was killed); the late process ${latePassed ? 'passed' : 'waited'}`,
     table(head, rows, colours),
     ...findings,
   ].join('\n');
@@ -133,7 +145,7 @@ function renderCounter(document: CounterDocument, colours: boolean): string {
     ...[name, begun, answers, killed ? 'killed' : '', breaks],
   ]);
   return [
-    `${verdictOf(ok)}: the counter says ${value}; answered ${answered}, ${open} of the killed one unknown; lost ${lost}, doubled ${doubled}`,
+    `${verdictOf(ok)}: the counter is ${value}; answered ${answered}, ${open} of the killed process unknown; lost ${lost}, doubled ${doubled}`,
     table(['process', 'begun', 'answered', 'end', 'cuts'], rows, colours),
     ...findings,
   ].join('\n');

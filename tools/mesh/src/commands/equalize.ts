@@ -1,4 +1,4 @@
-/** `mesh equalize` */
+/** `mesh equalize` equalizes one image. */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { EqualizeDocument, ImageJob } from '@thermomesh/contracts';
@@ -6,13 +6,15 @@ import { definitions, modes } from '@thermomesh/equalization';
 import { MeshError } from '@thermomesh/runtime';
 import { Option, type Command } from 'commander';
 import { createLogUpdate } from 'log-update';
-import type { MeshConfig } from '../config.ts';
-import { clientOf, findJobPlace } from '../equalize/place.ts';
-import { runEqualizerProgram } from '../equalize/programs.ts';
-import { describeJob } from '../equalize/progress.ts';
-import { equalize } from '../equalize/run.ts';
-import { renderEqualized, renderJobs } from '../view/images.ts';
+import { meshError } from '../errors.ts';
+import { keepJobs } from '../mesh/evidence/jobs.ts';
+import { openMesh, type MeshContext } from '../mesh/mesh.ts';
+import { clientOf, findJobPlace } from '../mesh/images/place.ts';
+import { runEqualizerProgram } from '../mesh/images/programs.ts';
+import { describeJob } from '../workloads/images/progress.ts';
+import { equalize } from '../workloads/images/run.ts';
 import { printJson, say, wholeNumber, withOutput, type OutputOptions } from './options.ts';
+import { renderEqualized, renderJobs } from './view/images.ts';
 import { untilInterrupted } from './zk-options.ts';
 
 interface EqualizeFlags extends OutputOptions {
@@ -29,85 +31,97 @@ interface EqualizeFlags extends OutputOptions {
 }
 
 const help = `
-The image goes through the gateway to whichever equalizer node is there; chunks of it are counted and mapped by
-all of them. The result is, byte by byte, what a single process makes of it, whatever dies meanwhile.
-Without --mode and --definition: luminance of colour, grey of grey, by OpenCV's formula; clahe (local) has no definition.
-Format and depth stay those of the file unless --format says otherwise. Ctrl-C cancels the job.
+The image goes through the gateway to an equalizer node; all nodes count and map its chunks.
+The result has the same bytes as the result of a single process, whatever process dies meanwhile.
+Default --mode: luminance for colour images, grey for grey images. Default --definition: opencv.
+The mode clahe (local) has no definition.
+The result keeps format and bit depth of the file unless --format is given. Ctrl-C cancels the job.
 
---picture draws before, after and both histograms into one PNG. --key is an API key with the scope images
-("mesh api-key create --scopes images"), or @file that holds one; without it you are the operator of the mesh.
+--picture draws before, after and both histograms into one PNG.
+--key is an API key with the scope images ("mesh api-key create --scopes images"), or @file with
+the key in it. Without it you act as the operator of the mesh.
 
-Exit code: 1 if the image is refused, the job fails or is cancelled; one line says why.
+Exit code: 1 if the image is refused, or the job fails or is cancelled; one line names the reason.
 
 Examples:
   mesh equalize holiday.jpg --out better.jpg --picture both.png
   mesh equalize scan.tif --mode per-channel --definition vips --format png --out scan.png
   mesh equalize --jobs`;
 
-export function addEqualize(program: Command, config: () => MeshConfig): void {
+export function addEqualize(program: Command, context: () => MeshContext): void {
   withOutput(program.command('equalize [file]'))
     .description('equalize an image by MapReduce over the equalizer nodes, and save the result')
-    .option('--out <file>', 'where the result is saved')
-    .addOption(new Option('--mode <mode>', 'what is equalized').choices([...modes, 'clahe']))
-    .addOption(new Option('--definition <name>', 'whose formula, exactly').choices([...definitions]))
-    .addOption(new Option('--format <format>', 'of the result').choices(['jpeg', 'png', 'webp', 'tiff']))
-    .option('--page <n>', 'of a TIFF with several, from 0', wholeNumber(0, 999_999))
-    .option('--quality <n>', 'of JPEG', wholeNumber(1, 100))
-    .option('--picture <png>', 'before, after and both histograms')
-    .option('--url <url>', "a gateway or equalizer instead of the mesh's own")
-    .option('--key <key>', 'an API key, or @file')
+    .option('--out <file>', 'save the result there')
+    .addOption(new Option('--mode <mode>', 'what to equalize').choices([...modes, 'clahe']))
+    .addOption(
+      new Option('--definition <name>', 'the library whose formula is followed exactly').choices([
+        ...definitions,
+      ]),
+    )
+    .addOption(
+      new Option('--format <format>', 'format of the result').choices(['jpeg', 'png', 'webp', 'tiff']),
+    )
+    .option('--page <n>', 'page of a TIFF with several pages, from 0', wholeNumber(0, 999_999))
+    .option('--quality <n>', 'quality of a JPEG result', wholeNumber(1, 100))
+    .option('--picture <png>', 'draw before, after and both histograms')
+    .option('--url <url>', "a gateway or an equalizer node to use instead of the mesh's own")
+    .option('--key <key>', 'an API key, or @file with the key in it')
     .option('--jobs', 'list your jobs instead, newest first')
     .addHelpText('after', help)
     .action(async (file: string | undefined, flags: EqualizeFlags) => {
-      if (flags.jobs === true) return list(config(), file, flags);
-      const document = await work(config(), file, flags).catch(endIfInterrupted);
+      if (flags.jobs === true) return list(context(), file, flags);
+      const document = await work(context(), file, flags).catch(endIfInterrupted);
       if (flags.json === true) printJson(document);
       else console.log(renderEqualized(document));
     });
 }
 
-/** An upload that was broken off would hold the process up until it ends by itself. */
+/** Exits at once: an interrupted upload would keep the process alive until the upload ends. */
 function endIfInterrupted(error: unknown): never {
   if (!(error instanceof MeshError) || error.code !== 'job.interrupted') throw error;
   say(`mesh: ${error.message}`);
   process.exit(1);
 }
 
-async function list(config: MeshConfig, file: string | undefined, flags: EqualizeFlags): Promise<void> {
-  if (file !== undefined) throw new MeshError('usage', '--jobs lists jobs: it takes no file');
-  const jobs = await clientOf(findJobPlace(config, flags)).list();
+async function list(context: MeshContext, file: string | undefined, flags: EqualizeFlags): Promise<void> {
+  if (file !== undefined) throw meshError('usage', '--jobs lists jobs: it takes no file');
+  const jobs = await clientOf(findJobPlace(context, flags)).list();
   if (flags.json === true) printJson({ jobs });
   else console.log(renderJobs(jobs, process.stdout.isTTY));
 }
 
 async function work(
-  config: MeshConfig,
+  context: MeshContext,
   file: string | undefined,
   flags: EqualizeFlags,
 ): Promise<EqualizeDocument> {
   const { out, picture } = flags;
   if (file === undefined || out === undefined)
-    throw new MeshError(
+    throw meshError(
       'usage',
-      'name the image and where the result goes: mesh equalize in.png --out out.png',
+      'name the image and the file for the result: mesh equalize in.png --out out.png',
     );
-  if (!existsSync(file)) throw new MeshError('usage', `there is no file ${file}`);
+  if (!existsSync(file)) throw meshError('usage', `there is no file ${file}`);
   for (const target of [out, picture].filter((each) => each !== undefined)) {
-    // Hearing of it after the work would be late.
+    // Check this before the work rather than after it.
     if (!existsSync(path.dirname(path.resolve(target))))
-      throw new MeshError('usage', `the folder of ${target} is not there`);
+      throw meshError('usage', `the folder of ${target} does not exist`);
   }
-  const client = clientOf(findJobPlace(config, flags));
+  const client = clientOf(findJobPlace(context, flags));
+  // Only the jobs of the operator can be asked about later.
+  const own = flags.url === undefined && flags.key === undefined;
+  const keeper = own ? keepJobs(openMesh(context, flags.name), 'equalize') : undefined;
   const interrupted = untilInterrupted();
   const live = process.stderr.isTTY ? createLogUpdate(process.stderr) : undefined;
   const onProgress = (job: ImageJob | string) => live?.(typeof job === 'string' ? job : describeJob(job));
   const fields = fieldsOf(flags);
-  const options = { client, file, fields, out, onProgress, interrupted };
+  const options = { client, file, fields, out, onProgress, interrupted, keeper };
   const equalized = await equalize(options).finally(() => {
+    keeper?.close();
     live?.clear();
     live?.done();
   });
-  if (picture !== undefined) await runEqualizerProgram(config, 'picture', [file, out, picture]);
+  if (picture !== undefined) await runEqualizerProgram(context.config, 'picture', [file, out, picture]);
   return { ...equalized, picture: picture ?? null };
 }
 

@@ -1,5 +1,7 @@
-/** Options that several subcommands share, and how their values are read. */
+/** Options that several commands share, and parsers of their values. */
+import { isDeviceId } from '@thermomesh/contracts';
 import { InvalidArgumentError, type Command } from 'commander';
+import { meshError } from '../errors.ts';
 
 export interface NameOption {
   name: string;
@@ -10,15 +12,18 @@ export interface OutputOptions extends NameOption {
 
 /** Adds `--name`. */
 export function withName(command: Command): Command {
-  return command.option('--name <mesh>', 'which mesh: several can run side by side', 'main');
+  return command.option('--name <mesh>', 'name of the mesh; several meshes can run side by side', 'main');
 }
 
 /** Adds `--name` and `--json`. */
 export function withOutput(command: Command): Command {
-  return withName(command).option('--json', 'print exactly one JSON document on stdout, for machines');
+  return withName(command).option('--json', 'print exactly one JSON document on stdout');
 }
 
-/** A whole number from `min` to `max`. */
+/**
+ * Parses a whole number from `min` to `max`.
+ * @throws InvalidArgumentError
+ */
 export function wholeNumber(min: number, max: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
@@ -29,11 +34,14 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
   };
 }
 
-/** A number from `min` to `max`. */
+/**
+ * Parses a decimal number from `min` to `max`, without sign and exponent.
+ * @throws InvalidArgumentError
+ */
 export function numberWithin(min: number, max: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (text.trim() === '' || !(value >= min && value <= max)) {
+    if (!/^\d+(\.\d+)?$/.test(text) || value < min || value > max) {
       throw new InvalidArgumentError(`must be a number from ${min} to ${max}.`);
     }
     return value;
@@ -42,7 +50,10 @@ export function numberWithin(min: number, max: number): (text: string) => number
 
 export const portNumber = wholeNumber(1, 65_535);
 
-/** Collects `<process>:KEY=VALUE`. */
+/**
+ * Parses `<process>:KEY=VALUE` and adds it to the variables of earlier options.
+ * @throws InvalidArgumentError
+ */
 export function collectEnv(
   text: string,
   previous: Record<string, Record<string, string>> = {},
@@ -55,12 +66,27 @@ export function collectEnv(
   return { ...previous, [process]: { ...previous[process], [key]: value } };
 }
 
-/** One JSON document on stdout. */
+/**
+ * Checks the device id of a command.
+ * @param isFree returns whether a device can have this id
+ * @throws MeshError `usage`
+ */
+export function checkDeviceId(device: string, isFree: (device: string) => boolean): void {
+  if (!isDeviceId(device))
+    throw meshError(
+      'usage',
+      `"${device}" is not a device id: 1 to 64 of A-Z a-z 0-9 _ . -, of which the first is a letter or digit`,
+    );
+  if (!isFree(device))
+    throw meshError('usage', `no device with a token can have the name "${device}": the mesh reserves it`);
+}
+
+/** Prints one JSON document on stdout. */
 export function printJson(document: unknown): void {
   process.stdout.write(`${JSON.stringify(document, undefined, 2)}\n`);
 }
 
-/** Progress and notices: never on stdout, which belongs to the result. */
+/** Prints progress and notices on stderr, because stdout is for the result. */
 export function say(line: string): void {
   process.stderr.write(`${line}\n`);
 }

@@ -1,16 +1,16 @@
-/** `mesh zk kafka` */
+/** `mesh zk kafka` shows the metadata that Kafka keeps in ZooKeeper. */
 import type { Command } from 'commander';
 import { createLogUpdate } from 'log-update';
 import type { ZkKafkaDocument } from '@thermomesh/contracts';
 import type { MeshConfig } from '../config.ts';
-import { worded } from '../zk/faults.ts';
-import { findKafkaRoot, KafkaWatch } from '../zk/kafka-watch.ts';
-import { renderKafka } from '../zk/view.ts';
+import { worded } from '../zookeeper/error-messages.ts';
+import { findKafkaRoot, KafkaWatch } from '../zookeeper/kafka-watch.ts';
 import { printJson } from './options.ts';
+import { renderKafka } from './view/zookeeper.ts';
 import {
   atZooKeeper,
   printJsonLine,
-  tellBreaks,
+  reportBreaks,
   untilInterrupted,
   withPlace,
   type ZkFlags,
@@ -19,35 +19,37 @@ import {
 const recentMax = 12;
 
 const help = `
-Brokers and their sessions, the controller and its epoch, and for each partition leader, leader epoch and in-sync replicas, read from
-ZooKeeper alone: no broker is asked, so it shows what is left when all of them are dead. What changed last is marked *.
+Shows brokers with their sessions, the controller and its epoch, and leader, leader epoch and
+in-sync replicas of each partition. All of it is read from ZooKeeper, so it works while every broker
+is down. The latest changes are marked with *.
 
-Kafka is looked for at /thermomesh/<mesh>/kafka, where it is in a ZooKeeper that is not the mesh's own, then at the root; elsewhere it
-is found by --hosts host:port/path.
+Kafka is looked for at /thermomesh/<mesh>/kafka, its place in an external ZooKeeper, and then at the
+root. For any other place use --hosts host:port/path.
 
---watch follows until Ctrl-C, by watches: on a terminal the picture with the latest changes, otherwise a line for each change.
---json prints one document; with --watch one a line, each with the "changes" since the one before.
+--watch follows until Ctrl-C, without polling: on a terminal it shows the metadata and the latest
+changes, otherwise one line for each change. --json prints one document; with --watch one document
+a line, each with its "changes".
 
 Examples:
-  mesh zk kafka --watch        in a second terminal: mesh chaos kafka
+  mesh zk kafka --watch        (in a second terminal: mesh chaos kafka)
   mesh zk kafka --json
   mesh zk kafka --hosts 127.0.0.1:2181/kafka`;
 
 export function addZkKafka(zk: Command, config: () => MeshConfig): void {
   withPlace(zk.command('kafka'))
-    .description('what Kafka keeps in ZooKeeper: brokers, controller, leaders and in-sync replicas')
-    .option('--watch', 'follow it and show what changes')
+    .description('show the metadata of Kafka: brokers, controller, leaders and in-sync replicas')
+    .option('--watch', 'follow the metadata and show what changes')
     .addHelpText('after', help)
     .action(async (flags: ZkFlags & { watch?: boolean }) => {
       await atZooKeeper(config(), flags, async (client) => {
         const signal = untilInterrupted();
         await using kafka = new KafkaWatch(client, await findKafkaRoot(client, flags.name));
         const showNext = flags.watch === true ? follower(flags.json === true) : once(flags.json === true);
-        if (flags.watch === true) tellBreaks(client);
+        if (flags.watch === true) reportBreaks(client);
         try {
           for await (const document of kafka.documents(signal)) if (!showNext.show(document)) break;
         } catch (error) {
-          throw worded(error, 'what Kafka keeps');
+          throw worded(error, "Kafka's metadata");
         } finally {
           showNext.stop();
         }
@@ -56,7 +58,7 @@ export function addZkKafka(zk: Command, config: () => MeshConfig): void {
 }
 
 interface Shower {
-  /** False: enough is seen. */
+  /** Shows a document; returns false to end the command. */
   show(document: ZkKafkaDocument): boolean;
   stop(): void;
 }
@@ -87,7 +89,7 @@ function follower(json: boolean): Shower {
   };
 }
 
-/** The picture in place, and the latest changes below it. */
+/** Shows the metadata in place, and the latest changes below it. */
 function liveFollower(): Shower {
   const update = createLogUpdate(process.stdout);
   const recent: string[] = [];

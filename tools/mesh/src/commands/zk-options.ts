@@ -1,23 +1,23 @@
-/** What the subcommands of `mesh zk` share. */
+/** What the commands of `mesh zk` share. */
 import { InvalidArgumentError, type Command } from 'commander';
 import type { Credentials, ZooKeeper } from '@thermomesh/zookeeper';
 import type { MeshConfig } from '../config.ts';
-import { needZooKeeper, readCredentials, withZooKeeper } from '../zk/place.ts';
+import { needZooKeeper, readCredentials, withZooKeeper } from '../zookeeper/place.ts';
 import { say, withOutput, type OutputOptions } from './options.ts';
 
-/** Flags of every subcommand here. */
+/** Options of every command of `mesh zk`. */
 export interface ZkFlags extends OutputOptions {
   hosts?: string;
   auth?: string;
 }
-/** `--name`, `--json`, `--hosts` and `--auth`. */
+/** Adds `--name`, `--json`, `--hosts` and `--auth`. */
 export function withPlace(command: Command): Command {
   return withOutput(command)
-    .option('--hosts <list>', "host:port,…[/path] instead of the mesh's own")
-    .option('--auth <file>', 'who you are: a file that holds user:password, or "mesh"');
+    .option('--hosts <list>', "host:port,…[/path] of a ZooKeeper to use instead of the mesh's own")
+    .option('--auth <file>', 'your credentials: a file with user:password in it, or "mesh"');
 }
 
-/** Calls with a client of the ZooKeeper that the flags mean. */
+/** Calls `work` with a client of the ZooKeeper that the options name. */
 export async function atZooKeeper<T>(
   config: MeshConfig,
   flags: ZkFlags,
@@ -28,7 +28,10 @@ export async function atZooKeeper<T>(
   return withZooKeeper(place, credentials, async (zk) => work(zk, credentials));
 }
 
-/** One of these words. */
+/**
+ * Parses one of `words`.
+ * @throws InvalidArgumentError
+ */
 export function oneOf<T extends string>(words: readonly T[]): (text: string) => T {
   return (text) => {
     const word = words.find((each) => each === text);
@@ -37,24 +40,24 @@ export function oneOf<T extends string>(words: readonly T[]): (text: string) => 
   };
 }
 
-/** One JSON document on one line of stdout: of a stream of them. */
+/** Prints one JSON document as one line of stdout. */
 export function printJsonLine(document: unknown): void {
   process.stdout.write(`${JSON.stringify(document)}\n`);
 }
 
-/** Aborted by Ctrl-C and SIGTERM: an end in order, exit code 0. */
+/** A signal that Ctrl-C and SIGTERM abort: the command then ends with exit code 0. */
 export function untilInterrupted(): AbortSignal {
   const interrupted = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort());
   return interrupted.signal;
 }
 
-/** Who follows something has to know when nothing can be seen. */
-export function tellBreaks(zk: ZooKeeper): void {
+/** Reports on stderr when the connection breaks and when it is back. */
+export function reportBreaks(zk: ZooKeeper): void {
   let broken = false;
   zk.onPhase((phase) => {
     if (phase === 'suspended' || phase === 'lost') {
-      if (!broken) say('the connection to ZooKeeper is broken: nothing is seen until it is back');
+      if (!broken) say('the connection to ZooKeeper is broken: no changes are seen until it is back');
       broken = true;
     }
     if (phase === 'connected' && broken) {

@@ -1,21 +1,36 @@
-/** `mesh zk`: looking into ZooKeeper, and changing what is there. */
+/** `mesh zk` reads and changes nodes of ZooKeeper. */
 import type { Command } from 'commander';
-import { MeshError } from '@thermomesh/runtime';
 import { openAcl, privateAcl, readableAcl, type AclEntry, type Credentials } from '@thermomesh/zookeeper';
 import type { MeshConfig } from '../config.ts';
-import { dataFormats, parseData, type DataFormat } from '../zk/data.ts';
-import { readMembers } from '../zk/members.ts';
-import { createNode, deleteNode, deleteTree, getNode, readTree, setNode, statNode } from '../zk/nodes.ts';
-import { readContent, type ContentFlags } from '../zk/content.ts';
-import { renderData, renderEvent, renderMembers, renderStat, renderTree, renderVersion } from '../zk/view.ts';
-import { watchNode } from '../zk/watch.ts';
+import { meshError } from '../errors.ts';
+import { readContent, type ContentFlags } from '../zookeeper/content.ts';
+import { dataFormats, parseData, type DataFormat } from '../zookeeper/data.ts';
+import { readMembers } from '../zookeeper/members.ts';
+import {
+  createNode,
+  deleteNode,
+  deleteTree,
+  getNode,
+  readTree,
+  setNode,
+  statNode,
+} from '../zookeeper/nodes.ts';
+import { watchNode } from '../zookeeper/watch.ts';
 import { printJson, say, wholeNumber } from './options.ts';
+import {
+  renderData,
+  renderEvent,
+  renderMembers,
+  renderStat,
+  renderTree,
+  renderVersion,
+} from './view/zookeeper.ts';
 import { addZkKafka } from './zk-kafka.ts';
 import {
   atZooKeeper,
   oneOf,
   printJsonLine,
-  tellBreaks,
+  reportBreaks,
   untilInterrupted,
   withPlace,
   type ZkFlags,
@@ -32,10 +47,12 @@ const countMax = 1_000_000;
 const depthDefault = 20;
 const nodesDefault = 2_000;
 const groupHelp = `
-Which ZooKeeper: --hosts, else the one of the mesh, else ZOOKEEPER_HOSTS. --auth names a file that holds user:password, or is
-"mesh", the operator of the mesh; a secret on the command line would be seen by everybody on the machine.
+The ZooKeeper is the one of --hosts, else the one of the mesh, else ZOOKEEPER_HOSTS. --auth names a
+file with user:password in it, or "mesh" for the operator of the mesh. A secret is never given on
+the command line, where every user of the machine could see it.
 
-Exit codes: 0 done, 1 refused or not there or not reachable (one line says why), 2 wrong usage.
+Exit codes: 0 success; 1 refused, not found or not reachable (one line names the reason);
+2 wrong usage.
 
 Examples:
   mesh zk tree / --depth 2
@@ -48,7 +65,7 @@ Examples:
 export function addZk(program: Command, config: () => MeshConfig): void {
   const zk = program
     .command('zk')
-    .description('look into ZooKeeper and change what is there, in any namespace; what Kafka keeps there')
+    .description('read and change nodes of ZooKeeper in any namespace, and show the metadata of Kafka')
     .addHelpText('after', groupHelp);
   addLooking(zk, config);
   addWatch(zk, config);
@@ -59,9 +76,9 @@ export function addZk(program: Command, config: () => MeshConfig): void {
 
 function addLooking(zk: Command, config: () => MeshConfig): void {
   withPlace(zk.command('tree [path]'))
-    .description('the nodes from a path down, with versions, sizes and owners')
-    .option('--depth <n>', 'levels below it', wholeNumber(0, countMax), depthDefault)
-    .option('--limit <n>', 'nodes', wholeNumber(1, countMax), nodesDefault)
+    .description('show the nodes below a path, with versions, sizes and owners')
+    .option('--depth <n>', 'maximum number of levels below the path', wholeNumber(0, countMax), depthDefault)
+    .option('--limit <n>', 'maximum number of nodes', wholeNumber(1, countMax), nodesDefault)
     .action(async (path: string | undefined, flags: ZkFlags & { depth: number; limit: number }) => {
       const limits = { depthMax: flags.depth, nodesMax: flags.limit };
       const tree = await atZooKeeper(config(), flags, async (client) =>
@@ -71,7 +88,7 @@ function addLooking(zk: Command, config: () => MeshConfig): void {
       else console.log(renderTree(tree));
     });
   withFormat(withPlace(zk.command('get <path>')))
-    .description("a node's data on stdout, its version on stderr")
+    .description('print the data of a node on stdout, and its version on stderr')
     .action(async (path: string, flags: FormatFlags) => {
       const node = await atZooKeeper(config(), flags, async (client) => getNode(client, path, flags.format));
       if (flags.json === true) return printJson(node);
@@ -79,14 +96,14 @@ function addLooking(zk: Command, config: () => MeshConfig): void {
       console.log(renderData(node));
     });
   withPlace(zk.command('stat <path>'))
-    .description('versions, transactions, owner and ACL of a node')
+    .description('show versions, transactions, owner and ACL of a node')
     .action(async (path: string, flags: ZkFlags) => {
       const stat = await atZooKeeper(config(), flags, async (client) => statNode(client, path));
       if (flags.json === true) printJson(stat);
       else console.log(renderStat(stat));
     });
   withPlace(zk.command('members'))
-    .description('who has listed itself: analytics nodes and services, with address, version and flavour')
+    .description('list the registered analytics nodes and services, with address, version and flavour')
     .action(async (flags: ZkFlags) => {
       const members = await atZooKeeper(config(), flags, async (client) => readMembers(client, flags.name));
       if (flags.json === true) printJson(members);
@@ -96,19 +113,17 @@ function addLooking(zk: Command, config: () => MeshConfig): void {
 
 function addWatch(zk: Command, config: () => MeshConfig): void {
   withFormat(withPlace(zk.command('watch <path>')))
-    .description(
-      'follow a node that is there, or is not there yet: its data, its children, its coming and going',
-    )
+    .description('follow a node, whether it exists or not: creation, deletion, data and children')
     .option(
       '--count <n>',
-      'end after so many events, the state at the start included',
+      'end after this many events, including the first one with the present state',
       wholeNumber(1, countMax),
     )
     .addHelpText(
       'after',
       `
-Follows until Ctrl-C, through lost connections and sessions. ZooKeeper is not polled: a watch wakes it. Changes that follow each other
-faster than they are read become one event. --json prints one document a line.
+Follows until Ctrl-C, across lost connections and sessions, without polling. Changes that follow
+each other faster than they can be read become one event. --json prints one document a line.
 
 Examples:
   mesh zk watch /thermomesh/config
@@ -116,7 +131,7 @@ Examples:
     )
     .action(async (path: string, flags: FormatFlags & { count?: number }) => {
       await atZooKeeper(config(), flags, async (client) => {
-        tellBreaks(client);
+        reportBreaks(client);
         await watchNode(client, path, {
           format: flags.format,
           count: flags.count,
@@ -129,9 +144,9 @@ Examples:
 
 function addChanging(zk: Command, config: () => MeshConfig): void {
   withContent(withPlace(zk.command('create <path> [data]')))
-    .description('make a node that stays')
-    .option('--parents', 'and those above it, as far as they are missing')
-    .option('--sequential', 'the server puts a growing number behind the name')
+    .description('create a persistent node')
+    .option('--parents', 'create its missing parents too')
+    .option('--sequential', 'let the server append an increasing number to the name')
     .option('--acl <who>', 'open to all, readable by all, or private to --auth', oneOf(aclNames), 'open')
     .action(
       async (
@@ -154,7 +169,7 @@ function addChanging(zk: Command, config: () => MeshConfig): void {
     );
   withContent(withPlace(zk.command('set <path> [data]')))
     .description('change the data of a node')
-    .option('--version <n>', 'only if it is at this version now', wholeNumber(0, versionMax))
+    .option('--version <n>', 'write only if the node is at this version', wholeNumber(0, versionMax))
     .action(async (path: string, data: string | undefined, flags: WriteFlags) => {
       const bytes = parseData(await readContent(data, flags), flags.format);
       const set = await atZooKeeper(config(), flags, async (client) =>
@@ -167,15 +182,12 @@ function addChanging(zk: Command, config: () => MeshConfig): void {
 
 function addDelete(zk: Command, config: () => MeshConfig): void {
   withPlace(zk.command('delete <path>'))
-    .description('remove a node; with --recursive everything below it too. Never / and /zookeeper')
-    .option('--version <n>', 'only if it is at this version now', wholeNumber(0, versionMax))
-    .option('--recursive', 'and everything below it')
+    .description('delete a node; with --recursive also everything below it; never / and /zookeeper')
+    .option('--version <n>', 'delete only if the node is at this version', wholeNumber(0, versionMax))
+    .option('--recursive', 'delete everything below it too')
     .action(async (path: string, flags: ZkFlags & { version?: number; recursive?: boolean }) => {
       if (flags.recursive === true && flags.version !== undefined) {
-        throw new MeshError(
-          'usage',
-          '--version is about one node, --recursive about many: choose one of them',
-        );
+        throw meshError('usage', '--version is for one node, --recursive for many: choose one of them');
       }
       const gone = await atZooKeeper(config(), flags, async (client) =>
         flags.recursive === true ? deleteTree(client, path) : deleteNode(client, path, flags.version),
@@ -190,12 +202,12 @@ function withFormat(command: Command): Command {
 }
 
 function withContent(command: Command): Command {
-  return withFormat(command).option('--file <file>', 'the data are in this file; "-": on stdin');
+  return withFormat(command).option('--file <file>', 'read the data from this file; "-" reads stdin');
 }
 
 function aclOf(name: (typeof aclNames)[number], credentials: Credentials | undefined): readonly AclEntry[] {
   if (name === 'open') return openAcl;
   if (credentials === undefined)
-    throw new MeshError('usage', `--acl ${name} needs --auth: whose shall it be?`);
+    throw meshError('usage', `--acl ${name} needs --auth, which names the owner`);
   return name === 'readable' ? readableAcl(credentials.secret) : privateAcl(credentials.secret);
 }

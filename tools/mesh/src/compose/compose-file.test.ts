@@ -1,4 +1,4 @@
-/** What stands in several files about the containers says the same in each. */
+/** Checks that the files about the containers agree with each other. */
 import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -13,16 +13,16 @@ const composeFile = text('docker-compose.yml');
 const service = (name: string) =>
   new RegExp(`\\n  ${name}:\\n((?:    .*\\n|\\n)*)`).exec(composeFile)?.[1] ?? '';
 
-/** What services share under a name. */
+/** Finds the settings that services share under a YAML anchor. */
 const anchor = (name: string) => new RegExp(`\\nx-${name}:([^]*?)\\n\\n`).exec(composeFile)?.[1] ?? '';
 
 describe('the Compose file', () => {
-  it('has-every-container-that-the-tools-ask-for-under-that-name', () => {
+  it('the Compose file has every container that the tools ask for', () => {
     for (const { name } of [...composeServices, { name: secretsService }])
       assert.notEqual(service(name), '', `docker-compose.yml has no service ${name}`);
   });
 
-  it('gives-each-name-on-which-the-tools-ask-to-the-container', () => {
+  it('the Compose file gives each container the name by which the tools reach it', () => {
     for (const { name, host } of composeServices) {
       if (host === undefined || host === name) continue;
       assert.match(
@@ -33,7 +33,7 @@ describe('the Compose file', () => {
     }
   });
 
-  it('publishes-nothing-beyond-loopback', () => {
+  it('the Compose file publishes nothing beyond loopback', () => {
     const published = [...composeFile.matchAll(/'([^']*\$\{[A-Z0-9_]*PORT:-\d+\}:\d+)'/g)].map(
       ([, port]) => port,
     );
@@ -41,7 +41,7 @@ describe('the Compose file', () => {
     for (const port of published) assert.match(port ?? '', /^127\.0\.0\.1:/);
   });
 
-  it('asks-no-name-server-outside', () => {
+  it('the Compose file uses no external name server', () => {
     assert.match(anchor('hardened'), /\n {2}dns: \['127\.0\.0\.1'\]\n/);
     const ours = composeServices.filter(({ role }) => !['postgres', 'redis', 'zookeeper'].includes(role));
     for (const { name } of ours) {
@@ -50,14 +50,14 @@ describe('the Compose file', () => {
     }
   });
 
-  it('gives-the-groups-of-secrets-that-exist', () => {
+  it('the Compose file gives containers only groups of secrets that exist', () => {
     const known = Object.values(groups).map(String);
     const used = [...composeFile.matchAll(/'(200\d\d)'/g)].map(([, group]) => group ?? '');
     assert.ok(used.length > 10);
     assert.deepEqual([...new Set(used.filter((group) => !known.includes(group)))], []);
   });
 
-  it('takes-no-setting-that-the-example-does-not-explain-with-the-same-default', () => {
+  it('every setting of the Compose file is in the example with the same default', () => {
     const example = new Map(
       text('.env.example')
         .split('\n')
@@ -72,7 +72,7 @@ describe('the Compose file', () => {
 });
 
 describe('pinned images', () => {
-  it('are-the-same-in-the-compose-file-the-dockerfiles-and-the-stand-ins', () => {
+  it('pinned images are the same in the Compose file, Dockerfiles and stand-ins', () => {
     const standIns = text('tools/docker/images.mjs');
     for (const name of ['NODE', 'JAVA', 'MAVEN', 'POSTGRES', 'REDIS', 'ZOOKEEPER', 'PROMETHEUS']) {
       const pinned = new RegExp(`\\$\\{${name}_IMAGE:-([^}]*)\\}`).exec(composeFile)?.[1] ?? '';
@@ -89,7 +89,7 @@ describe('pinned images', () => {
     assert.ok(composeFile.includes(`node:${devDependencies['node']}-`), 'the Node of package.json');
   });
 
-  it('run-kafka-with-the-settings-of-the-local-mesh', () => {
+  it('pinned images run Kafka with the settings of the local mesh', () => {
     const lines = text('tools/docker/kafka/server.properties').split('\n');
     const settings = lines
       .filter((line) => line !== '' && !line.startsWith('#'))
@@ -99,7 +99,7 @@ describe('pinned images', () => {
 });
 
 describe('the dashboard', () => {
-  it('shows-only-metrics-that-some-process-has', () => {
+  it('the dashboard shows only metrics that some process has', () => {
     const sources = globSync('{services,apps,libs}/*/src/**/*.ts', { cwd: root })
       .filter((file) => !/\.(test|int)\.ts$/.test(file))
       .map((file) => text(file))

@@ -1,15 +1,27 @@
-/** What the part of the tool that runs beside or inside containers takes from its environment; the only reader of it there. */
+/**
+ * The settings of the tool's parts that run beside or inside containers; only this file reads their
+ * environment.
+ */
 import path from 'node:path';
 import { readConfig } from '@thermomesh/runtime';
 import Type from 'typebox';
 import { projectDefault } from './topology.ts';
 
 const SecretsSettings = Type.Object({
-  SECRETS_DIR: Type.String({ default: '/run/secrets', description: 'the volume of secrets' }),
-  KEYS_DIR: Type.String({ default: '/run/keys', description: 'the volume of API keys' }),
+  SECRETS_DIR: Type.String({
+    default: '/run/secrets',
+    description: 'Folder on which the volume of secrets is mounted.',
+  }),
+  KEYS_DIR: Type.String({
+    default: '/run/keys',
+    description: 'Folder on which the volume of API keys is mounted.',
+  }),
 });
 
-/** Of the one-shot container that makes the secrets. @throws MeshError `config.invalid` */
+/**
+ * Reads the settings of the one-shot container that creates the secrets.
+ * @throws MeshError `config.invalid`
+ */
 export function readSecretsConfig(env: NodeJS.ProcessEnv = process.env): {
   secretsDir: string;
   keysDir: string;
@@ -22,20 +34,23 @@ const Settings = Type.Object({
   DOCKER_HOST: Type.String({
     default: process.platform === 'win32' ? 'npipe:////./pipe/docker_engine' : 'unix:///var/run/docker.sock',
     pattern: '^(unix|npipe|tcp)://.+',
-    description: 'the engine',
+    description: 'Address of the container engine.',
   }),
   COMPOSE_PROJECT_NAME: Type.String({
     default: projectDefault,
-    description: 'the project that commands are about unless they name one',
+    description: 'Compose project of commands that do not name one.',
   }),
   COMPOSE_INSIDE: Type.Boolean({
     default: false,
-    description: 'this process runs in a container of the mesh: parts are reached by their names there',
+    description:
+      'Whether this process runs in a container of the mesh, where parts are reached by their names.',
   }),
   COMPOSE_SECRETS_DIR: Type.Optional(
-    Type.String({ description: 'the secrets, where the volume is mounted' }),
+    Type.String({ description: 'Folder with the secrets, where the volume is mounted.' }),
   ),
-  COMPOSE_KEYS_DIR: Type.Optional(Type.String({ description: 'the API keys, where the volume is mounted' })),
+  COMPOSE_KEYS_DIR: Type.Optional(
+    Type.String({ description: 'Folder with the API keys, where the volume is mounted.' }),
+  ),
 });
 
 export interface ComposeConfig {
@@ -46,7 +61,10 @@ export interface ComposeConfig {
   keysDir: string | undefined;
 }
 
-/** @throws MeshError `config.invalid` */
+/**
+ * Reads the settings of `--target compose`.
+ * @throws MeshError `config.invalid`
+ */
 export function readComposeConfig(env: NodeJS.ProcessEnv = process.env): ComposeConfig {
   const { DOCKER_HOST, COMPOSE_PROJECT_NAME, COMPOSE_INSIDE, COMPOSE_SECRETS_DIR, COMPOSE_KEYS_DIR } =
     readConfig(Settings, env);

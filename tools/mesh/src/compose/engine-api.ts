@@ -1,9 +1,13 @@
-/** The part of the container engine's HTTP API that the mesh needs (Docker Engine API 1.41 and later). */
+/**
+ * The part of the container engine's HTTP API that the mesh needs (Docker Engine API 1.41 and
+ * later).
+ */
 import http from 'node:http';
-import { MeshError, messageOf } from '@thermomesh/runtime';
+import { messageOf } from '@thermomesh/runtime';
+import { meshError } from '../errors.ts';
 import { framesOf, filesOfTar } from './formats.ts';
 
-/** A container as the engine describes it; only what is read here. */
+/** The fields of a container that the mesh reads. */
 export interface Container {
   Id: string;
   Created: string;
@@ -24,22 +28,31 @@ export interface Container {
 }
 
 export interface EngineApi {
-  /** Every container of a Compose project, stopped ones too; none that was run by hand. */
+  /**
+   * Lists every container of a Compose project, including stopped ones, but none of `docker compose
+   * run`.
+   */
   containers(project: string): Promise<Container[]>;
-  /** Undefined if it is gone. */
+  /** Resolves with undefined if the container does not exist any more. */
   inspect(id: string): Promise<Container | undefined>;
-  /** @returns false if it does not run */
+  /**
+   * Sends a signal.
+   * @returns false if the container does not run
+   */
   kill(id: string, signal: string): Promise<boolean>;
-  /** An orderly end; kill -9 after the time. */
+  /** Stops the container gracefully, or with SIGKILL after the grace period. */
   stop(id: string, graceSeconds: number): Promise<void>;
   start(id: string): Promise<void>;
   pause(id: string): Promise<void>;
   unpause(id: string): Promise<void>;
   disconnect(network: string, id: string): Promise<void>;
   connect(network: string, id: string, aliases: readonly string[]): Promise<void>;
-  /** What it has written. @param sinceSeconds Unix time */
+  /**
+   * The container's output.
+   * @param sinceSeconds Unix time
+   */
   logs(id: string, sinceSeconds: number): Promise<string>;
-  /** Files below a folder of it, by their names, also if it has ended. */
+  /** Contents of the files below one of its folders, by name; works for an ended container too. */
   files(id: string, folder: string): Promise<Record<string, string>>;
 }
 
@@ -53,10 +66,13 @@ interface Answer {
   body: Buffer;
 }
 
-/** One request to the engine; statuses from 300 up are errors unless allowed. */
+/** Sends one request to the engine; a status from 300 on is an error unless it is allowed. */
 type Call = (method: string, path: string, allowed?: readonly number[], body?: unknown) => Promise<Answer>;
 
-/** @param dockerHost as in DOCKER_HOST: `unix://…`, `npipe://…` or `tcp://host:port` */
+/**
+ * Creates a client of the engine.
+ * @param dockerHost as in DOCKER_HOST: `unix://…`, `npipe://…` or `tcp://host:port`
+ */
 export function createEngineApi(dockerHost: string): EngineApi {
   const call = callerOf(dockerHost);
   const json = <T>({ body }: Answer): T => JSON.parse(body.toString()) as T;
@@ -116,20 +132,17 @@ function callerOf(dockerHost: string): Call {
       const code = (error as NodeJS.ErrnoException).code ?? messageOf(error);
       const how =
         code === 'EACCES'
-          ? 'this user may not speak to it (a container needs DOCKER_GROUP)'
-          : 'is Docker running? DOCKER_HOST names an engine elsewhere';
-      throw new MeshError(
+          ? 'this user has no permission to use it (a container needs DOCKER_GROUP)'
+          : 'is Docker running? DOCKER_HOST can name an engine elsewhere';
+      throw meshError(
         'compose.no_engine',
         `no answer from the container engine at ${dockerHost} (${code}): ${how}`,
-        {
-          cause: error,
-          retriable: true,
-        },
+        { cause: error },
       );
     });
     if (answer.status >= 300 && !allowed.includes(answer.status)) {
       const said = answer.body.toString().trim().slice(0, 500);
-      throw new MeshError('compose.engine_refused', `${method} ${path}: ${answer.status} ${said}`);
+      throw meshError('compose.engine_refused', `${method} ${path}: ${answer.status} ${said}`);
     }
     return answer;
   };
@@ -158,6 +171,6 @@ async function ask(options: http.RequestOptions, body: unknown): Promise<Answer>
 function placeOf(dockerHost: string): http.RequestOptions {
   const url = new URL(dockerHost);
   if (url.protocol === 'tcp:') return { host: url.hostname, port: Number(url.port || 2375) };
-  // The host header must not hold the path.
+  // The host header must not contain the path of the socket.
   return { socketPath: dockerHost.replace(/^(unix|npipe):\/\//, ''), host: 'localhost' };
 }

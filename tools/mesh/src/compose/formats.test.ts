@@ -20,11 +20,11 @@ const entry = (name: string, content: string, type = '0') => {
 };
 
 describe('logs of the engine', () => {
-  it('are-text-without-the-heads-of-their-frames', () => {
+  it('logs of the engine become text without their frame headers', () => {
     assert.equal(framesOf(Buffer.concat([frame('{"a":1}\n'), frame('ö\n')])), '{"a":1}\nö\n');
   });
 
-  it('that-end-within-a-frame-give-what-is-there', () => {
+  it('a log that ends within a frame gives the bytes that are there', () => {
     const whole = Buffer.concat([frame('one\n'), frame('two\n')]);
     assert.equal(framesOf(whole.subarray(0, whole.length - 2)), 'one\ntw');
     assert.equal(framesOf(whole.subarray(0, 15)), 'one\n');
@@ -32,7 +32,7 @@ describe('logs of the engine', () => {
 });
 
 describe('files of a container', () => {
-  it('are-told-by-their-names-whatever-folder-they-are-in', () => {
+  it('files of a container are found by name, whatever folder they are in', () => {
     const archive = Buffer.concat([
       entry('secrets/', '', '5'),
       entry('secrets/secret', 'a'.repeat(600)),

@@ -1,8 +1,11 @@
-/** Two formats that the engine answers in. Pure. */
+/** Two formats of the engine's answers. Pure. */
 
 const frameHeadBytes = 8;
 
-/** The text of a log without a terminal: frames of one byte stream, three of nothing, four of length. */
+/**
+ * The text of a log that was written without a terminal. A frame begins with one byte for the
+ * stream, three zero bytes and four bytes for the length.
+ */
 export function framesOf(bytes: Buffer): string {
   const parts: Buffer[] = [];
   for (let at = 0; at + frameHeadBytes <= bytes.length;) {
@@ -15,7 +18,7 @@ export function framesOf(bytes: Buffer): string {
 
 const blockBytes = 512;
 
-/** Plain files of a tar archive (ustar), by the last part of their names. */
+/** The plain files of a tar archive (ustar), by the last part of their names. */
 export function filesOfTar(bytes: Buffer): Record<string, string> {
   const files: Record<string, string> = {};
   for (let at = 0; at + blockBytes <= bytes.length;) {

@@ -1,9 +1,9 @@
 /** The containers of a Compose project as the processes of a mesh. */
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { MeshError } from '@thermomesh/runtime';
-import type { HostedProcess, ProcessHost } from '../client/host.ts';
-import { until } from '../client/until.ts';
-import type { Layout } from '../state/layout.ts';
+import { meshError } from '../errors.ts';
+import type { Layout } from '../mesh/files/layout.ts';
+import type { HostedProcess, ProcessHost } from '../mesh/host.ts';
+import { until } from '../mesh/until.ts';
 import type { Container, EngineApi } from './engine-api.ts';
 import { isReady, serviceOf } from './records.ts';
 import { composeNetworks, roleOf } from './topology.ts';
@@ -12,13 +12,16 @@ const endTimeoutMs = 60_000;
 const stopGraceSeconds = 15;
 
 export interface ComposeHost extends ProcessHost {
-  /** As the engine last told it; undefined if it cannot be asked. */
+  /** The containers as the engine reported them last; undefined if there is no engine. */
   containers: () => readonly Container[] | undefined;
-  /** Asks the engine. */
+  /** Asks the engine for the containers. */
   refresh: () => Promise<void>;
 }
 
-/** @param engine undefined inside a container that does not hold the engine's socket: nothing can be hurt then */
+/**
+ * @param engine undefined inside a container without the engine's socket: no fault can be injected
+ *   then
+ */
 export function composeHost(project: string, layout: Layout, engine: EngineApi | undefined): ComposeHost {
   let known: readonly Container[] | undefined;
   const containers = () => known;
@@ -36,11 +39,12 @@ export function composeHost(project: string, layout: Layout, engine: EngineApi |
       return state?.Running === true ? { pid: state.Pid, startTime: state.StartedAt } : undefined;
     },
     isAlive: async (process) => (await find.sameLife(process)) !== undefined,
-    ...blowsOf(project, find, refresh),
+    ...faultsOf(project, find, refresh),
     networks: composeNetworks,
     readiness({ name, url, ready }) {
       if (engine === undefined) return url === null ? ready : undefined;
-      // Who has an address is asked; a health check looks only every few seconds.
+      // A process with an address is asked itself, because a health check runs only every few
+      // seconds.
       const container = known?.find((each) => serviceOf(each) === name);
       if (container?.State.Paused === true || container?.State.Running === false) return false;
       return url === null && container !== undefined ? isReady(container) : undefined;
@@ -58,10 +62,10 @@ export function composeHost(project: string, layout: Layout, engine: EngineApi |
 }
 
 interface Finder {
-  /** @throws MeshError `usage` if there is none to speak to */
+  /** @throws MeshError `usage` if there is no engine */
   engine(): EngineApi;
   byName(name: string): Promise<Container | undefined>;
-  /** Undefined if that life of it is over. */
+  /** Resolves with undefined if the container has ended or restarted since. */
   sameLife(process: HostedProcess): Promise<Container | undefined>;
 }
 
@@ -73,7 +77,7 @@ function finderOf(containers: () => readonly Container[] | undefined, engine: En
   return {
     engine() {
       if (engine === undefined)
-        throw new MeshError('usage', 'without the engine nothing can be hurt: use the profile "chaos"');
+        throw meshError('usage', 'faults need the container engine: use the profile "chaos"');
       return engine;
     },
     byName,
@@ -85,7 +89,7 @@ function finderOf(containers: () => readonly Container[] | undefined, engine: En
   };
 }
 
-function blowsOf(
+function faultsOf(
   project: string,
   find: Finder,
   refresh: () => Promise<void>,
@@ -93,7 +97,7 @@ function blowsOf(
   const mustLive = async (process: HostedProcess): Promise<Container> => {
     const container = await find.sameLife(process);
     if (container === undefined)
-      throw new MeshError('chaos.missed', `${process.name} ended before it could be hit`);
+      throw meshError('chaos.missed', `${process.name} ended before it could be hit`);
     return container;
   };
   return {
@@ -106,7 +110,8 @@ function blowsOf(
         const what = { what: `${process.name} to end`, timeoutMs: endTimeoutMs };
         await until(what, async () => (await find.sameLife(process)) === undefined);
       } else await engine.stop(container.Id, stopGraceSeconds);
-      // The engine takes a kill by its API for somebody's wish and leaves the container dead: what a supervisor does is done here.
+      // The engine takes a kill through its API as intended and leaves the container stopped, so
+      // restart it here as a supervisor would.
       await engine.start(container.Id);
       await refresh();
       return true;
@@ -126,7 +131,7 @@ function blowsOf(
       const engine = find.engine();
       const chosen = attachments(container, project, networks);
       if (chosen.length === 0)
-        throw new MeshError('usage', `${process.name} is on none of the networks ${networks.join(', ')}`);
+        throw meshError('usage', `${process.name} is on none of the networks ${networks.join(', ')}`);
       const cut: typeof chosen = [];
       try {
         for (const attachment of chosen) {
@@ -141,7 +146,7 @@ function blowsOf(
   };
 }
 
-/** The networks that a container is on, of those asked for, with the names that it has there. */
+/** Those of the given networks that the container is attached to, with its names there. */
 function attachments(
   { Id, NetworkSettings }: Container,
   project: string,
@@ -151,7 +156,7 @@ function attachments(
     .filter(([name]) => networks.some((wanted) => name === `${project}_${wanted}`))
     .map(([network, { Aliases }]) => ({
       network,
-      // The engine adds the beginning of the id by itself.
+      // The engine adds the short id as an alias by itself.
       aliases: [...new Set(Aliases ?? [])].filter((alias) => !Id.startsWith(alias)),
     }));
 }

@@ -1,6 +1,7 @@
 /**
- * The one-shot container `secrets`: makes what is missing, at random, once. Each file belongs to root and to the group that may read
- * it; docker-compose.yml gives each container the groups of its secrets.
+ * The program of the one-shot container `secrets`. It creates missing secrets at random, once. Each
+ * file belongs to root and to the group that may read it; docker-compose.yml gives each container
+ * the groups of its secrets.
  */
 import { randomBytes } from 'node:crypto';
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -36,7 +37,7 @@ await main(async () => {
     made.push(name);
   }
   mkdirSync(keysDir, { recursive: true });
-  // Keys are made by the mesh command, which is no root either.
+  // The mesh command creates API keys, and it does not run as root.
   if (statSync(keysDir).uid !== serviceUser) {
     chmodSync(keysDir, 0o700);
     chownSync(keysDir, serviceUser, serviceUser);

@@ -1,11 +1,11 @@
-/** A Compose project as a mesh: the same questions, the same verdicts. */
+/** A Compose project as a mesh, for the same questions and verdicts as a local mesh. */
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { MeshError } from '@thermomesh/runtime';
-import { createMeshHttp } from '../client/http.ts';
-import type { Mesh } from '../client/mesh.ts';
 import type { MeshConfig } from '../config.ts';
-import { layoutOf } from '../state/layout.ts';
+import { meshError } from '../errors.ts';
+import { layoutOf } from '../mesh/files/layout.ts';
+import { createMeshHttp } from '../mesh/http.ts';
+import type { Mesh } from '../mesh/mesh.ts';
 import { readComposeConfig, type ComposeConfig } from './config.ts';
 import { createEngineApi, type EngineApi } from './engine-api.ts';
 import { composeHost } from './host.ts';
@@ -13,12 +13,13 @@ import { runOf, serviceOf } from './records.ts';
 import { secretsService } from './topology.ts';
 
 const refreshIntervalMs = 250;
-/** What the tools need; whoever may speak to the engine could read all of them. */
+/** The secrets that the tools need. A user of the engine could read all of them. */
 const neededSecrets = ['secret', 'database.url', 'processor.secret'] as const;
 
 /**
- * Opens the project for questions. What `run()` tells is at most a moment old.
- * @param name of the project; `main`, the default of every command, stands for the one of docker-compose.yml
+ * Opens a project. The answers of `run()` are at most a moment old.
+ * @param name name of the project; `main`, the default of every command, stands for the project of
+ *   docker-compose.yml
  * @throws MeshError `compose.no_engine`, `mesh.unknown` if the project has no containers
  */
 export async function openComposeMesh(
@@ -54,7 +55,7 @@ export async function openComposeMesh(
   };
 }
 
-/** Inside a container the socket need not be there. */
+/** Inside a container the engine's socket may be missing. */
 async function reachable({ dockerHost, inside }: ComposeConfig): Promise<EngineApi | undefined> {
   if (inside && dockerHost.startsWith('unix://') && !existsSync(dockerHost.slice('unix://'.length)))
     return undefined;
@@ -64,7 +65,7 @@ async function reachable({ dockerHost, inside }: ComposeConfig): Promise<EngineA
 interface Secrets {
   secret: string;
   databaseUrl: string;
-  /** Opens the card processor's own ledger, by which payments are judged. */
+  /** Grants access to the card processor's own ledger, by which payments are judged. */
   processorSecret: string;
 }
 
@@ -82,9 +83,9 @@ async function secretsOf(
   else {
     const holder = containers.find((container) => serviceOf(container) === secretsService);
     if (engine === undefined || holder === undefined) {
-      throw new MeshError(
+      throw meshError(
         'mesh.unknown',
-        `the engine has no containers of the project "${project}": "docker compose up" makes them`,
+        `the engine has no containers of the project "${project}": "docker compose up" creates them`,
       );
     }
     files = await engine.files(holder.Id, '/run/secrets');
@@ -93,17 +94,20 @@ async function secretsOf(
     (files[name] ?? '').trim(),
   );
   if (secret === '' || databaseUrl === '' || processorSecret === '')
-    throw new MeshError('mesh.unknown', `the project "${project}" has no secrets yet: is it being started?`);
+    throw meshError('mesh.unknown', `the project "${project}" has no secrets yet: is it still starting?`);
   return { secret, databaseUrl, processorSecret };
 }
 
-/** For who reads it as a file: the load generator, and the verdict on payments. */
+/** Writes a secret for readers of files: the load generator, and the verdict on payments. */
 function keep(file: string, secret: string): void {
   writeFileSync(file, `${secret}\n`, { mode: 0o600 });
   chmodSync(file, 0o600);
 }
 
-/** Looks again and again, but keeps no process alive. A look that fails leaves what was known: the next one is soon. */
+/**
+ * Refreshes again and again, without keeping the process alive. A failed refresh keeps the last
+ * answer until the next one.
+ */
 function keepFresh(refresh: () => Promise<void>): void {
   const loop = async () => {
     await refresh().catch(() => undefined);

@@ -1,5 +1,5 @@
 /** Containers as the processes of a mesh. Pure. */
-import type { ProcessRecord, RunFile } from '../state/run-file.ts';
+import type { ProcessRecord, RunFile } from '../mesh/files/run-file.ts';
 import type { Container } from './engine-api.ts';
 import { composeServices, mqttPort, type ComposeService } from './topology.ts';
 
@@ -9,15 +9,15 @@ export const serviceOf = ({ Config }: Container): string => Config.Labels[servic
 
 export interface View {
   project: string;
-  /** Undefined: the engine cannot be asked, all services are taken for there. */
+  /** Undefined if there is no engine; then all services are assumed to run. */
   containers: readonly Container[] | undefined;
-  /** Parts are reached by their names inside, not by what is published. */
+  /** True if parts are reached by their names inside and not by published ports. */
   inside: boolean;
-  /** As the services inside use it. */
+  /** The address of the database inside. */
   databaseUrl: string;
 }
 
-/** What `run.json` says of a local mesh. */
+/** The run file of a project, as `run.json` is of a local mesh. */
 export function runOf({ project, containers, inside, databaseUrl }: View): RunFile {
   const byName = new Map((containers ?? []).map((container) => [serviceOf(container), container]));
   const present = composeServices.filter(({ name }) => containers === undefined || byName.has(name));
@@ -38,12 +38,12 @@ export function runOf({ project, containers, inside, databaseUrl }: View): RunFi
     name: project,
     state:
       containers !== undefined && containers.every(({ State }) => !State.Running) ? 'stopped' : 'running',
-    // No process of this machine keeps it alive; the engine does.
+    // The engine supervises the containers, not a process of this machine.
     supervisor: { pid: 0, startTime: '' },
     mqttUrl: `mqtt://${at('gateway', 'gateway.front', mqttPort) ?? 'absent:1'}`,
     httpUrl: `http://${at('gateway', 'gateway.front', 8080) ?? 'absent:1'}`,
     databaseUrl: sqlAt === undefined ? null : sql.href,
-    // They are not published, so there is nothing to be reached from here.
+    // These servers are not published, so they cannot be reached from here.
     redisUrl: null,
     zookeeperHosts: zookeeper.length === 0 ? null : zookeeper.join(','),
     kafkaBrokers: null,
@@ -68,12 +68,12 @@ function recordOf(service: ComposeService, container: Container | undefined, ins
   };
 }
 
-/** Healthy by its own check; one that has none is ready when it runs. */
+/** True if its health check passes; a container without one is ready when it runs. */
 export function isReady({ State }: Container): boolean {
   return State.Running && !State.Paused && (State.Health?.Status ?? 'healthy') === 'healthy';
 }
 
-/** The port of this machine; also of a container that does not run, if the file fixes it. */
+/** The published port; of a stopped container too if docker-compose.yml fixes it. */
 function portOf(container: Container | undefined, port: number): number | undefined {
   const key = `${port}/tcp`;
   const now = container?.NetworkSettings.Ports?.[key]?.[0]?.HostPort;

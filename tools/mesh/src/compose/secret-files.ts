@@ -1,4 +1,7 @@
-/** The secrets of a mesh in containers: files in one volume, and for each the group that may read it. Pure. */
+/**
+ * The secrets of a mesh in containers: files in one volume, each with the group that may read it.
+ * Pure.
+ */
 
 /** The user that our images run as (Dockerfile). */
 export const serviceUser = 10_001;
@@ -13,7 +16,7 @@ export const groups = {
   grafana: 20_008,
 } as const;
 
-/** In the order in which they are made: later ones may hold earlier ones. */
+/** In order of creation: later secrets may contain earlier ones. */
 export const secretGroups = {
   secret: groups.mesh,
   'billing.secret': groups.billing,

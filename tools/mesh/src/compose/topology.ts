@@ -1,18 +1,18 @@
-/** What docker-compose.yml names, as the tools see it. Pure; a test compares it with that file. */
-import type { ProcessRole } from '../state/run-file.ts';
+/** Names in docker-compose.yml that the tools use. Pure; a test compares them with that file. */
+import type { ProcessRole } from '../mesh/files/run-file.ts';
 
 export interface ComposeService {
   name: string;
   role: ProcessRole;
-  /** The port on which it answers inside its container. */
+  /** The port of its answers inside its container. */
   port: number;
-  /** Its name on the network on which the tools ask it; left out: they do not. */
+  /** Its name on the network on which the tools reach it; undefined if they do not. */
   host?: string;
 }
 
 const numbered = (count: number) => Array.from({ length: count }, (_, index) => index + 1);
 
-/** Every service that stays up, under the names of the local mesh. */
+/** Every long-running service, under the names of the local mesh. */
 export const composeServices: readonly ComposeService[] = [
   { name: 'postgres', role: 'postgres', port: 5432 },
   { name: 'redis', role: 'redis', port: 6379 },
@@ -41,14 +41,14 @@ export const composeServices: readonly ComposeService[] = [
   { name: 'fleet', role: 'fleet', port: 0 },
 ];
 
-/** What a service of that name is; undefined of one that does not stay up. */
+/** The role of a service; undefined if it is not long-running. */
 export const roleOf = (service: string): ProcessRole | undefined =>
   composeServices.find(({ name }) => name === service)?.role;
 
 export const mqttPort = 1883;
-/** The networks that a container can be cut off. */
+/** The networks from which a container can be disconnected. */
 export const composeNetworks = ['front', 'mesh', 'data'] as const;
-/** The one-shot container that can show the secrets. */
+/** The one-shot container from which the secrets can be read. */
 export const secretsService = 'secrets';
 /** The project of docker-compose.yml. */
 export const projectDefault = 'thermomesh';

@@ -1,7 +1,8 @@
-/** I6: the accounts, exact at rest, within the window of batches in flight otherwise. */
-import { setTimeout as delay } from 'node:timers/promises';
+/** Judges I6: the accounts balance exactly at rest, and within the batches in flight otherwise. */
 import type { Accounts, InvariantVerdict } from '@thermomesh/contracts';
-import { unexplained } from './accounts.ts';
+import { sleep } from '@thermomesh/runtime';
+import { unexplained } from '../mesh/accounts.ts';
+import { broken, kept, notJudged } from './verdicts.ts';
 
 export interface BalanceOptions {
   sample: () => Promise<Accounts>;
@@ -10,9 +11,9 @@ export interface BalanceOptions {
 }
 
 /**
- * Looks until the mesh is at rest, which is when two looks in a row show the same numbers and nothing buffered or in flight;
- * then the accounts must balance exactly. If it does not come to rest in time (a fleet runs), the bound of what is in flight
- * counts, and the detail says so.
+ * Samples until the mesh is at rest, which means two equal samples in a row with nothing buffered
+ * or in flight; then the accounts must balance exactly. If the mesh does not come to rest in time
+ * (for example with a fleet), the bound of what is in flight applies, and the detail mentions it.
  */
 export async function judgeBalance({
   sample,
@@ -26,24 +27,28 @@ export async function judgeBalance({
     const accounts = await sample();
     const difference = unexplained(accounts);
     const resting = accounts.buffered === 0 && accounts.inFlight === 0 && sameTerms(previous, accounts);
-    if (resting && difference === 0) return verdict(true, `${sum(accounts)}, exactly, at rest`);
+    if (resting && difference === 0)
+      return accounts.accepted === 0
+        ? notJudged('I6', 'nothing was accepted yet, so there is nothing to balance')
+        : kept('I6', `${sum(accounts)}, exactly, at rest`);
     if (accounts.balanced === true) bounded = accounts;
     if (Date.now() > deadline) {
-      if (resting) return verdict(false, `${sum(accounts)}: ${difference} unexplained at rest`);
-      if (accounts.balanced === null) return verdict(false, `${sum(accounts)}: not every term could be read`);
+      if (accounts.balanced === null || difference === null)
+        return notJudged('I6', `not every term could be read; ${sum(accounts)}`);
+      if (resting) return broken('I6', `${sum(accounts)}: ${difference} unexplained at rest`);
       if (bounded === undefined || accounts.balanced === false) {
-        return verdict(
-          false,
+        return broken(
+          'I6',
           `${sum(accounts)}: ${difference} unexplained, at most ${accounts.inFlight} can be in flight`,
         );
       }
-      return verdict(
-        true,
-        `${sum(bounded)} within ${bounded.inFlight} in flight: traffic goes on, so exact equality was not seen`,
+      return kept(
+        'I6',
+        `${sum(bounded)} within ${bounded.inFlight} in flight: traffic continues, so exact equality was not seen`,
       );
     }
     previous = accounts;
-    await delay(pollMs);
+    await sleep(pollMs);
   }
 }
 
@@ -54,11 +59,8 @@ function sameTerms(a: Accounts | undefined, b: Accounts): boolean {
   );
 }
 
-function sum({ accepted, stored, duplicate, rejected, buffered }: Accounts): string {
+function sum({ accepted, stored, duplicate, rejected, buffered, acceptedGap }: Accounts): string {
   const text = (value: number | null) => value ?? 'unknown';
-  return `accepted ${text(accepted)} = stored ${text(stored)} + duplicate ${text(duplicate)} + rejected ${text(rejected)} + buffered ${text(buffered)}`;
-}
-
-function verdict(ok: boolean, detail: string): InvariantVerdict {
-  return { id: 'I6', ok, detail };
+  const gap = acceptedGap === undefined ? '' : ` + ${acceptedGap} lost with a restored database, as accepted`;
+  return `accepted ${text(accepted)} = stored ${text(stored)} + duplicate ${text(duplicate)} + rejected ${text(rejected)} + buffered ${text(buffered)}${gap}`;
 }

@@ -1,6 +1,7 @@
-/** I2: the evidence that the batches themselves left. */
+/** Judges I2 by the batches that were stored. */
 import type { InvariantVerdict } from '@thermomesh/contracts';
 import type { SqlPool } from '@thermomesh/sql';
+import { broken, kept, notJudged } from './verdicts.ts';
 
 interface Fall extends Record<string, unknown> {
   id: number;
@@ -25,7 +26,10 @@ const summarySql = `
   SELECT (SELECT count(*) FROM drain_batches) AS batches, (SELECT count(DISTINCT epoch) FROM drain_batches) AS epochs,
     (SELECT max(epoch) FROM drain_batches) AS highest, (SELECT epoch FROM coordinator) AS current`;
 
-/** Epochs never fall with the id of a batch, every row's epoch has batches, and none is above the coordinator's. */
+/**
+ * Checks that epochs never fall with the id of a batch, that the epoch of every row has batches,
+ * and that no epoch is above the coordinator's.
+ */
 export async function judgeOneWriter(pool: SqlPool): Promise<InvariantVerdict> {
   const falls = await pool.query<Fall>(fallsSql);
   const stray: number[] = [];
@@ -39,18 +43,17 @@ export async function judgeOneWriter(pool: SqlPool): Promise<InvariantVerdict> {
     highest: number | null;
     current: number | null;
   }>(summarySql);
-  const faults = [
+  const findings = [
     ...falls.map(({ id, epoch, before }) => `batch ${id} has epoch ${epoch} after epoch ${before}`),
     ...(stray.length === 0 ? [] : [`rows of epochs ${stray.join(', ')} without any batch`]),
     ...strayRows.map(({ device_id: device, seq, epoch }) => `${device}/${seq} has epoch ${epoch}`),
   ];
   const { highest = null, current = null } = summary ?? {};
   if (highest !== null && (current === null || highest > current)) {
-    faults.push(`batches up to epoch ${highest}, but the coordinator's is ${current ?? 'none'}`);
+    findings.push(`batches up to epoch ${highest}, but the coordinator has epoch ${current ?? 'none'}`);
   }
-  const detail =
-    faults.length > 0
-      ? faults.join('; ')
-      : `${summary?.batches ?? 0} batches in ${summary?.epochs ?? 0} epochs, epochs never fall`;
-  return { id: 'I2', ok: faults.length === 0, detail };
+  if (findings.length > 0) return broken('I2', findings.join('; '));
+  const { batches = 0, epochs = 0 } = summary ?? {};
+  if (batches === 0) return notJudged('I2', 'no batch was stored yet');
+  return kept('I2', `${batches} batches in ${epochs} epochs, epochs never fall`);
 }

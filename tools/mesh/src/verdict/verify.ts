@@ -1,121 +1,173 @@
-/** Every invariant that this mesh can be judged by. */
-import { existsSync, statSync } from 'node:fs';
-import path from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-import type { InvariantVerdict, VerifyDocument } from '@thermomesh/contracts';
-import { addComparisons, listLedgers, readLedger, type Comparison } from '@thermomesh/ledger';
-import { MeshError, messageOf } from '@thermomesh/runtime';
-import { createPool, type SqlPool } from '@thermomesh/sql';
-import { untilDrained } from '../client/drained.ts';
-import { sampleAccounts, type Mesh } from '../client/mesh.ts';
+/** Judges every promise, each against evidence outside the part that it judges. */
+import type { InvariantId, InvariantVerdict, VerifyDocument } from '@thermomesh/contracts';
+import type { Comparison } from '@thermomesh/ledger';
+import { messageOf } from '@thermomesh/runtime';
+import type { SqlPool } from '@thermomesh/sql';
+import { readJobs, type JobRecord } from '../mesh/evidence/jobs.ts';
+import { readOrders, type OrdersSeen } from '../mesh/evidence/orders.ts';
+import { openPool } from '../mesh/database.ts';
+import { untilDrained } from '../mesh/drained.ts';
+import type { Mesh } from '../mesh/mesh.ts';
+import { sampleAccounts } from '../mesh/status.ts';
+import { clientOf, hasEqualizer, jobPlaceOf } from '../mesh/images/place.ts';
+import { judgeAccepted, lookAtJobs, lookAtOrders, type Work } from './accepted.ts';
 import { judgeBalance } from './balance.ts';
-import { compareWithSql, describeFinding, keepsPromise } from './ledgers.ts';
+import { judgeCharges } from './charges.ts';
+import { judgeImages, type ProbeOutcome } from './images.ts';
 import { judgeOneWriter } from './one-writer.ts';
+import { probeImage } from './probe.ts';
+import { judgeStored, type StoredVerdict } from './stored.ts';
+import { allOf, notJudged } from './verdicts.ts';
 
 export interface VerifyOptions {
-  /** How long to wait for the backlog, and then for rest. */
+  /** Time limit for each wait: for the backlog, for open work, for coming to rest. */
   timeoutMs: number;
+  /** False puts no image of the judge through the mesh. Default true. */
+  probe?: boolean;
   onProgress?: (line: string) => void;
 }
 
-/** What was compared, beyond the verdicts. */
+/** The verdicts, and what was compared. */
 export interface Verification {
   document: VerifyDocument;
-  /** All ledgers added up; undefined if there is none. */
+  /** The sum over all ledgers; undefined if there are none. */
   comparison: Comparison | undefined;
+  /** The sum over the ledgers that are still being written. */
+  live: Comparison | undefined;
 }
 
-const statementTimeoutMs = 300_000;
-/** A ledger that grew within this time is still being written. */
-const stillWrittenMs = 3_000;
+const restTimeoutMsMax = 10_000;
 
-/** Waits for the backlog, then judges I1, I2 and I6. A part that cannot be judged is not ok: the detail says why. */
+/** Waits for the backlog, then judges. What cannot be looked at is null, with the reason. */
 export async function verifyMesh(mesh: Mesh, options: VerifyOptions): Promise<Verification> {
-  const invariants: InvariantVerdict[] = [];
   let backlog: string | undefined;
   await untilDrained(mesh, {
     timeoutMs: options.timeoutMs,
     onProgress: (remaining) => options.onProgress?.(`waiting for the backlog: ${remaining} to go`),
   }).catch((error: unknown) => (backlog = messageOf(error)));
-  let comparison: Comparison | undefined;
+  const session = new Session(mesh, options, backlog);
+  const pool = await connected(mesh);
   try {
-    const pool = openPool(mesh);
-    try {
-      const first = await judgeLedgers(mesh, pool, options);
-      comparison = first.comparison;
-      // Until the backlog is drained a missing row is "not yet", which is no verdict.
-      if (backlog !== undefined) first.verdict.detail += `; ${backlog}`;
-      invariants.push({ ...first.verdict, ok: first.verdict.ok && backlog === undefined });
-      options.onProgress?.('comparing the epochs of the batches');
-      invariants.push(await judgeOneWriter(pool));
-    } finally {
-      await pool.close();
-    }
+    const stored = await session.stored(pool);
+    const oneWriter = await session.judged('I2', pool, judgeOneWriter);
+    const charges = await session.judged('I3', pool, async (sql) => judgeCharges(mesh, sql));
+    const balance = await session.balance();
+    const work = await session.work(pool, [stored.verdict, oneWriter, charges, balance]);
+    const invariants = [stored.verdict, oneWriter, charges, ...work, balance];
+    const { comparison, live } = stored;
+    return { document: { ok: allOf(invariants), invariants }, comparison, live };
+  } finally {
+    if (typeof pool !== 'string') await pool.close();
+  }
+}
+
+/** The pool, or why there is none. */
+async function connected(mesh: Mesh): Promise<SqlPool | string> {
+  try {
+    return openPool(mesh);
   } catch (error) {
-    for (const id of ['I1', 'I2']) {
-      if (!invariants.some((verdict) => verdict.id === id))
-        invariants.push({ id, ok: false, detail: `cannot be judged: ${messageOf(error)}` });
+    return messageOf(error);
+  }
+}
+
+class Session {
+  readonly #mesh: Mesh;
+  readonly #options: VerifyOptions;
+  readonly #backlog: string | undefined;
+
+  constructor(mesh: Mesh, options: VerifyOptions, backlog: string | undefined) {
+    this.#mesh = mesh;
+    this.#options = options;
+    this.#backlog = backlog;
+  }
+
+  async stored(pool: SqlPool | string): Promise<StoredVerdict> {
+    const none = { comparison: undefined, live: undefined };
+    if (typeof pool === 'string') return { verdict: notJudged('I1', pool), ...none };
+    try {
+      const stored = await judgeStored(this.#mesh, pool, this.#options, this.#backlog);
+      return { ...stored, verdict: await withAcceptedLoss(stored.verdict, pool) };
+    } catch (error) {
+      return { verdict: notJudged('I1', messageOf(error)), ...none };
     }
   }
-  options.onProgress?.('balancing the accounts');
-  invariants.push(
-    await judgeBalance({
-      sample: async () => sampleAccounts(mesh),
-      timeoutMs: Math.min(options.timeoutMs, 10_000),
-    }),
+
+  /** The verdict of a judge that needs the database. */
+  async judged(
+    id: InvariantId,
+    pool: SqlPool | string,
+    judge: (pool: SqlPool) => Promise<InvariantVerdict>,
+  ): Promise<InvariantVerdict> {
+    this.#options.onProgress?.(`judging ${id}`);
+    if (typeof pool === 'string') return notJudged(id, pool);
+    return judge(pool).catch((error: unknown) => notJudged(id, messageOf(error)));
+  }
+
+  async balance(): Promise<InvariantVerdict> {
+    this.#options.onProgress?.('balancing the accounts');
+    return judgeBalance({
+      sample: async () => sampleAccounts(this.#mesh),
+      timeoutMs: Math.min(this.#options.timeoutMs, restTimeoutMsMax),
+    });
+  }
+
+  /**
+   * I4 and I5.
+   * @param others the other verdicts, which tell whether the mesh has been used at all
+   */
+  async work(pool: SqlPool | string, others: readonly InvariantVerdict[]): Promise<InvariantVerdict[]> {
+    let orders: OrdersSeen[];
+    let jobs: JobRecord[];
+    try {
+      [orders, jobs] = [readOrders(this.#mesh), readJobs(this.#mesh)];
+    } catch (error) {
+      return [notJudged('I4', messageOf(error)), notJudged('I5', messageOf(error))];
+    }
+    const used = jobs.length > 0 || others.some(({ ok }) => ok !== null);
+    const probe = await this.#probe(used);
+    const images = judgeImages(jobs, probe);
+    const accepted = await this.judged('I5', pool, async (sql) => {
+      const works: Work[] = [];
+      if (this.#has('card-processor')) works.push(await lookAtOrders(sql, orders, this.#options.timeoutMs));
+      const client = hasEqualizer(this.#mesh) ? clientOf(jobPlaceOf(this.#mesh)) : undefined;
+      if (client !== undefined || jobs.length > 0)
+        works.push(await lookAtJobs(client, jobs, probe, this.#options.timeoutMs));
+      return works.length === 0
+        ? notJudged('I5', 'the mesh runs neither payments nor the equalizer')
+        : judgeAccepted(works);
+    });
+    return [images, accepted];
+  }
+
+  async #probe(used: boolean): Promise<ProbeOutcome> {
+    const none = (reason: string): ProbeOutcome => ({ kind: 'none', reason });
+    if (!hasEqualizer(this.#mesh)) return none(`the mesh "${this.#mesh.name}" runs no equalizer`);
+    if (this.#options.probe === false) return none('the probe was turned off');
+    if (!used)
+      return none(
+        'nothing has used this mesh yet: after "mesh load" or "mesh payments" verify sends an image too',
+      );
+    this.#options.onProgress?.('comparing an image with that of a single process');
+    try {
+      return await probeImage(this.#mesh, this.#options.timeoutMs);
+    } catch (error) {
+      return none(messageOf(error));
+    }
+  }
+
+  #has(role: string): boolean {
+    return (this.#mesh.run()?.processes ?? []).some((process) => process.role === role);
+  }
+}
+
+/** Names the messages whose loss an operator has accepted, if acknowledged readings are missing. */
+async function withAcceptedLoss(verdict: InvariantVerdict, pool: SqlPool): Promise<InvariantVerdict> {
+  if (verdict.ok !== false) return verdict;
+  const [row] = await pool.query<{ messages: number }>(
+    'SELECT coalesce(sum(messages), 0)::bigint AS messages FROM drain_gaps',
   );
-  return { document: { ok: invariants.every(({ ok }) => ok), invariants }, comparison };
-}
-
-/** A pool on the mesh's database. @throws MeshError `mesh.no_database` */
-export function openPool(mesh: Mesh): SqlPool {
-  const url = mesh.run()?.databaseUrl ?? null;
-  if (url === null) throw new MeshError('mesh.no_database', `the mesh "${mesh.name}" was never up`);
-  return createPool({ url, applicationName: 'mesh', connectionsMax: 2, statementTimeoutMs });
-}
-
-async function judgeLedgers(
-  mesh: Mesh,
-  pool: SqlPool,
-  { onProgress }: VerifyOptions,
-): Promise<{ verdict: InvariantVerdict; comparison: Comparison | undefined }> {
-  const comparisons: Comparison[] = [];
-  const notes: string[] = [];
-  let ok = true;
-  for (const file of existsSync(mesh.layout.ledgersDir) ? await listLedgers(mesh.layout.ledgersDir) : []) {
-    const run = path.basename(file, path.extname(file));
-    onProgress?.(`comparing the ledger ${run} with SQL`);
-    const ledger = await readLedger(file);
-    if (ledger.end === null && (await isGrowing(file))) {
-      notes.push(`${run} is still being written and left out`);
-      continue;
-    }
-    const comparison = await compareWithSql(ledger, pool);
-    comparisons.push(comparison);
-    const kept = keepsPromise(comparison, ledger.header.qos);
-    ok &&= kept;
-    if (!kept) notes.push(`${run}: ${comparison.examples.slice(0, 3).map(describeFinding).join('; ')}`);
-    else if (comparison.goodRejected > 0)
-      notes.push(`${run}: ${comparison.goodRejected} well-formed readings were rejected`);
-  }
-  const comparison = comparisons.length === 0 ? undefined : addComparisons(comparisons);
-  const total =
-    comparison === undefined
-      ? 'no ledgers yet: "mesh load" writes one'
-      : totals(comparison, comparisons.length);
-  return { comparison, verdict: { id: 'I1', ok, detail: [total, ...notes].join('; ') } };
-}
-
-function totals(
-  { acked, stored, rejected, lost, duplicated, corrupted }: Comparison,
-  ledgers: number,
-): string {
-  return `${ledgers} ledger(s): ${acked} acked, ${stored} stored, ${rejected} rejected, ${lost} lost, ${duplicated} duplicated, ${corrupted} corrupted`;
-}
-
-async function isGrowing(file: string): Promise<boolean> {
-  const { mtimeMs, size } = statSync(file);
-  if (Date.now() - mtimeMs > stillWrittenMs) return false;
-  await delay(stillWrittenMs);
-  return statSync(file).size !== size;
+  const messages = row?.messages ?? 0;
+  if (messages === 0) return verdict;
+  const detail = `${verdict.detail}; ${messages} messages were lost with a restored database, and that was accepted`;
+  return { ...verdict, detail };
 }

@@ -18,14 +18,18 @@ const ours = ['libs', 'services', 'apps', 'tools', 'e2e', 'scripts'];
 
 export interface Workspace {
   folder: string;
-  /** Replaces `find`, which must stand in `file` exactly once, and returns a function that puts it back. */
+  /**
+   * Replaces `find`, which must stand in `file` exactly once, and returns a function that puts it
+   * back.
+   */
   mutate(file: string, find: string, replace: string): () => void;
   remove(): void;
 }
 
 /**
- * Copies our sources; third-party packages are linked, and our own package names lead to the copy. The folder is readable for
- * everybody, since a database server that root starts runs as another user.
+ * Copies our sources; third-party packages are linked, and our own package names lead to the copy.
+ * The folder is readable for everybody, since a database server that root starts runs as another
+ * user.
  */
 export function createWorkspace(repository: string): Workspace {
   const folder = mkdtempSync(path.join(realpathSync(os.tmpdir()), 'thermomesh-mutants-'));

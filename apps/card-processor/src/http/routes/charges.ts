@@ -2,12 +2,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { HttpError, type HttpApp, type HttpReply } from '@thermomesh/runtime';
 import Type from 'typebox';
 import type { Entry } from '../../core/book.ts';
+import type { ProcessorErrorCode } from '../../core/errors.ts';
 import type { FaultName } from '../../core/faults.ts';
 import type { Order } from '../../processor.ts';
-import type { RouteDeps } from '../app.ts';
+import type { RouteDeps } from '../deps.ts';
 import { ChargeBody, EntryDocument, KeyHeader, RefundBody } from '../schemas.ts';
 
-/** Charges and refunds, each under the caller's key; and the ledger for verifiers. */
+/** Adds the routes of charges and refunds, and of the ledger for verifiers. */
 export function chargeRoutes(app: HttpApp, deps: RouteDeps): void {
   const access = { access: 'checkout' } as const;
   app.post(
@@ -28,7 +29,11 @@ export function chargeRoutes(app: HttpApp, deps: RouteDeps): void {
     async ({ params }) => {
       const entry = deps.processor.book.byKey(params.key);
       if (entry === undefined)
-        throw new HttpError(404, 'charges.unknown_key', 'nothing is known under this key');
+        throw new HttpError(
+          404,
+          'charges.unknown_key' satisfies ProcessorErrorCode,
+          'nothing is known under this key',
+        );
       return documentOf(entry);
     },
   );
@@ -39,14 +44,18 @@ export function chargeRoutes(app: HttpApp, deps: RouteDeps): void {
   );
 }
 
-/** One order with whatever fault it gets. */
+/** Carries out one order, with the fault that is drawn for it. */
 async function execute(deps: RouteDeps, reply: HttpReply, key: string | undefined, order: Order) {
   const { processor, faults, log } = deps;
   if (key === undefined || key === '')
-    throw new HttpError(400, 'charges.missing_key', 'send the header Idempotency-Key');
+    throw new HttpError(
+      400,
+      'charges.missing_key' satisfies ProcessorErrorCode,
+      'send the header Idempotency-Key',
+    );
   const { delayMs, idempotency } = faults.plan;
   const fault = faults.draw();
-  // Nothing of the card: the order's other fields are named one by one.
+  // The fields are named one by one, so that nothing of the card is logged.
   const { kind, amountMinor, currency } = order;
   log.debug({ event: 'order.received', key, kind, amountMinor, currency, fault: fault ?? null });
   if (fault !== undefined && (await endsBefore(deps, reply, fault, delayMs))) return reply;
@@ -60,7 +69,7 @@ async function execute(deps: RouteDeps, reply: HttpReply, key: string | undefine
   return reply.code(201).send(documentOf(entry));
 }
 
-/** What happens before the charge; true if there will be no charge. */
+/** Injects the fault that comes before the charge. Returns true if there will be no charge. */
 async function endsBefore(
   { crash, stopping }: RouteDeps,
   reply: HttpReply,
@@ -69,7 +78,11 @@ async function endsBefore(
 ): Promise<boolean> {
   switch (fault) {
     case 'refuse':
-      throw new HttpError(503, 'charges.refused', 'the processor takes no charges now');
+      throw new HttpError(
+        503,
+        'charges.refused' satisfies ProcessorErrorCode,
+        'the processor takes no charges now',
+      );
     case 'hang':
       reply.hijack();
       return true;
@@ -94,7 +107,7 @@ function breakConnection(reply: HttpReply): HttpReply {
   return reply;
 }
 
-/** The fingerprint covers the payment token: it stays inside. */
+/** Returns the entry without its fingerprint, which covers the payment token. */
 function documentOf({ fingerprint: _fingerprint, ...entry }: Entry) {
   return entry;
 }

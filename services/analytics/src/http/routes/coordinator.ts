@@ -1,8 +1,11 @@
 import { AccountsDocument, CoordinatorDocument, DrainLimitsView } from '@thermomesh/contracts';
 import type { HttpApp } from '@thermomesh/runtime';
-import type { RouteDeps } from '../app.ts';
+import type { RouteDeps } from '../deps.ts';
 
-/** Who coordinates, as this node sees it; by which limits it would drain; and the accounts that PostgreSQL holds (I6). */
+/**
+ * Adds the routes that show who coordinates as this node sees it, the drain limits of this node,
+ * and the accounts that PostgreSQL holds (I6).
+ */
 export function coordinatorRoutes(
   app: HttpApp,
   { queries, describeElection, describeDrainLimits }: RouteDeps,

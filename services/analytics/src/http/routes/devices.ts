@@ -1,19 +1,21 @@
-import { deviceIdPattern, measuredAtMaxMs } from '@thermomesh/contracts';
+import { parseTimeText, type TimeLimits } from '@thermomesh/contracts';
 import { decodeCursor, HttpError, pageOf, type HttpApp } from '@thermomesh/runtime';
 import Type from 'typebox';
-import type { RouteDeps } from '../app.ts';
+import type { AnalyticsErrorCode } from '../../core/errors.ts';
+import { BucketRow, DeviceRow, ReadingRow } from '../../core/telemetry.ts';
+import type { RouteDeps } from '../deps.ts';
+import { DeviceParams, Page, PageQuery, strict } from '../schemas.ts';
 
-import { BucketRow, DeviceRow, Page, PageQuery, ReadingRow } from '../schemas.ts';
-
-const DeviceParams = Type.Object({ deviceId: Type.String({ pattern: deviceIdPattern.source }) });
 const Instant = (description: string) =>
-  Type.Optional(Type.String({ maxLength: 40, description: `${description}; ISO 8601 or Unix ms` }));
+  Type.Optional(
+    Type.String({ maxLength: 40, description: `${description}; RFC 3339 with a zone, or Unix ms.` }),
+  );
 
-/** Devices and their readings. */
-export function deviceRoutes(app: HttpApp, { queries }: RouteDeps): void {
+/** Adds the routes of devices and their readings. */
+export function deviceRoutes(app: HttpApp, { queries, times }: RouteDeps): void {
   app.get(
     '/v1/devices',
-    { schema: { querystring: Type.Object(PageQuery), response: { 200: Page(DeviceRow) } } },
+    { schema: { querystring: Type.Object(PageQuery, strict), response: { 200: Page(DeviceRow) } } },
     async ({ query }) => {
       const [after] = query.cursor === undefined ? [''] : decodeCursor<[string]>(query.cursor, ['string']);
       return pageOf(await queries.devices(query.limit, after), query.limit, (row) => [row.deviceId]);
@@ -26,25 +28,32 @@ export function deviceRoutes(app: HttpApp, { queries }: RouteDeps): void {
     async ({ params }) => {
       const device = await queries.device(params.deviceId);
       if (device === undefined)
-        throw new HttpError(404, 'devices.unknown', `no reading of "${params.deviceId}" is stored`);
+        throw new HttpError(
+          404,
+          'devices.unknown' satisfies AnalyticsErrorCode,
+          `no reading of "${params.deviceId}" is stored`,
+        );
       return device;
     },
   );
 
   const readingsSchema = {
     params: DeviceParams,
-    querystring: Type.Object({
-      ...PageQuery,
-      from: Instant('first instant'),
-      to: Instant('first instant that is too late'),
-      bucket: Type.Optional(
-        Type.Integer({
-          minimum: 1,
-          maximum: 31 * 86_400,
-          description: 'seconds: averages instead of readings',
-        }),
-      ),
-    }),
+    querystring: Type.Object(
+      {
+        ...PageQuery,
+        from: Instant('Start of the interval, inclusive'),
+        to: Instant('End of the interval, exclusive'),
+        bucket: Type.Optional(
+          Type.Integer({
+            minimum: 1,
+            maximum: 31 * 86_400,
+            description: 'Bucket size in seconds: returns averages instead of readings.',
+          }),
+        ),
+      },
+      strict,
+    ),
     response: { 200: Type.Union([Page(ReadingRow), Page(BucketRow)]) },
   };
   app.get(
@@ -55,32 +64,41 @@ export function deviceRoutes(app: HttpApp, { queries }: RouteDeps): void {
       const interval = {
         deviceId,
         limit,
-        fromMs: instant(query.from, 0, 'from'),
-        toMs: instant(query.to, measuredAtMaxMs, 'to'),
+        fromMs: query.from === undefined ? storedTimes.minMs : instant('from', query.from, times),
+        toMs: query.to === undefined ? storedTimes.maxMs : instant('to', query.to, times),
       };
       if (bucket !== undefined) {
         const fromMs =
           cursor === undefined
             ? interval.fromMs
-            : decodeCursor<[number]>(cursor, ['number'])[0] + bucket * 1000;
+            : decodeCursor<[number]>(cursor, ['integer'])[0] + bucket * 1000;
         return pageOf(await queries.buckets({ ...interval, fromMs }, bucket), limit, (row) => [row.startMs]);
       }
-      const key =
-        cursor === undefined ? undefined : decodeCursor<[number, number]>(cursor, ['number', 'number']);
-      const after = key === undefined ? undefined : { measuredAtMs: key[0], seq: key[1] };
+      const after = cursor === undefined ? undefined : keyOf(cursor);
       return pageOf(await queries.readings({ ...interval, after }), limit, (row) => [
         row.measuredAtMs,
+        row.incarnation,
         row.seq,
       ]);
     },
   );
 }
 
-function instant(text: string | undefined, fallback: number, name: string): number {
-  if (text === undefined) return fallback;
-  const ms = /^\d+$/.test(text) ? Number(text) : Date.parse(text);
-  if (!Number.isFinite(ms) || ms < 0 || ms > measuredAtMaxMs) {
-    throw new HttpError(400, 'http.bad_instant', `${name} must be ISO 8601 or Unix ms, from 1970 to 9999`);
-  }
-  return ms;
+/** The last row of the previous page. @throws HttpError 400 */
+function keyOf(cursor: string): { measuredAtMs: number; incarnation: number; seq: number } {
+  const [measuredAtMs, incarnation, seq] = decodeCursor<[number, number, number]>(cursor, [
+    'integer',
+    'integer',
+    'integer',
+  ]);
+  return { measuredAtMs, incarnation, seq };
+}
+
+/** Every time that any setting has ever let into the table, in Unix ms. */
+const storedTimes: TimeLimits = { minMs: 0, maxMs: Date.UTC(10_000, 0, 1) };
+
+function instant(name: string, text: string, times: TimeLimits): number {
+  const parsed = parseTimeText(text, times);
+  if ('ms' in parsed) return parsed.ms;
+  throw new HttpError(400, 'http.bad_instant' satisfies AnalyticsErrorCode, `${name} ${parsed.problem}`);
 }

@@ -1,16 +1,16 @@
-import { deviceIdPattern } from '@thermomesh/contracts';
 import { decodeCursor, pageOf, type HttpApp } from '@thermomesh/runtime';
-import Type from 'typebox';
-import type { RouteDeps } from '../app.ts';
+import Type, { type Static } from 'typebox';
+import { RejectedRow, RejectionCount } from '../../core/telemetry.ts';
+import type { RouteDeps } from '../deps.ts';
+import { DeviceId, DeviceParams, Page, PageQuery, strict } from '../schemas.ts';
 
-import { Page, PageQuery, RejectedRow } from '../schemas.ts';
+const RejectedQuery = Type.Object({ ...PageQuery, deviceId: Type.Optional(DeviceId) }, strict);
+const PageQueryObject = Type.Object(PageQuery, strict);
 
-const RejectedQuery = Type.Object({
-  ...PageQuery,
-  deviceId: Type.Optional(Type.String({ pattern: deviceIdPattern.source })),
-});
-
-/** The dead letters: what was acknowledged and could not become a reading, with reason and raw bytes. Newest first. */
+/**
+ * Adds the routes of rejections: dead letters (messages that were acknowledged and could not become
+ * readings, with the reason and the raw bytes, newest first), and how many there were of each kind.
+ */
 export function rejectedRoutes(app: HttpApp, { queries }: RouteDeps): void {
   app.get(
     '/v1/rejected',
@@ -19,10 +19,29 @@ export function rejectedRoutes(app: HttpApp, { queries }: RouteDeps): void {
       const [before] =
         query.cursor === undefined
           ? [Number.MAX_SAFE_INTEGER]
-          : decodeCursor<[number]>(query.cursor, ['number']);
+          : decodeCursor<[number]>(query.cursor, ['integer']);
       return pageOf(await queries.rejected(query.limit, before, query.deviceId), query.limit, (row) => [
         row.id,
       ]);
     },
+  );
+
+  const countsOf = async ({ limit, cursor }: Static<typeof PageQueryObject>, deviceId?: string) => {
+    const [device, reason] =
+      cursor === undefined ? ['', ''] : decodeCursor<[string, string]>(cursor, ['string', 'string']);
+    const counts = await queries.rejectionCounts(limit, { deviceId: device, reason }, deviceId);
+    return pageOf(counts, limit, (row) => [row.deviceId ?? '', row.reason]);
+  };
+  app.get(
+    '/v1/rejected/summary',
+    { schema: { querystring: RejectedQuery, response: { 200: Page(RejectionCount) } } },
+    async ({ query }) => countsOf(query, query.deviceId),
+  );
+  app.get(
+    '/v1/devices/:deviceId/rejections',
+    {
+      schema: { params: DeviceParams, querystring: PageQueryObject, response: { 200: Page(RejectionCount) } },
+    },
+    async ({ params, query }) => countsOf(query, params.deviceId),
   );
 }

@@ -6,13 +6,17 @@ import {
 } from '@thermomesh/contracts';
 import { HttpError, type HttpApp, type HttpReply, type HttpRequest } from '@thermomesh/runtime';
 import Type from 'typebox';
+import type { BillingErrorCode } from '../../core/errors.ts';
 import type { Order } from '../../core/operation.ts';
 import type { AskResult } from '../../payments.ts';
-import type { RouteDeps } from '../app.ts';
+import type { RouteDeps } from '../deps.ts';
 
 const PaymentParams = Type.Object({ transactionId: Type.String({ pattern: transactionIdPattern }) });
 
-/** Payments and refunds: the first answer is 201; replays are the same bytes with `Idempotency-Replayed: true`. */
+/**
+ * Adds the routes of payments and refunds. The first answer is 201; a replay has the same bytes and
+ * the header `Idempotency-Replayed: true`.
+ */
 export function orderRoutes(app: HttpApp, deps: RouteDeps): void {
   const config = { access: 'checkout' } as const;
   app.post('/v1/payments', { config, schema: { body: PaymentRequest } }, async (request, reply) =>
@@ -53,12 +57,16 @@ function transactionIdOf(request: HttpRequest): string {
   if (header === undefined || header === '')
     throw new HttpError(
       400,
-      'payments.missing_key',
-      'send the transaction UUID in the header Idempotency-Key: make it and store it before the first call',
+      'payments.missing_key' satisfies BillingErrorCode,
+      'send the transaction UUID in the header Idempotency-Key: create and store it before the first call',
     );
   const transactionId = typeof header === 'string' ? parseTransactionId(header) : undefined;
   if (transactionId === undefined)
-    throw new HttpError(400, 'payments.bad_key', 'Idempotency-Key must be one UUID');
+    throw new HttpError(
+      400,
+      'payments.bad_key' satisfies BillingErrorCode,
+      'Idempotency-Key must be one UUID',
+    );
   return transactionId;
 }
 
@@ -67,39 +75,33 @@ function refusal(
   reply: HttpReply,
   result: Exclude<AskResult, { type: 'answered' }>,
 ): HttpError {
-  const why = result.type === 'not_refundable' ? result.why : result.type;
-  switch (why) {
+  const reason = result.type === 'not_refundable' ? result.why : result.type;
+  const refuse = (status: number, code: BillingErrorCode, message: string) =>
+    new HttpError(status, code, message);
+  switch (reason) {
     case 'refused':
-      return new HttpError(
-        422,
-        'payments.other_parameters',
-        'this Idempotency-Key was used with other parameters',
-      );
+      return refuse(422, 'payments.other_parameters', 'this Idempotency-Key was used with other parameters');
     case 'running':
       void reply.header('retry-after', String(retryAfterSeconds));
-      return new HttpError(
+      return refuse(
         409,
         'payments.running',
         'this payment is still running: ask again with the same Idempotency-Key',
       );
     case 'retired':
-      return new HttpError(
+      return refuse(
         410,
         'payments.retired',
-        'this Idempotency-Key was used, its answer is no longer kept',
+        'this Idempotency-Key was used, and its answer is no longer kept',
       );
     case 'unknown_payment':
-      return new HttpError(404, 'payments.unknown', 'no payment with this id');
+      return refuse(404, 'payments.unknown', 'no payment with this id');
     case 'pending':
       void reply.header('retry-after', String(retryAfterSeconds));
-      return new HttpError(409, 'refunds.payment_running', 'the payment is still running');
+      return refuse(409, 'refunds.payment_running', 'the payment is still running');
     case 'not_charged':
-      return new HttpError(
-        422,
-        'refunds.not_charged',
-        'the payment was declined: there is nothing to refund',
-      );
+      return refuse(422, 'refunds.not_charged', 'the payment was declined: there is nothing to refund');
     case 'exceeds':
-      return new HttpError(422, 'refunds.exceeds', 'the refunds of this payment would exceed its amount');
+      return refuse(422, 'refunds.exceeds', 'the refunds of this payment would exceed its amount');
   }
 }

@@ -1,21 +1,8 @@
-/** Jobs in tests: submissions, and what a coordinator would write. */
-import assert from 'node:assert/strict';
+/** Jobs in tests: submissions, and the documents that a coordinator would write. */
 import { randomUUID } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { JobMetadata } from '@thermomesh/contracts';
 import type { ZooKeeper } from '@thermomesh/zookeeper';
 import { blobsOf, nodesOf, type JobProgress, type Submission } from '../../core/jobs.ts';
-
-const deadlineMs = 15_000;
-
-/** Waits for a condition, with a deadline. */
-export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + deadlineMs;
-  while (!(await holds())) {
-    assert.ok(performance.now() < deadline, `waited in vain for: ${what}`);
-    await delay(5);
-  }
-}
 
 export function submission(over: Partial<Submission> = {}): Submission {
   const id = randomUUID();
@@ -23,7 +10,7 @@ export function submission(over: Partial<Submission> = {}): Submission {
   return { id, caller: 'key:ann', ...fixed, submittedAtMs: Date.now(), ...over };
 }
 
-/** As the coordinator overwrites the job's document. */
+/** Overwrites the document of a job, as the coordinator does. */
 export async function storeJob(
   zk: ZooKeeper,
   root: string,
@@ -31,8 +18,18 @@ export async function storeJob(
   phase: JobMetadata['phase'],
 ): Promise<void> {
   const metadata: JobMetadata = {
-    ...{ id: of.id, number: 1, caller: of.caller, input: of.input, parameters: of.parameters, phase },
-    ...{ phaseEpoch: 1, restarts: 0, turn: 1, image: null, grid: null, table: null },
+    id: of.id,
+    number: 1,
+    caller: of.caller,
+    input: of.input,
+    parameters: of.parameters,
+    phase,
+    phaseEpoch: 1,
+    restarts: 0,
+    turn: 1,
+    image: null,
+    grid: null,
+    table: null,
     result: phase === 'finished' ? blobsOf(of.id).result : null,
     reason: phase === 'failed' ? 'no' : null,
   };
@@ -40,8 +37,8 @@ export async function storeJob(
   await zk.setData(nodesOf(root).job(of.id), Buffer.from(JSON.stringify(document)));
 }
 
-/** As the coordinator tells watchers how far it is. */
-export async function tellProgress(
+/** Writes the progress of a job, as the coordinator does. */
+export async function writeProgress(
   zk: ZooKeeper,
   root: string,
   id: string,

@@ -1,4 +1,4 @@
-/** What every blob store must do. */
+/** The conformance suite that every blob store must pass. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
@@ -6,11 +6,12 @@ import path from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
-import { keyLengthMax, readBytesMax, type BlobStore } from '../blob-store.ts';
+import { keyLengthMax, readBytesMax } from '../blob-keys.ts';
+import type { BlobStore } from '../ports.ts';
 
 export interface BlobSubject {
   blobs: BlobStore;
-  /** Everything that the store keeps, halves and folders included; empty for one that keeps nothing. */
+  /** Everything that the store keeps, including incomplete blobs and folders. */
   remains: () => Promise<string[]>;
   end: () => Promise<void>;
 }
@@ -41,7 +42,7 @@ const from = (...chunks: (string | Buffer)[]) =>
   Readable.from(chunks.map((chunk) => Buffer.from(chunk as string)));
 
 function whatIsStored(check: Check): void {
-  check('a stream comes back as it went in, with its length and hash', async ({ blobs }) => {
+  check('a stored stream is read back unchanged, with its length and hash', async ({ blobs }) => {
     const bytes = randomBytes(200_000);
     const made = await blobs.createFromStream(key, from(bytes.subarray(0, 70_000), bytes.subarray(70_000)), {
       bytesMax: bytes.length,
@@ -55,12 +56,12 @@ function whatIsStored(check: Check): void {
     assert.equal(await blobs.exists(key), true);
   });
 
-  check('an empty blob is one', async ({ blobs }) => {
+  check('an empty blob can be stored and read', async ({ blobs }) => {
     assert.equal((await blobs.createFromStream(key, from(), { bytesMax: 1 })).bytes, 0);
     assert.deepEqual(await blobs.read(key), Buffer.alloc(0));
   });
 
-  check('a file that is made is stored, and what its maker says comes back', async ({ blobs }) => {
+  check('a written file is stored, and the result of its writer is returned', async ({ blobs }) => {
     for (const durable of [true, false]) {
       const said = await blobs.write(
         'jobs/a/table',
@@ -75,18 +76,15 @@ function whatIsStored(check: Check): void {
     }
   });
 
-  check(
-    'a later blob takes the place of the one before; a reader of that one reads on',
-    async ({ blobs }) => {
-      await blobs.put(key, Buffer.from('first'));
-      const { stream } = await blobs.stream(key);
-      await blobs.put(key, Buffer.from('the second'));
-      assert.equal(String(await blobs.read(key)), 'the second');
-      assert.equal(String(await buffer(stream)), 'first');
-    },
-  );
+  check('a later blob replaces an earlier one, whose open reader continues', async ({ blobs }) => {
+    await blobs.put(key, Buffer.from('first'));
+    const { stream } = await blobs.stream(key);
+    await blobs.put(key, Buffer.from('the second'));
+    assert.equal(String(await blobs.read(key)), 'the second');
+    assert.equal(String(await buffer(stream)), 'first');
+  });
 
-  check('the local path shows the blob, and takes rectangles written in place', async ({ blobs }) => {
+  check('the local path leads to the blob, also for writes in place', async ({ blobs }) => {
     await blobs.put('jobs/a/result-spool', Buffer.from('....'));
     writeFileSync(blobs.localPath('jobs/a/result-spool'), 'done', { flag: 'r+' });
     assert.equal(String(await blobs.read('jobs/a/result-spool')), 'done');
@@ -116,7 +114,7 @@ const hostileKeys = [
 ];
 
 function whatIsRefused(check: Check): void {
-  check('hostile-keys-reach-no-other-place', async ({ blobs, remains }) => {
+  check('hostile keys reach no other path', async ({ blobs, remains }) => {
     const refused = { code: 'blob.bad_key' };
     for (const hostile of hostileKeys) {
       const calls: (() => unknown)[] = [
@@ -137,7 +135,7 @@ function whatIsRefused(check: Check): void {
     assert.deepEqual(await remains(), []);
   });
 
-  check('a blob that is not there is said to be missing', async ({ blobs }) => {
+  check('reading a missing blob fails with blob.not_found', async ({ blobs }) => {
     await assert.rejects(blobs.read(key), { code: 'blob.not_found', retriable: false });
     await assert.rejects(blobs.stream(key), { code: 'blob.not_found' });
     assert.equal(await blobs.exists(key), false);
@@ -146,14 +144,14 @@ function whatIsRefused(check: Check): void {
     assert.equal(await blobs.exists(key), false);
   });
 
-  check('what is too large for memory is not read into it', async ({ blobs }) => {
+  check('a blob that is too large for memory is not read', async ({ blobs }) => {
     await blobs.put(key, Buffer.alloc(readBytesMax + 1));
     await assert.rejects(blobs.read(key), { code: 'blob.too_large' });
   });
 }
 
 function whatIsNeverSeen(check: Check): void {
-  check('a-blob-is-not-seen-before-it-is-whole', async ({ blobs }) => {
+  check('a blob is not visible before it is complete', async ({ blobs }) => {
     const source = new PassThrough();
     const created = blobs.createFromStream(key, source, { bytesMax: 100 });
     source.write('first half');
@@ -167,7 +165,7 @@ function whatIsNeverSeen(check: Check): void {
     assert.equal(String(await blobs.read(key)), 'first half and the second');
   });
 
-  check('a-stream-that-is-cut-leaves-nothing', async ({ blobs, remains }) => {
+  check('an interrupted stream leaves nothing behind', async ({ blobs, remains }) => {
     const source = new PassThrough();
     const created = blobs.createFromStream(key, source, { bytesMax: 100 });
     source.write('first half');
@@ -184,29 +182,26 @@ function whatIsNeverSeen(check: Check): void {
     assert.deepEqual(await remains(), []);
   });
 
-  check(
-    'a-stream-over-the-limit-is-refused-at-its-first-byte-too-many-and-leaves-nothing',
-    async (subject) => {
-      const { blobs, remains } = subject;
-      let sent = 0;
-      const endless = new Readable({
-        read() {
-          sent += 10_000;
-          this.push(Buffer.alloc(10_000));
-        },
-      });
-      const options = { bytesMax: 100_000 };
-      await assert.rejects(blobs.createFromStream(key, endless, options), { code: 'blob.too_large' });
-      assert.ok(sent < 10_000_000, `${sent} bytes were taken`);
-      await assert.rejects(blobs.createFromStream(key, from(Buffer.alloc(100_001)), options));
-      await blobs.createFromStream('jobs/b/input', from(Buffer.alloc(100_000)), options);
-      assert.equal(await blobs.exists(key), false);
-      await blobs.removeAll('jobs/b/');
-      assert.deepEqual(await remains(), []);
-    },
-  );
+  check('a stream above the limit is refused at once and leaves nothing behind', async (subject) => {
+    const { blobs, remains } = subject;
+    let sent = 0;
+    const endless = new Readable({
+      read() {
+        sent += 10_000;
+        this.push(Buffer.alloc(10_000));
+      },
+    });
+    const options = { bytesMax: 100_000 };
+    await assert.rejects(blobs.createFromStream(key, endless, options), { code: 'blob.too_large' });
+    assert.ok(sent < 10_000_000, `${sent} bytes were taken`);
+    await assert.rejects(blobs.createFromStream(key, from(Buffer.alloc(100_001)), options));
+    await blobs.createFromStream('jobs/b/input', from(Buffer.alloc(100_000)), options);
+    assert.equal(await blobs.exists(key), false);
+    await blobs.removeAll('jobs/b/');
+    assert.deepEqual(await remains(), []);
+  });
 
-  check('a-maker-that-fails-leaves-nothing-of-what-it-has-made', async ({ blobs, remains }) => {
+  check('a writer that fails leaves nothing behind', async ({ blobs, remains }) => {
     const failing = async (file: string) => {
       writeFileSync(file, 'half');
       writeFileSync(path.join(path.dirname(file), 'beside.part'), 'half');
@@ -225,7 +220,7 @@ function whatIsNeverSeen(check: Check): void {
 }
 
 function whatIsRemoved(check: Check): void {
-  check('removing takes one blob, or all of a job and no other’s', async ({ blobs, remains }) => {
+  check('removing takes one blob, or all blobs of one job', async ({ blobs, remains }) => {
     for (const each of ['jobs/a/input', 'jobs/a/chunk-1', 'jobs/ab/input'])
       await blobs.put(each, Buffer.from('x'));
     await blobs.remove('jobs/a/chunk-1');
@@ -239,7 +234,7 @@ function whatIsRemoved(check: Check): void {
     assert.deepEqual(await remains(), []);
   });
 
-  check('jobs are listed with the time since they were last written', async ({ blobs }) => {
+  check('jobs are listed with the time since their last write', async ({ blobs }) => {
     assert.deepEqual(await blobs.listJobs(), []);
     await blobs.put('jobs/a/input', Buffer.from('x'));
     const source = new PassThrough();
@@ -256,7 +251,7 @@ function whatIsRemoved(check: Check): void {
     await half;
   });
 
-  check('many-writers-into-one-folder-that-comes-and-goes-lose-nothing', async ({ blobs, remains }) => {
+  check('many writers to one folder that is removed when empty lose nothing', async ({ blobs, remains }) => {
     await Promise.all(
       Array.from({ length: 40 }, async (_, index) => {
         const mine = `jobs/a/chunk-${index}`;

@@ -1,25 +1,28 @@
-import { HttpError, type HttpApp, type HttpRequest } from '@thermomesh/runtime';
+import type { HttpApp, HttpError, HttpRequest } from '@thermomesh/runtime';
 import { isVersion } from '../../core/job-view.ts';
 import { isOver } from '../../core/jobs.ts';
-import type { EventStreams } from '../event-streams.ts';
+import type { RouteDeps } from '../deps.ts';
+import { httpError } from '../problems.ts';
 import type { Full } from '../slots.ts';
-import { config, findJob, JobParams, type JobRouteDeps } from './jobs.ts';
+import { config, findJob, JobParams } from './jobs.ts';
 
-export interface EventRouteDeps extends Pick<JobRouteDeps, 'jobs' | 'callerOf' | 'limits'> {
-  streams: EventStreams;
-}
+type EventRouteDeps = Pick<RouteDeps, 'jobs' | 'callerOf' | 'limits' | 'streams'>;
 
-/** Server-sent events; a client that comes back says in `Last-Event-ID` what it has seen. */
+/**
+ * Server-sent events of a job. A client that reconnects sends the id of the last event that it has
+ * seen in `Last-Event-ID`.
+ */
 export function eventRoute(app: HttpApp, deps: EventRouteDeps): void {
   app.get(
     '/v1/jobs/:id/events',
-    // Without HEAD: nobody would read its stream, and nothing would close it.
+    // No HEAD: no client would read its stream, so nothing would close it.
     { config, exposeHeadRoute: false, schema: { params: JobParams, produces: ['text/event-stream'] } },
     async (request, reply) => {
       const { id } = request.params;
       const view = await findJob(deps, request, id);
       const seen = lastSeenBy(request);
-      // A client that has seen the end is told not to come back (HTML, "server-sent events": 204 ends reconnection).
+      // 204 tells a client that has seen the end not to reconnect (HTML Living Standard,
+      // "Server-sent events").
       if (isOver(view.phase) && view.version <= seen) return reply.code(204).send();
       const stream = deps.streams.open(deps.callerOf(request), id, seen);
       if (typeof stream === 'string') throw tooMany(stream, deps.limits.retryAfterSeconds);
@@ -32,7 +35,7 @@ export function eventRoute(app: HttpApp, deps: EventRouteDeps): void {
   );
 }
 
-/** An id that is none of ours says nothing. */
+/** The version that the client has seen last; an id of any other form counts as none. */
 function lastSeenBy(request: HttpRequest): string {
   const header = request.headers['last-event-id'];
   return typeof header === 'string' && isVersion(header) ? header : '';
@@ -41,11 +44,6 @@ function lastSeenBy(request: HttpRequest): string {
 function tooMany(which: Full, retryAfterSeconds: number): HttpError {
   const options = { retryAfterSeconds };
   return which === 'all'
-    ? new HttpError(503, 'events.too_many', 'too many event streams are open at this node', options)
-    : new HttpError(
-        429,
-        'events.too_many_of_caller',
-        'too many event streams of this API key are open',
-        options,
-      );
+    ? httpError(503, 'events.too_many', 'too many event streams are open at this node', options)
+    : httpError(429, 'events.too_many_of_caller', 'too many event streams of this API key are open', options);
 }

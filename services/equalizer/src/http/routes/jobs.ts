@@ -1,26 +1,19 @@
 import { ImageJob, ImageJobs } from '@thermomesh/contracts';
-import { HttpError, type HttpApp, type HttpReply, type HttpRequest } from '@thermomesh/runtime';
+import { codeOf, type HttpApp, type HttpReply, type HttpRequest } from '@thermomesh/runtime';
 import Type from 'typebox';
-import { isOver, type Jobs, type JobView } from '../../core/jobs.ts';
-import type { BlobStore } from '../../core/blob-store.ts';
-import type { HttpLimits } from '../limits.ts';
-import { answering } from '../problems.ts';
+import { isOver, type JobView } from '../../core/jobs.ts';
+import type { RouteDeps } from '../deps.ts';
+import { answering, httpError } from '../problems.ts';
 import { imageJobOf } from '../view.ts';
 
-export interface JobRouteDeps {
-  jobs: Jobs;
-  blobs: Pick<BlobStore, 'stream'>;
-  limits: Pick<HttpLimits, 'retryAfterSeconds'>;
-  /** Callers see their own jobs only. */
-  callerOf: (request: HttpRequest) => string;
-}
+type JobRouteDeps = Pick<RouteDeps, 'jobs' | 'blobs' | 'limits' | 'callerOf'>;
 
 export const JobParams = Type.Object({
   id: Type.String({ pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' }),
 });
 export const config = { access: 'images' } as const;
 
-/** Looking at jobs, their results, and their end. */
+/** Routes that list, show and cancel jobs, and send results. */
 export function jobRoutes(app: HttpApp, deps: JobRouteDeps): void {
   const { jobs, callerOf } = deps;
   const { retryAfterSeconds } = deps.limits;
@@ -54,7 +47,7 @@ export function jobRoutes(app: HttpApp, deps: JobRouteDeps): void {
   );
 }
 
-/** @throws HttpError 404 for what is not there, and alike for another's; 503 */
+/** Finds a job of the caller. @throws HttpError 404, also for the job of another caller; 503 */
 export async function findJob(
   { jobs, callerOf, limits }: Pick<JobRouteDeps, 'jobs' | 'callerOf' | 'limits'>,
   request: HttpRequest,
@@ -62,7 +55,7 @@ export async function findJob(
 ): Promise<JobView> {
   const caller = callerOf(request);
   const view = await answering(limits.retryAfterSeconds, async () => jobs.read(id));
-  if (view?.submission.caller !== caller) throw new HttpError(404, 'jobs.unknown', 'no job with this id');
+  if (view?.submission.caller !== caller) throw httpError(404, 'jobs.unknown', 'no job with this id');
   return view;
 }
 
@@ -71,8 +64,8 @@ async function sendResult({ blobs, limits }: JobRouteDeps, view: JobView, reply:
   const { id, resultFormat } = view.submission;
   const { bytes, stream } = await answering(limits.retryAfterSeconds, async () =>
     blobs.stream(key).catch((error: unknown) => {
-      if ((error as { code?: unknown }).code !== 'blob.not_found') throw error;
-      throw new HttpError(410, 'jobs.result_gone', 'the result is not kept any more', { cause: error });
+      if (codeOf(error) !== 'blob.not_found') throw error;
+      throw httpError(410, 'jobs.result_gone', 'the result was removed', { cause: error });
     }),
   );
   return reply
@@ -87,10 +80,10 @@ async function sendResult({ blobs, limits }: JobRouteDeps, view: JobView, reply:
     .send(stream);
 }
 
-/** The blob. @throws HttpError 409, 410 */
+/** The key of the result's blob. @throws HttpError 409, 410 */
 function resultOf({ phase, result, reason }: JobView): string {
   if (phase === 'finished' && result !== null) return result;
   if (!isOver(phase))
-    throw new HttpError(409, 'jobs.not_finished', `the job is ${phase}: there is no result yet`);
-  throw new HttpError(410, 'jobs.no_result', `the job was ${phase}${reason === null ? '' : `: ${reason}`}`);
+    throw httpError(409, 'jobs.not_finished', `the job is ${phase}: there is no result yet`);
+  throw httpError(410, 'jobs.no_result', `the job was ${phase}${reason === null ? '' : `: ${reason}`}`);
 }

@@ -1,16 +1,13 @@
 import { ImageJob, imageJobRoutes } from '@thermomesh/contracts';
 import { HttpError, type HttpApp, type HttpReply, type HttpRequest } from '@thermomesh/runtime';
-import type { HttpMetrics } from '../metrics.ts';
-import { answerFor } from '../problems.ts';
+import type { RouteDeps } from '../deps.ts';
+import { answerFor, httpError } from '../problems.ts';
 import { submit, type SubmissionDeps, type Submitted } from '../submissions.ts';
 import { config } from './jobs.ts';
 
-export interface SubmitRouteDeps extends SubmissionDeps {
-  callerOf: (request: HttpRequest) => string;
-  metrics: HttpMetrics;
-}
+type SubmitRouteDeps = SubmissionDeps & Pick<RouteDeps, 'callerOf' | 'metrics'>;
 
-/** 201 for a job that is durable: from then on it ends, whatever dies (I5). */
+/** Answers 201 when the job is durable: from then on it ends, whichever process dies (I5). */
 export function submitRoute(app: HttpApp, deps: SubmitRouteDeps): void {
   app.post(
     '/v1/jobs',
@@ -26,7 +23,7 @@ export function submitRoute(app: HttpApp, deps: SubmitRouteDeps): void {
 async function counted(deps: SubmitRouteDeps, request: HttpRequest, reply: HttpReply): Promise<Submitted> {
   const { metrics, limits } = deps;
   const gone = new AbortController();
-  const cut = new HttpError(400, 'upload.cut', 'the caller has gone');
+  const cut = httpError(400, 'upload.cut', 'the caller has disconnected');
   const onClose = () => gone.abort(cut);
   reply.raw.once('close', onClose);
   try {

@@ -1,4 +1,4 @@
-/** An image equalized in this thread, in one piece: what distributed results are compared with. */
+/** Equalizes an image in this thread, in one piece, to compare distributed results with it. */
 import { HistogramMerge, lookupTablesOf, type EqualizationPlan } from '@thermomesh/equalization';
 import { decode } from '../decode.ts';
 import { countRectangle, mapRectangle } from '../pixels.ts';
@@ -6,7 +6,7 @@ import { createResult } from '../result.ts';
 import { spoolPixels } from './samples.ts';
 
 /**
- * Equalizes a file by way of spools beside `work`.
+ * Equalizes a file, using spools beside `work`.
  * @returns the pixels of the result
  */
 export async function equalizeHere(file: string, work: string, plan: EqualizationPlan): Promise<Buffer> {

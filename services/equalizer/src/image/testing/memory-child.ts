@@ -1,6 +1,6 @@
 /**
- * Runs an image through every step in this process and prints what it took: `{idleMiB, peakMiB}`. With a third word `in-place` its pixels
- * are worked on where they lie.
+ * Runs an image through every step in this process and prints the memory used:
+ * `{idleMiB, peakMiB}`. With `in-place` as the third argument, its pixels are read in place.
  */
 import { readFileSync } from 'node:fs';
 import { lookupTablesOf, HistogramMerge, planEqualization } from '@thermomesh/equalization';
@@ -9,17 +9,17 @@ import { encode, outputLike } from '../encode.ts';
 import { identify } from '../identify.ts';
 import { countRectangle, mapRectangle } from '../pixels.ts';
 import { createResult } from '../result.ts';
-import { createSpool } from '../spool.ts';
+import { createSpool } from '../spool/spool.ts';
 
 const [file, work, inPlace] = process.argv.slice(2) as [string, string, string?];
 
-/** From `/proc`, in MiB: `VmRSS` is what is resident now, `VmHWM` the most that ever was. */
+/** Resident memory from `/proc`, in MiB: `VmRSS` is the present value, `VmHWM` the maximum. */
 function resident(key: 'VmRSS' | 'VmHWM'): number {
   const found = new RegExp(`${key}:\\s+(\\d+)`).exec(readFileSync('/proc/self/status', 'utf8'));
   return Number(found?.[1]) / 1024;
 }
 
-// Everything is loaded and has run once before it counts.
+// Load and run everything once before the measurement.
 await createSpool(`${work}/small`, { width: 9, height: 9, channels: 3, depth: 8 }, { orientation: 1 });
 await encode(`${work}/small`, `${work}/small.tif`, { format: 'tiff' });
 await decode(`${work}/small.tif`, `${work}/small`);

@@ -5,10 +5,10 @@ import path from 'node:path';
 import type { Sharp } from 'sharp';
 import { sharp } from '../library.ts';
 import { colourSpaceOf } from '../decode.ts';
-import { dataBytes, type SpoolShape } from '../layout.ts';
-import { spoolDataOffset } from '../spool-file.ts';
+import { dataBytes, type SpoolShape } from '../formats/layout.ts';
+import { spoolDataOffset } from '../spool/spool-file.ts';
 
-/** A folder that is gone after the test. */
+/** A folder that is removed after the test. */
 export interface Place extends Disposable {
   at(name: string): string;
   names(): string[];
@@ -25,7 +25,7 @@ export function place(): Place {
   };
 }
 
-/** Samples that a seed fixes; `range` below the depth's makes a dim image. */
+/** Pseudo-random samples of a seed; a `range` below that of the depth makes a dim image. */
 export function noise(shape: SpoolShape, seed = 1, range = 2 ** shape.depth): Uint8Array | Uint16Array {
   const length = shape.width * shape.height * shape.channels;
   const samples = shape.depth === 8 ? new Uint8Array(length) : new Uint16Array(length);
@@ -53,12 +53,22 @@ export function bytesOf(samples: Uint8Array | Uint16Array): Buffer {
   return Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength);
 }
 
-/** Every kind of pixels that is taken. */
+/** The largest difference between samples, of which one list is given as bytes. */
+export function largestDifference(bytes: Buffer, samples: Uint8Array | Uint16Array): number {
+  const copy = Uint8Array.from(bytes);
+  const found = samples instanceof Uint16Array ? new Uint16Array(copy.buffer) : copy;
+  if (found.length !== samples.length) return Infinity;
+  let most = 0;
+  samples.forEach((sample, at) => (most = Math.max(most, Math.abs(sample - found[at]!))));
+  return most;
+}
+
+/** Every kind of pixels that is supported. */
 export const shapes: readonly SpoolShape[] = ([8, 16] as const).flatMap((depth) =>
   ([1, 2, 3, 4] as const).map((channels) => ({ width: 61, height: 47, channels, depth })),
 );
 
-/** A landscape in haze: sky, hills and a sun, all within a third of the range. */
+/** A hazy landscape of sky, hills and a sun, within a third of the range of values. */
 export function dimPhotograph(shape: SpoolShape): Uint8Array | Uint16Array {
   const { width, height, channels } = shape;
   const samples = noise(shape, 3);

@@ -1,19 +1,19 @@
-/** TIFFs as other programs write them: what libvips would not write itself. */
-import type { SpoolShape } from '../layout.ts';
+/** TIFFs as other programs write them, which libvips itself would not write. */
+import type { SpoolShape } from '../formats/layout.ts';
 import { bytesOf } from './samples.ts';
 
 export interface TiffVariant {
   big?: boolean;
-  /** Motorola's byte order, of samples too. */
+  /** Big-endian byte order, also of samples. */
   bigEndian?: boolean;
-  /** Sides of tiles; strips of `rows` if absent. */
+  /** Size of tiles. Default: strips of `rows` rows. */
   tile?: { width: number; height: number };
   rows?: number;
-  /** Segments stand in the file from the last to the first, with a gap before each. */
+  /** Write the segments from the last to the first, with a gap before each. */
   backwards?: boolean;
-  /** Fields that are not what they would be. */
+  /** Fields that are overwritten. */
   fields?: Readonly<Record<number, number>>;
-  /** What the padding of tiles holds. */
+  /** Value of the bytes in the padding of tiles. */
   padding?: number;
 }
 
@@ -52,12 +52,21 @@ export function tiffOf(
     ...(channels % 2 === 0 ? { 338: [2] } : {}),
   };
   for (const [id, value] of Object.entries(fields)) values[Number(id)] = [value];
-  const directory = directoryOf(values, end, { big, bigEndian });
+  const entries = Object.entries(values).map(([id, numbers]) => ({ id: Number(id), numbers }));
+  const directory = directoryOf(entries, end, { big, bigEndian });
   body[0] = header(end, { big, bigEndian });
   return Buffer.concat([...body, directory]);
 }
 
-interface Dialect {
+/** A field of a directory; its numbers have 1, 2 or 4 bytes each. */
+export interface Entry {
+  id: number;
+  numbers: readonly number[];
+  /** Default: 4. */
+  bytesEach?: 1 | 2 | 4;
+}
+
+export interface Dialect {
   big: boolean;
   bigEndian: boolean;
 }
@@ -86,7 +95,8 @@ function segmentsOf(shape: SpoolShape, bytes: Buffer, { tile, rows, padding = 0 
   return segments;
 }
 
-function header(directoryAt: number, { big, bigEndian }: Dialect): Buffer {
+/** The header of a TIFF whose directory is at `directoryAt`. */
+export function header(directoryAt: number, { big, bigEndian }: Dialect): Buffer {
   return Buffer.concat([
     Buffer.from(bigEndian ? 'MM' : 'II'),
     word(big ? 43 : 42, 2, bigEndian),
@@ -96,22 +106,19 @@ function header(directoryAt: number, { big, bigEndian }: Dialect): Buffer {
   ]);
 }
 
-function directoryOf(values: Record<number, number[]>, at: number, { big, bigEndian }: Dialect): Buffer {
+/** A directory that is written at `at`, with the values that do not fit into it behind it. */
+export function directoryOf(fields: readonly Entry[], at: number, { big, bigEndian }: Dialect): Buffer {
   const size = big ? 8 : 4;
-  const entries = Object.entries(values).sort(([one], [other]) => Number(one) - Number(other));
+  const entries = [...fields].sort((one, other) => one.id - other.id);
   const tableBytes = (big ? 8 : 2) + entries.length * (4 + 2 * size) + size;
   const parts = [word(entries.length, big ? 8 : 2, bigEndian)];
   const behind: Buffer[] = [];
   let free = at + tableBytes;
-  for (const [id, numbers] of entries) {
-    const bytes = Buffer.concat(numbers.map((number) => word(number, 4, bigEndian)));
+  for (const { id, numbers, bytesEach = 4 } of entries) {
+    const bytes = Buffer.concat(numbers.map((number) => word(number, bytesEach, bigEndian)));
     const inline = bytes.length <= size;
-    const long = 4;
-    parts.push(
-      word(Number(id), 2, bigEndian),
-      word(long, 2, bigEndian),
-      word(numbers.length, size, bigEndian),
-    );
+    const type = { 1: 1, 2: 3, 4: 4 }[bytesEach];
+    parts.push(word(id, 2, bigEndian), word(type, 2, bigEndian), word(numbers.length, size, bigEndian));
     parts.push(
       inline ? Buffer.concat([bytes, Buffer.alloc(size - bytes.length)]) : word(free, size, bigEndian),
     );

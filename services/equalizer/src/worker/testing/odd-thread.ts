@@ -1,4 +1,4 @@
-/** A thread that does what the name of the file asks for, to see what the pool makes of it. */
+/** A thread that misbehaves as the name of the task's file requests, to test the pool. */
 import { parentPort } from 'node:worker_threads';
 import type { ImageTask } from '../messages.ts';
 
@@ -7,8 +7,10 @@ parentPort?.on('message', (task: ImageTask) => {
   if (what === 'throw') throw new Error('thrown outside of any task');
   if (what === 'exit') process.exit(7);
   if (what === 'refuse') {
-    parentPort?.postMessage({ failure: { code: 'image.damaged', message: 'as asked', retriable: false } });
+    parentPort?.postMessage({
+      failure: { code: 'image.damaged', message: 'as requested', retriable: false },
+    });
   }
   if (what === 'answer') parentPort?.postMessage({ result: { answered: true } });
-  // Anything else is never answered.
+  // Other tasks are never answered.
 });

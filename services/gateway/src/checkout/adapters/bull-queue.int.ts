@@ -3,13 +3,14 @@ import { randomUUID } from 'node:crypto';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import { createLog, MeshError } from '@thermomesh/runtime';
 import { testRedis, type TestRedis } from '@thermomesh/servers';
-import { until } from '../../adapters/testing/mqtt-client.ts';
-import { createBullQueue, type BullQueue, type BullQueueOptions } from './bull-queue.ts';
+import { until } from '@thermomesh/testing';
 import { Redis } from 'ioredis';
+import type { WorkQueue, WorkQueueOptions } from '../core/ports.ts';
+import { createBullQueue } from './bull-queue.ts';
 
-/** A call of Redis is given up then. */
+/** Time limit for a call of Redis in tests that must not miss Redis. */
 const patientMs = 10_000;
-/** The same, where Redis is to be missed soon, or to be looked at again soon. */
+/** Time limit for a call of Redis in tests that expect Redis to be missed soon. */
 const hastyMs = 100;
 let redis: TestRedis;
 before(async () => {
@@ -17,8 +18,11 @@ before(async () => {
 });
 after(() => redis.remove());
 
-/** A queue of the test's own, ready for use. A machine that stalls takes no work from who has it, and no call of Redis is given up. */
-async function start(t: TestContext, options: Partial<BullQueueOptions> = {}): Promise<BullQueue> {
+/**
+ * Starts a queue with a name of its own, and waits until it can be used. The time limits are long
+ * enough for a machine that stalls: no job changes its worker and no call of Redis fails.
+ */
+async function start(t: TestContext, options: Partial<WorkQueueOptions> = {}): Promise<WorkQueue> {
   const queue = createBullQueue({
     url: redis.server.url,
     name: `test-${randomUUID()}`,
@@ -26,7 +30,7 @@ async function start(t: TestContext, options: Partial<BullQueueOptions> = {}): P
     lockMs: 5_000,
     stalledIntervalMs: 100,
     checkMs: patientMs,
-    backoff: { firstMs: 10, maxMs: 20 },
+    backoff: { minMs: 10, maxMs: 20 },
     work: async () => undefined,
     onReady: () => undefined,
     log: createLog('test', 'silent'),
@@ -34,12 +38,12 @@ async function start(t: TestContext, options: Partial<BullQueueOptions> = {}): P
   });
   t.after(() => queue.stop(Date.now()));
   queue.start();
-  await until(() => queue.fault() === undefined, 'Redis to be found');
+  await until('Redis to be found', () => queue.unavailable() === undefined);
   return queue;
 }
 
-/** Until Redis takes it: who is hasty may have given it up. */
-async function addTo(queue: BullQueue, ids: string[]): Promise<void> {
+/** Adds ids until Redis takes them, because a call may exceed `hastyMs`. */
+async function addTo(queue: WorkQueue, ids: string[]): Promise<void> {
   for (;;) {
     const taken = await queue.add(ids).then(
       () => true,
@@ -50,7 +54,7 @@ async function addTo(queue: BullQueue, ids: string[]): Promise<void> {
 }
 
 describe('the queue', () => {
-  it('tries again until the work succeeds; what Redis holds of a failure is its code', async (t) => {
+  it('the queue tries again until the work succeeds; Redis stores only error codes', async (t) => {
     const tries: string[] = [];
     const name = `test-${randomUUID()}`;
     let fails = 3;
@@ -68,17 +72,17 @@ describe('the queue', () => {
     await queue.add([id]);
     const client = new Redis(redis.server.url);
     t.after(() => client.disconnect());
-    await until(() => tries.length === 2, 'a second try');
+    await until('a second try', () => tries.length === 2);
     const job = JSON.stringify(await client.hgetall(`thermomesh:${name}:${id}`));
     assert.match(job, /billing\.timeout/);
     assert.doesNotMatch(job, /tok/);
     looked.resolve(undefined);
-    await until(() => tries.length === 4, 'the last try');
+    await until('the last try', () => tries.length === 4);
     assert.deepEqual(new Set(tries), new Set([id]));
     for (;;) if ((await client.exists(`thermomesh:${name}:${id}`)) === 0) break;
   });
 
-  it('the same checkout is one job while it waits or runs, and may come again afterwards', async (t) => {
+  it('a checkout is one job while it waits or runs, and can be added again later', async (t) => {
     let release = () => undefined as void;
     const held = new Promise<void>((resolve) => (release = resolve));
     const done: string[] = [];
@@ -92,18 +96,18 @@ describe('the queue', () => {
     await queue.add([id]);
     await queue.add([id, id]);
     release();
-    await until(() => done.length === 1, 'the work');
+    await until('the work', () => done.length === 1);
     const other = randomUUID();
     await queue.add([other]);
-    await until(() => done.includes(other), 'work that came later');
+    await until('work that came later', () => done.includes(other));
     assert.deepEqual(done, [id, other]);
-    // The removal of the first job may still be under way.
-    await until(() => (void queue.add([id]), done.length > 2), 'the same work again');
+    // The removal of the first job may still be under way, so the test adds the id repeatedly.
+    await until('the same work again', () => (void queue.add([id]), done.length > 2));
   });
 });
 
 describe('Redis', () => {
-  it('is found again after a kill -9, and told to the relay; while it is away adding fails at once', async (t) => {
+  it('adding fails at once while Redis is down; the relay is woken when it is back', async (t) => {
     let ready = 0;
     const done: string[] = [];
     const queue = await start(t, {
@@ -114,28 +118,28 @@ describe('Redis', () => {
     assert.ok(ready > 0);
     const before = ready;
     await redis.server.kill();
-    await until(() => queue.fault()?.code === 'checkout.redis_down', 'Redis to be missed');
+    await until('Redis to be missed', () => queue.unavailable()?.code === 'checkout.redis_down');
     await assert.rejects(queue.add([randomUUID()]));
     await redis.restart();
-    await until(() => ready > before, 'Redis to be found again');
+    await until('Redis to be found again', () => ready > before);
     const id = randomUUID();
     await addTo(queue, [id]);
-    await until(() => done.includes(id), 'work after the restart');
+    await until('work after the restart', () => done.includes(id));
   });
 
-  it('that is frozen is missed, and nobody waits for it', async (t) => {
+  it('a frozen Redis is noticed, and no caller waits for it', async (t) => {
     const queue = await start(t, { checkMs: hastyMs });
     process.kill(redis.server.pid, 'SIGSTOP');
     try {
-      await until(() => queue.fault()?.code === 'checkout.redis_down', 'Redis to be missed');
+      await until('Redis to be missed', () => queue.unavailable()?.code === 'checkout.redis_down');
       await assert.rejects(queue.add([randomUUID()]));
     } finally {
       process.kill(redis.server.pid, 'SIGCONT');
     }
-    await until(() => queue.fault() === undefined, 'Redis to be found again');
+    await until('Redis to be found again', () => queue.unavailable() === undefined);
   });
 
-  it('that-may-lose-work-is-refused, also when the settings change while it runs', async (t) => {
+  it('a Redis that may lose work is refused, also if its settings change later', async (t) => {
     const queue = await start(t, { checkMs: hastyMs });
     const client = new Redis(redis.server.url);
     t.after(() => client.disconnect());
@@ -144,15 +148,15 @@ describe('Redis', () => {
       ['appendonly', 'no', 'yes'],
     ] as const) {
       await client.config('SET', name, bad);
-      await until(() => queue.fault()?.code === 'checkout.redis_unsafe', `${name} to be noticed`);
+      await until(`${name} to be noticed`, () => queue.unavailable()?.code === 'checkout.redis_unsafe');
       await client.config('SET', name, good);
-      await until(() => queue.fault() === undefined, `${name} to be right again`);
+      await until(`${name} to be right again`, () => queue.unavailable() === undefined);
     }
   });
 });
 
 describe('a stop', () => {
-  it('waits for the work under way, and takes no more', async (t) => {
+  it('a stop waits for the work under way and takes no more', async (t) => {
     let release = () => undefined as void;
     const held = new Promise<void>((resolve) => (release = resolve));
     const events: string[] = [];
@@ -165,29 +169,30 @@ describe('a stop', () => {
       },
     });
     await queue.add(['a1', 'b2']);
-    await until(() => events.length === 1, 'the work to begin');
+    await until('the work to begin', () => events.length === 1);
     const stopped = queue.stop(Date.now() + 60_000).then(() => events.push('stopped'));
     release();
     await stopped;
     assert.deepEqual(events, ['begin a1', 'end a1', 'stopped']);
   });
 
-  it('ends by its deadline although work hangs and Redis is away', async (t) => {
+  it('a stop ends by its deadline although work hangs and Redis is down', async (t) => {
     let release = () => undefined as void;
     let begun = false;
     const held = new Promise<void>((resolve) => (release = resolve));
     const queue = await start(t, {
-      ...{ checkMs: hastyMs, lockMs: 500 },
+      checkMs: hastyMs,
+      lockMs: 500,
       work: () => {
         begun = true;
         return held;
       },
     });
     await addTo(queue, [randomUUID()]);
-    await until(() => begun, 'the work to begin');
+    await until('the work to begin', () => begun);
     await redis.server.kill();
     await queue.stop(Date.now() + 50);
-    // Only now: the stop has not waited for it, and the process may end.
+    // The work ends only now, so the stop has not waited for it.
     release();
     await redis.restart();
   });

@@ -1,50 +1,31 @@
-/** The queue of checkouts: BullMQ on Redis. Jobs hold the id of their checkout and nothing else. */
-import { codeOf, MeshError, type Log } from '@thermomesh/runtime';
+/** The queue of checkouts: BullMQ on Redis. A job holds the id of its checkout and nothing else. */
+import { codeOf, raceTimeout } from '@thermomesh/runtime';
 import { Queue, Worker } from 'bullmq';
 import { Redis, type CommonRedisOptions } from 'ioredis';
-import { pauseMs, type BackoffLimits } from '../core/backoff.ts';
-import type { CheckoutQueue, Unavailable } from '../core/ports.ts';
+import { attemptPauseMs } from '../core/attempt-pause.ts';
+import { checkoutError } from '../core/errors.ts';
+import type { WorkQueue, WorkQueueOptions } from '../core/ports.ts';
 import { createRedisGuard } from './redis-guard.ts';
-
-export interface BullQueue extends CheckoutQueue {
-  start(): void;
-  /** Takes no more work, waits for what is under way until the deadline, then closes. */
-  stop(deadlineMs: number): Promise<void>;
-  /** Why nothing can be handed over now; undefined if it can. */
-  fault(): Unavailable | undefined;
-}
-
-export interface BullQueueOptions {
-  url: string;
-  /** Gateways that share it take each other's jobs. */
-  name: string;
-  concurrency: number;
-  lockMs: number;
-  stalledIntervalMs: number;
-  checkMs: number;
-  backoff: BackoffLimits;
-  /** One attempt; a rejection is another attempt after a pause. */
-  work: (checkoutId: string) => Promise<unknown>;
-  /** Redis can be used, for the first time or again. */
-  onReady: () => void;
-  log: Log;
-}
 
 /** Replies stay in the shape that BullMQ reads. */
 type ClientOptions = Omit<CommonRedisOptions, 'replyMapping'>;
 
-/** The truth is in SQL: the queue may try as often and recover as often as it likes. */
+/** The truth is in SQL, so the queue may try and recover as often as it needs to. */
 const unlimited = 1_000_000_000;
 const prefix = 'thermomesh';
 const backoffName = 'checkout';
 const reconnectFirstMs = 50;
-/** What is left of a close after its work has ended. */
+/** Time limit for closing after the work has ended. */
 const closeTimeoutMs = 1_000;
 
-export function createBullQueue(options: BullQueueOptions): BullQueue {
+type State =
+  { phase: 'new' } | { phase: 'running'; queue: Queue; worker: RunningWorker } | { phase: 'stopped' };
+
+/** Makes a queue; it connects after `start`. */
+export function createBullQueue(options: WorkQueueOptions): WorkQueue {
   const clients: Redis[] = [];
   const track = (client: Redis) => {
-    // Told by the guard: the events of a connection that is being made again are noise.
+    // The guard reports that Redis is away; the error of each reconnect adds nothing.
     client.on('error', () => undefined);
     const duplicate = client.duplicate.bind(client);
     client.duplicate = (more) => track(duplicate(more));
@@ -53,7 +34,7 @@ export function createBullQueue(options: BullQueueOptions): BullQueue {
   };
   const connect = (more: ClientOptions) =>
     track(new Redis(options.url, { ...connectionOptions(options), ...more }));
-  // Commands of callers that can wait for nothing: they fail at once while Redis is away.
+  // Callers of these commands cannot wait: while Redis is away the commands fail at once.
   const front = connect({
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
@@ -61,45 +42,47 @@ export function createBullQueue(options: BullQueueOptions): BullQueue {
     lazyConnect: true,
   });
   const guard = createRedisGuard(front, options);
-  let work: { queue: Queue; worker: RunningWorker } | undefined;
-  let stopping = false;
+  let state: State = { phase: 'new' };
   return {
     start() {
       guard.start();
-      work = {
+      state = {
+        phase: 'running',
         queue: openQueue(options, front),
         worker: startWorker(options, connect({ maxRetriesPerRequest: null })),
       };
       front.connect().catch(() => undefined);
     },
     async add(checkoutIds) {
-      if (work === undefined || stopping) throw new MeshError('checkout.stopping', 'the queue is closed');
+      if (state.phase !== 'running') throw checkoutError('checkout.stopping', 'the queue is closed');
       const jobs = checkoutIds.map((checkoutId) => ({
         name: 'checkout',
         data: { checkoutId },
         // The same checkout is one job while it is in the queue.
         opts: { jobId: checkoutId },
       }));
-      await within(work.queue.addBulk(jobs), 2 * options.checkMs);
+      await raceTimeout(state.queue.addBulk(jobs), 2 * options.checkMs, () =>
+        checkoutError('checkout.redis_down', 'Redis has not answered in time', { retriable: false }),
+      );
     },
     async stop(deadlineMs) {
-      if (stopping) return;
-      stopping = true;
-      await Promise.all([work?.worker.stop(deadlineMs), guard.stop()]);
-      if (work !== undefined)
-        await Promise.race([work.queue.close().catch(() => undefined), pause(closeTimeoutMs)]);
+      if (state.phase === 'stopped') return;
+      const running = state.phase === 'running' ? state : undefined;
+      state = { phase: 'stopped' };
+      await Promise.all([running?.worker.stop(deadlineMs), guard.stop()]);
+      if (running !== undefined) await settledWithin(running.queue.close(), closeTimeoutMs);
       for (const client of clients) client.disconnect();
     },
-    fault: () => guard.fault(),
+    unavailable: () => guard.unavailable(),
   };
 }
 
-function connectionOptions({ checkMs, log }: BullQueueOptions): ClientOptions {
+function connectionOptions({ checkMs, log }: WorkQueueOptions): ClientOptions {
   return {
     connectTimeout: Math.max(1_000, checkMs),
     keepAlive: 10_000,
     retryStrategy: (times) => Math.min(checkMs, reconnectFirstMs * 2 ** Math.min(times, 10)),
-    // A failover leaves a replica behind at the old address.
+    // After a failover the old address belongs to a replica.
     reconnectOnError: (error) => {
       const readOnly = error.message.startsWith('READONLY');
       if (readOnly) log.warn({ event: 'checkout.redis_readonly' });
@@ -108,14 +91,14 @@ function connectionOptions({ checkMs, log }: BullQueueOptions): ClientOptions {
   };
 }
 
-function openQueue({ name, log }: BullQueueOptions, connection: Redis): Queue {
+function openQueue({ name, log }: WorkQueueOptions, connection: Redis): Queue {
   const queue = new Queue(name, {
     connection,
     prefix,
     defaultJobOptions: {
       attempts: unlimited,
       backoff: { type: backoffName },
-      // A job that has ended is gone: its id is free for the outbox to hand over again.
+      // A finished job is removed, so that the outbox can hand over the same id again.
       removeOnComplete: true,
       removeOnFail: true,
       stackTraceLimit: 0,
@@ -130,7 +113,7 @@ interface RunningWorker {
   stop(deadlineMs: number): Promise<void>;
 }
 
-function startWorker(options: BullQueueOptions, connection: Redis): RunningWorker {
+function startWorker(options: WorkQueueOptions, connection: Redis): RunningWorker {
   const { log, backoff } = options;
   const underWay = new Set<Promise<unknown>>();
   const worker = new Worker<{ checkoutId: string }>(
@@ -150,49 +133,37 @@ function startWorker(options: BullQueueOptions, connection: Redis): RunningWorke
       concurrency: options.concurrency,
       lockDuration: options.lockMs,
       stalledInterval: options.stalledIntervalMs,
-      // Each stall is a worker that died: no reason to give the checkout up.
+      // A job stalls when its worker dies, which is no reason to give up the checkout.
       maxStalledCount: unlimited,
       runRetryDelay: options.checkMs,
       removeOnComplete: { count: 0 },
       removeOnFail: { count: 0 },
-      settings: { backoffStrategy: (made) => pauseMs(made, backoff, Math.random()) },
+      settings: { backoffStrategy: (attempts) => attemptPauseMs(attempts, backoff, Math.random()) },
     },
   );
   worker.on('error', (error) => log.debug({ event: 'checkout.worker_error', code: codeOf(error) }));
   return {
     async stop(deadlineMs) {
-      const closed = worker.close().catch(() => undefined);
-      await Promise.race([Promise.allSettled(underWay), pause(Math.max(0, deadlineMs - Date.now()))]);
-      // Without Redis it would wait for ever to say that jobs are done. Who takes them next finds them final.
-      await Promise.race([closed, pause(closeTimeoutMs)]);
+      const closed = worker.close();
+      closed.catch(() => undefined);
+      await settledWithin(Promise.allSettled(underWay), Math.max(0, deadlineMs - Date.now()));
+      // Without Redis the worker cannot report finished jobs and would wait without limit. The
+      // worker that takes these jobs next finds their checkouts final.
+      await settledWithin(closed, closeTimeoutMs);
     },
   };
 }
 
-/** What a failed job says is stored in Redis: the code, and nothing that an error may carry. */
-async function attempt(work: BullQueueOptions['work'], checkoutId: string): Promise<void> {
+/** Redis stores the message of a failed job: the message is the code and nothing else. */
+async function attempt(work: WorkQueueOptions['work'], checkoutId: string): Promise<void> {
   try {
     await work(checkoutId);
   } catch (error) {
-    throw new MeshError('checkout.attempt_failed', codeOf(error) ?? 'unknown');
+    throw checkoutError('checkout.attempt_failed', codeOf(error) ?? 'unknown');
   }
 }
 
-async function within<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new MeshError('checkout.redis_down', 'Redis has not answered in time')),
-      timeoutMs,
-    );
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-async function pause(ms: number): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, ms).unref());
+/** Resolves when `work` settles, at the latest after `timeoutMs`. */
+async function settledWithin(work: Promise<unknown>, timeoutMs: number): Promise<void> {
+  await raceTimeout(work, timeoutMs, () => new Error('not settled in time')).catch(() => undefined);
 }

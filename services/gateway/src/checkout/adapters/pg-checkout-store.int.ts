@@ -24,7 +24,7 @@ const outbox = async () =>
 const due = () => database.pool.query("UPDATE checkout_outbox SET due_at = now() - interval '1 ms'");
 
 describe('one customer key, one order', () => {
-  it('of concurrent calls with one key one creates, and all get its checkout', async () => {
+  it('of concurrent calls with one key one creates the checkout and all get its id', async () => {
     const customerKey = randomUUID();
     const orders = Array.from({ length: 40 }, () => newOrder({ customerKey }));
     const results = await Promise.all(orders.map((order) => store.accept(order)));
@@ -33,7 +33,7 @@ describe('one customer key, one order', () => {
     assert.equal((await outbox()).length, 1);
   });
 
-  it('a repetition is told the fingerprint of the order that is stored, and changes nothing of it', async () => {
+  it('a repeated order gets the stored fingerprint and does not change the order', async () => {
     const first = newOrder({ fingerprint: 'aa', amountMinor: 1 });
     await store.accept(first);
     const again = await store.accept(newOrder({ ...first, checkoutId: randomUUID(), fingerprint: 'bb' }));
@@ -41,7 +41,7 @@ describe('one customer key, one order', () => {
     assert.equal((await store.find(first.caller, first.checkoutId))?.amountMinor, 1);
   });
 
-  it('the same key of two callers is two orders, and neither sees the other’s', async () => {
+  it('the same key of two callers is two orders, and each sees only its own', async () => {
     const first = newOrder({ caller: 'key:1' });
     const other = newOrder({ caller: 'key:2', customerKey: first.customerKey });
     await store.accept(first);
@@ -55,12 +55,12 @@ describe('one customer key, one order', () => {
 });
 
 describe('the outbox', () => {
-  it('an-accepted-checkout-stays-in-the-outbox-until-it-is-final, however often it was handed over', async () => {
+  it('an accepted checkout stays in the outbox until it is final', async () => {
     const order = newOrder();
     await store.accept(order);
     for (const handOvers of [1, 2, 3]) {
       assert.deepEqual(await store.claimDue(10, requeueMs), [{ checkoutId: order.checkoutId, handOvers }]);
-      assert.deepEqual(await store.claimDue(10, requeueMs), [], 'it is not due twice');
+      assert.deepEqual(await store.claimDue(10, requeueMs), [], 'a claimed row is not due');
       assert.deepEqual(await outbox(), [order.checkoutId]);
       await due();
     }
@@ -69,7 +69,7 @@ describe('the outbox', () => {
     assert.deepEqual(await outbox(), []);
   });
 
-  it('an order whose outbox row cannot be written is no order', async () => {
+  it('an order whose outbox row cannot be written is not stored', async () => {
     const order = newOrder();
     await database.pool.query('ALTER TABLE checkout_outbox ADD CONSTRAINT none CHECK (hand_overs > 0)');
     try {
@@ -80,7 +80,7 @@ describe('the outbox', () => {
     assert.equal(await store.find(order.caller, order.checkoutId), undefined);
   });
 
-  it('relays at once take different rows, the longest due first; what is given back is due again', async () => {
+  it('concurrent relays take different rows, and released rows are due again', async () => {
     const orders = Array.from({ length: 30 }, () => newOrder());
     for (const order of orders) await store.accept(order);
     const first = await store.claimDue(2, requeueMs);
@@ -91,14 +91,14 @@ describe('the outbox', () => {
     const batches = await Promise.all(Array.from({ length: 7 }, () => store.claimDue(4, requeueMs)));
     const claimed = [...first, ...batches.flat()].map(({ checkoutId }) => checkoutId);
     assert.equal(new Set(claimed).size, claimed.length);
-    await store.giveBack(claimed.slice(0, 3));
+    await store.release(claimed.slice(0, 3));
     const again = (await store.claimDue(100, requeueMs)).filter(({ handOvers }) => handOvers === 2);
     assert.equal(again.length, 3);
   });
 });
 
 describe('the final answer', () => {
-  it('a-late-answer-changes-nothing: the first one stands, its token is destroyed', async () => {
+  it('a late answer changes nothing of a final checkout, whose token is destroyed', async () => {
     const order = newOrder();
     await store.accept(order);
     assert.deepEqual((await store.open(order.checkoutId))?.tokenBox, order.tokenBox);
@@ -120,7 +120,7 @@ describe('the final answer', () => {
     assert.deepEqual(await store.find(order.caller, order.checkoutId), final);
   });
 
-  it('the database itself refuses to change a final checkout, to change what one is, and to remove one', async () => {
+  it('the database refuses to change the order, to change a final answer, or to delete', async () => {
     const order = newOrder();
     await store.accept(order);
     const refused = async (text: string) =>
@@ -133,7 +133,7 @@ describe('the final answer', () => {
   });
 });
 
-it('lists page newest first, by status', async () => {
+it('lists page newest first and filter by status', async () => {
   const caller = `key:${randomUUID()}`;
   const orders = Array.from({ length: 5 }, () => newOrder({ caller }));
   for (const order of orders) await store.accept(order);
@@ -152,7 +152,7 @@ it('lists page newest first, by status', async () => {
   );
 });
 
-it('the schema goes down and up again', async () => {
+it('the schema migrates down and up again', async () => {
   const own = await checkoutDatabase();
   try {
     await migrate({ url: own.url, ...migrations, to: '0' });

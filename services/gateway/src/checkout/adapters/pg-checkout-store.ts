@@ -1,4 +1,7 @@
-/** Checkouts in PostgreSQL. Each method is one statement, so the server never waits for this process inside a transaction. */
+/**
+ * Stores checkouts in PostgreSQL. Each method is one statement, so the server never waits for this
+ * process inside a transaction.
+ */
 import type { SqlPool } from '@thermomesh/sql';
 import type { Checkout } from '../core/checkout.ts';
 import type { Accepted, CheckoutStore, OpenCheckout } from '../core/ports.ts';
@@ -10,11 +13,12 @@ const columns = `id, checkout_id AS "checkoutId", status, transaction_id AS "tra
 
 type Row<T> = T & Record<string, unknown>;
 
+/** The store on a pool that the caller closes. */
 export function createCheckoutStore(pool: SqlPool): CheckoutStore {
   return { ...writes(pool), ...reads(pool) };
 }
 
-function writes(pool: SqlPool): Pick<CheckoutStore, 'accept' | 'claimDue' | 'giveBack' | 'finish'> {
+function writes(pool: SqlPool): Pick<CheckoutStore, 'accept' | 'claimDue' | 'release' | 'finish'> {
   return {
     async accept(order) {
       const [row] = await pool.query<Row<Accepted>>(
@@ -33,7 +37,7 @@ function writes(pool: SqlPool): Pick<CheckoutStore, 'accept' | 'claimDue' | 'giv
           order.tokenBox,
         ],
       );
-      if (row === undefined) throw new TypeError('an accepted checkout has no row');
+      if (row === undefined) throw new TypeError('accept_checkout returned no row');
       return row;
     },
     claimDue: (rowsMax, requeueMs) =>
@@ -45,7 +49,7 @@ function writes(pool: SqlPool): Pick<CheckoutStore, 'accept' | 'claimDue' | 'giv
          RETURNING checkout_id AS "checkoutId", hand_overs AS "handOvers"`,
         [rowsMax, requeueMs],
       ),
-    async giveBack(checkoutIds) {
+    async release(checkoutIds) {
       await pool.query(
         'UPDATE checkout_outbox SET due_at = clock_timestamp() WHERE checkout_id = ANY($1::uuid[])',
         [checkoutIds],

@@ -1,36 +1,45 @@
-/** Watches the one Redis: whether it answers, and whether it may hold work. */
-import { setTimeout as delay } from 'node:timers/promises';
-import { messageOf, type Log } from '@thermomesh/runtime';
+/** Watches Redis: whether it answers, and whether its settings keep work safe. */
+import { messageOf, sleep, type Log } from '@thermomesh/runtime';
 import type { Redis } from 'ioredis';
 import type { Unavailable } from '../core/ports.ts';
 import { unsafeBecause } from '../core/redis-safety.ts';
 
+/** Knows whether Redis can be used. */
 export interface RedisGuard {
   start(): void;
   stop(): Promise<void>;
   /** Why Redis cannot be used now; undefined if it can. */
-  fault(): Unavailable | undefined;
+  unavailable(): Unavailable | undefined;
 }
 
-const notYet: Unavailable = { code: 'checkout.redis_down', detail: 'Redis has not answered yet' };
+export interface RedisGuardOptions {
+  /** Interval of the checks. */
+  checkMs: number;
+  log: Log;
+  /** Called each time that Redis becomes usable. */
+  onReady: () => void;
+}
 
-/** @param onReady called each time that Redis can be used again */
-export function createRedisGuard(
-  client: Redis,
-  { checkMs, log, onReady }: { checkMs: number; log: Log; onReady: () => void },
-): RedisGuard {
+const notChecked: Unavailable = { code: 'checkout.redis_down', detail: 'Redis has not answered yet' };
+const closed: Unavailable = { code: 'checkout.redis_down', detail: 'the connection to Redis is closed' };
+
+/** Makes a guard; it checks Redis after `start`. */
+export function createRedisGuard(client: Redis, { checkMs, log, onReady }: RedisGuardOptions): RedisGuard {
   const stopping = new AbortController();
-  let fault: Unavailable | undefined = notYet;
+  let unavailable: Unavailable | undefined = notChecked;
   let loop: Promise<void> = Promise.resolve();
 
   function become(next: Unavailable | undefined): void {
-    const changed = next?.code !== fault?.code;
-    fault = next;
+    const changed = next?.code !== unavailable?.code;
+    unavailable = next;
     if (!changed || stopping.signal.aborted) return;
     if (next === undefined) {
       log.info({ event: 'checkout.redis_ready' });
       onReady();
-    } else log.warn({ event: next.code, detail: next.detail });
+    } else {
+      const unsafe = next.code === 'checkout.redis_unsafe';
+      log.warn({ event: unsafe ? 'checkout.redis_unsafe' : 'checkout.redis_down', reason: next.detail });
+    }
   }
 
   async function look(): Promise<void> {
@@ -45,14 +54,13 @@ export function createRedisGuard(
   async function run(): Promise<void> {
     while (!stopping.signal.aborted) {
       await look();
-      await delay(checkMs, undefined, { signal: stopping.signal }).catch(() => undefined);
+      await sleep(checkMs, stopping.signal);
     }
   }
 
-  // After a reconnect it may be another Redis, with other settings: nothing is believed until it has been asked.
-  client.on('close', () =>
-    become({ code: 'checkout.redis_down', detail: 'the connection to Redis is closed' }),
-  );
+  // After a reconnect the server may be another one with other settings, so it is checked again
+  // before it is used.
+  client.on('close', () => become(closed));
   client.on('ready', () => void look());
   return {
     start() {
@@ -62,6 +70,6 @@ export function createRedisGuard(
       stopping.abort();
       await loop;
     },
-    fault: () => fault,
+    unavailable: () => unavailable,
   };
 }

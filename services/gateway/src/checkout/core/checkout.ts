@@ -1,29 +1,30 @@
-/** What the gateway knows of one checkout, and how the customer sees it. */
+/** One checkout: what the gateway stores, and what the customer sees. */
 import type { CheckoutAccepted, CheckoutRequest, CheckoutStatus, CheckoutView } from '@thermomesh/contracts';
 
+/** The statuses that never change again. */
 export type FinalStatus = Exclude<CheckoutStatus, 'accepted'>;
 
-/** How a checkout ended. `reason` of what was declined or failed; never anything of the payment token. */
+/** How a checkout ended. A declined or failed one has a `reason`, which never shows the token. */
 export interface Final {
   status: FinalStatus;
   reason: string | null;
 }
 
-/** An order as it is stored: with ids of its own, its token sealed. */
+/** An order as it is stored, with its ids and the sealed token. */
 export interface NewCheckout extends Omit<CheckoutRequest, 'paymentToken'> {
   checkoutId: string;
-  /** Keys are unique per caller. */
   caller: string;
+  /** The Idempotency-Key, unique per caller. */
   customerKey: string;
-  /** Hex. */
+  /** Fingerprint of the parameters, hex. */
   fingerprint: string;
   transactionId: string;
   tokenBox: Buffer;
 }
 
-/** One row, as the customer may see it. */
+/** The columns of one row that the customer may see. */
 export interface Checkout {
-  /** The cursor of lists. */
+  /** Position in lists, and their cursor. */
   id: number;
   checkoutId: string;
   status: CheckoutStatus;
@@ -37,7 +38,7 @@ export interface Checkout {
   finalAtMs: number | null;
 }
 
-/** The same bytes for the same row, whoever asks and whenever. */
+/** The document of a checkout: the same bytes for the same row at each request. */
 export function viewOf(checkout: Checkout): CheckoutView {
   const { checkoutId, status, transactionId, payer, amountMinor, currency } = checkout;
   return {
@@ -54,11 +55,12 @@ export function viewOf(checkout: Checkout): CheckoutView {
   };
 }
 
-/** The 202: the same for every call with one key, also once the checkout is final. */
+/** The body of the 202: the same for every call with one key, also once the checkout is final. */
 export function acceptedOf(checkoutId: string): CheckoutAccepted {
   return { checkoutId, status: 'accepted', statusUrl: statusUrlOf(checkoutId) };
 }
 
+/** The path of a checkout. */
 export function statusUrlOf(checkoutId: string): string {
   return `/v1/checkouts/${checkoutId}`;
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { BillingNoAnswerError, BillingRefusedError } from '@thermomesh/billing-client';
 import type { PaymentRequest } from '@thermomesh/contracts';
@@ -11,7 +12,7 @@ import { settle } from './settle.ts';
 const secrets = createCheckoutSecrets('s'.repeat(32));
 const request = { payer: 'alice', amountMinor: 1_250, currency: 'EUR', paymentToken: 'tok_4242' };
 
-/** A store in memory that keeps orders by caller and key. */
+/** A store in memory with orders by caller and key. */
 function memory() {
   const orders = new Map<string, NewCheckout>();
   const finals = new Map<string, Final>();
@@ -32,19 +33,20 @@ function memory() {
 }
 
 describe('orders', () => {
-  it('the token is stored sealed, for its own checkout only; the first call alone is new work', async () => {
+  it('the token is sealed for its checkout, and only the first call is new work', async () => {
     const store = memory();
-    const told: boolean[] = [];
+    const accepted: boolean[] = [];
     const orders = createOrders({
       store,
       secrets,
       crash: () => undefined,
-      onAccepted: (replayed) => told.push(replayed),
+      newId: randomUUID,
+      onAccepted: (replayed) => accepted.push(replayed),
     });
     const first = await orders.take('key:1', 'k', request);
     const again = await orders.take('key:1', 'k', { ...request });
     assert.deepEqual([first.type, { ...first, replayed: true }], ['accepted', again]);
-    assert.deepEqual(told, [false, true]);
+    assert.deepEqual(accepted, [false, true]);
     const [stored] = store.orders.values();
     assert.ok(stored !== undefined && !JSON.stringify(stored).includes('tok_4242'));
     assert.ok(!stored.tokenBox.includes('tok_4242'));
@@ -52,11 +54,12 @@ describe('orders', () => {
     assert.throws(() => secrets.open('another', stored.tokenBox), { code: 'checkout.token_unreadable' });
   });
 
-  it('every parameter counts: the same key with another one is refused', async () => {
+  it('the same key with any other parameter is refused', async () => {
     const orders = createOrders({
       store: memory(),
       secrets,
       crash: () => undefined,
+      newId: randomUUID,
       onAccepted: () => undefined,
     });
     await orders.take('key:1', 'k', request);
@@ -76,7 +79,13 @@ describe('orders', () => {
 describe('an attempt', () => {
   async function one(pay: (id: string, payment: PaymentRequest) => Promise<never> | Promise<unknown>) {
     const store = memory();
-    const orders = createOrders({ store, secrets, crash: () => undefined, onAccepted: () => undefined });
+    const orders = createOrders({
+      store,
+      secrets,
+      crash: () => undefined,
+      newId: randomUUID,
+      onAccepted: () => undefined,
+    });
     await orders.take('key:1', 'k', request);
     const [order] = store.orders.values();
     const deps = {
@@ -90,7 +99,7 @@ describe('an attempt', () => {
     return { store, order: order!, run: () => settle(deps, order!.checkoutId) };
   }
 
-  it('asks billing under the stored transaction UUID each time, and stores the first final answer', async () => {
+  it('each attempt uses the stored transaction UUID; the first final answer stays', async () => {
     const asked: unknown[] = [];
     let answers = 0;
     const { order, run, store } = await one(async (id, payment) => {
@@ -99,14 +108,14 @@ describe('an attempt', () => {
       return { status: 'charged', reason: null };
     });
     await assert.rejects(run(), { code: 'billing.timeout' });
-    assert.equal(store.finals.size, 0, 'no answer is not final');
+    assert.equal(store.finals.size, 0, 'an attempt without an answer is not final');
     assert.deepEqual(await Promise.all([run(), run()]), ['settled', 'late']);
     assert.equal(await run(), 'late');
     assert.deepEqual(asked, Array(3).fill([order.transactionId, request]));
     assert.deepEqual(store.finals.get(order.checkoutId), { status: 'charged', reason: null });
   });
 
-  it('a refusal of the request ends it as failed; one of the gateway, or of a payment that billing knows, decides nothing', async () => {
+  it('only a refusal of the request itself ends a checkout as failed', async () => {
     const refused = await one(async () => {
       throw new BillingRefusedError(400, 'payments.bad', 'no such currency');
     });

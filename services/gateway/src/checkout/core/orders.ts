@@ -1,5 +1,7 @@
-/** Takes orders: checks that they can be promised, and stores each once under the customer's key (I3, I5). */
-import { randomUUID } from 'node:crypto';
+/**
+ * Takes orders: checks that they can be kept, and stores each once under the customer's key (I3,
+ * I5).
+ */
 import type { CheckoutRequest } from '@thermomesh/contracts';
 import type { CrashHook } from '@thermomesh/runtime';
 import type { CheckoutStore } from './ports.ts';
@@ -9,8 +11,9 @@ import type { CheckoutSecrets } from './secrets.ts';
 export type OrderResult =
   { type: 'accepted'; checkoutId: string; replayed: boolean } | { type: 'other_parameters' };
 
+/** Takes orders. */
 export interface Orders {
-  /** @param caller whose key it is */
+  /** @param caller the customer to whom `customerKey` belongs */
   take(caller: string, customerKey: string, request: CheckoutRequest): Promise<OrderResult>;
 }
 
@@ -18,15 +21,20 @@ export interface OrdersDeps {
   store: Pick<CheckoutStore, 'accept'>;
   secrets: CheckoutSecrets;
   crash: CrashHook;
-  /** Told of each 202: the first of a checkout is new work. */
+  /** Makes a random UUID. */
+  newId: () => string;
+  /**
+   * Called for each 202; only the first one of a checkout, which is not `replayed`, is new work.
+   */
   onAccepted: (replayed: boolean) => void;
 }
 
-export function createOrders({ store, secrets, crash, onAccepted }: OrdersDeps): Orders {
+/** Takes orders into `store`. */
+export function createOrders({ store, secrets, crash, newId, onAccepted }: OrdersDeps): Orders {
   return {
     async take(caller, customerKey, request) {
       const { paymentToken, ...order } = request;
-      const checkoutId = randomUUID();
+      const checkoutId = newId();
       const fingerprint = secrets.fingerprint(request);
       const accepted = await store.accept({
         ...order,
@@ -34,8 +42,9 @@ export function createOrders({ store, secrets, crash, onAccepted }: OrdersDeps):
         caller,
         customerKey,
         fingerprint,
-        // Stored with the order: whoever works on it, after whatever crash, asks billing for the same payment.
-        transactionId: randomUUID(),
+        // Stored with the order, so that every worker asks billing for the same payment, also after
+        // a crash.
+        transactionId: newId(),
         tokenBox: secrets.seal(checkoutId, paymentToken),
       });
       const replayed = !accepted.created;

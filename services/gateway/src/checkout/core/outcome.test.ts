@@ -24,14 +24,14 @@ it('charged and declined are final, with the reason of a decline', () => {
   assert.equal(finalOf({ ...payment, status: 'declined' }).reason, 'declined');
 });
 
-it('a refusal of the request is final', () => {
+it('a refusal of the request itself is final', () => {
   for (const status of [400, 413]) {
     const final = finalOfRefusal(new BillingRefusedError(status, 'payments.x', 'no'));
     assert.deepEqual(final, { status: 'failed', reason: 'payments.x: no' });
   }
 });
 
-it('a-payment-that-may-be-charged-is-never-failed: 410 and 422, refusals of the gateway, no answer at all', () => {
+it('a payment that may be charged is never failed', () => {
   for (const error of [
     ...[401, 403, 404, 410, 422].map((status) => new BillingRefusedError(status, 'x', 'no')),
     new BillingNoAnswerError('timeout', { sent: true }),

@@ -13,7 +13,7 @@ const info = (fields: Record<string, string>) =>
     .map(([name, value]) => `# Heading\r\n${name}:${value}\r\n`)
     .join('');
 
-it('a Redis that may evict, that keeps no log or cannot write it, or that is a replica holds no work', () => {
+it('a Redis that may lose work, or that is a replica, is refused', () => {
   assert.equal(unsafeBecause(info(good)), undefined);
   for (const [change, reason] of [
     [{ maxmemory_policy: 'allkeys-lru' }, /allkeys-lru, not noeviction/],

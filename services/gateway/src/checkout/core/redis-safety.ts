@@ -1,10 +1,10 @@
-/** Whether a Redis may hold work, by what its INFO says. */
+/** Decides from the text of INFO whether a Redis server may hold work. */
 
-/** Undefined if it may; else the reason in words. */
+/** The reason in words why it may not; undefined if it may. */
 export function unsafeBecause(info: string): string | undefined {
   const fields = parseInfo(info);
   const policy = fields.get('maxmemory_policy');
-  // An evicted key is half a job: the queue would go wrong in ways that nobody has thought of.
+  // Evicting a key may leave half a job behind, which BullMQ does not expect.
   if (policy !== 'noeviction') return `maxmemory-policy is ${policy ?? 'unknown'}, not noeviction`;
   if (fields.get('aof_enabled') !== '1') return 'appendonly is off';
   if (fields.get('aof_last_write_status') === 'err') return 'its append-only file cannot be written';
@@ -13,7 +13,7 @@ export function unsafeBecause(info: string): string | undefined {
   return undefined;
 }
 
-/** `name:value` lines; headings begin with `#`. */
+/** Reads `name:value` lines; lines that begin with `#` are headings. */
 function parseInfo(info: string): Map<string, string> {
   const lines = info.split(/\r?\n/).filter((line) => line.includes(':') && !line.startsWith('#'));
   return new Map(

@@ -1,4 +1,7 @@
-/** One attempt at one checkout: asks billing and stores the final answer. May run any number of times, also at once. */
+/**
+ * Makes one attempt at one checkout: asks billing and stores the final answer. Any number of
+ * attempts may run, also concurrently.
+ */
 import type { BillingClient } from '@thermomesh/billing-client';
 import type { CrashHook, Log } from '@thermomesh/runtime';
 import type { Final } from './checkout.ts';
@@ -15,10 +18,13 @@ export interface SettleDeps {
   onFinal: (checkoutId: string, final: Final) => void;
 }
 
-/** `settled`: final by this attempt. `late`: it was final before. */
+/** `settled`: this attempt made the checkout final. `late`: it was final before. */
 export type SettleResult = 'settled' | 'late';
 
-/** @throws whatever left the outcome unknown: try again, with the same transaction UUID (I3) */
+/**
+ * @throws the error that left the outcome unknown; the caller tries again, with the same
+ *   transaction UUID (I3)
+ */
 export async function settle(deps: SettleDeps, checkoutId: string): Promise<SettleResult> {
   const checkout = await deps.store.open(checkoutId);
   if (checkout === undefined) return 'late';

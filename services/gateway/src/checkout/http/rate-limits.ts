@@ -1,6 +1,10 @@
-/** How often one address and one API key may ask the checkout. Counted in this process: Redis may be away. */
+/**
+ * Limits the requests per minute of one address and of one API key at the checkout. Each gateway
+ * counts by itself, because Redis may be away.
+ */
 import rateLimit from '@fastify/rate-limit';
-import { HttpError, type HttpApp, type HttpRequest } from '@thermomesh/runtime';
+import type { HttpApp, HttpRequest } from '@thermomesh/runtime';
+import { problem } from './problem.ts';
 
 const windowMs = 60_000;
 
@@ -9,7 +13,7 @@ function isCheckout(request: HttpRequest): boolean {
   return request.routeOptions.url?.startsWith('/v1/checkouts') === true;
 }
 
-/** Limits addresses: before anybody is asked who he is, so that guessing keys is limited too. */
+/** Limits addresses before authentication, so that guessing keys is limited too. */
 export async function limitAddresses(app: HttpApp, perMinuteMax: number): Promise<void> {
   await app.register(rateLimit, { global: false });
   const limit = app.createRateLimit({ max: perMinuteMax, timeWindow: windowMs });
@@ -18,7 +22,7 @@ export async function limitAddresses(app: HttpApp, perMinuteMax: number): Promis
   });
 }
 
-/** Limits callers; after {@link limitAddresses} on the same app. */
+/** Limits callers; {@link limitAddresses} must have run on the same app. */
 export function callerLimit(
   app: HttpApp,
   perMinuteMax: number,
@@ -34,7 +38,7 @@ export function callerLimit(
 
 function refuse(result: Awaited<ReturnType<ReturnType<HttpApp['createRateLimit']>>>, whose: string): void {
   if (result.isAllowed || !result.isExceeded) return;
-  throw new HttpError(429, 'http.too_many_requests', `at most ${result.max} requests a minute ${whose}`, {
+  throw problem(429, 'http.too_many_requests', `at most ${result.max} requests a minute ${whose}`, {
     retryAfterSeconds: Math.max(1, result.ttlInSeconds),
   });
 }

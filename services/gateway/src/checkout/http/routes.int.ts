@@ -12,8 +12,8 @@ import { announceBilling } from '@thermomesh/billing-client/discovery';
 import type { CheckoutPage, CheckoutView } from '@thermomesh/contracts';
 import { createApiKey, createLog, type ApiScope } from '@thermomesh/runtime';
 import { sharedZooKeeper, testDatabase, testRedis, type TestRedis } from '@thermomesh/servers';
-import { testEnvironment, testSecret } from '../../adapters/testing/gateway.ts';
-import { readGatewayConfig } from '../../config.ts';
+import { testEnvironment, testSecret } from '../../testing.ts';
+import { readGatewayConfig, settingsOf } from '../../config.ts';
 import { createService, type GatewayService } from '../../service.ts';
 import { checkoutDatabase, type CheckoutDatabase } from '../testing.ts';
 
@@ -47,10 +47,13 @@ after(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** What billing says to "unsure" before it charges him: it knows the payment, and gives no answer. */
+/** Statuses that billing answers to the payer "unsure" before it charges the payment. */
 const doubts = [422, 410];
 
-/** A billing that charges everybody, declines "poor" and refuses "refused", and for a while "unsure". */
+/**
+ * Starts a stand-in for billing. It declines the payer "poor", refuses "refused", answers "unsure"
+ * with `doubts` first, and charges all others.
+ */
 async function startBilling(): Promise<Server> {
   const server = createServer((request, response) => {
     void json(request).then((body) => {
@@ -91,13 +94,13 @@ async function startGateway(name: string, more: Record<string, string>): Promise
     BILLING_URLS: `http://127.0.0.1:${(billing.address() as AddressInfo).port}`,
     CHECKOUT_SECRET: 'the checkout’s secret, at least thirty-two characters',
     CHECKOUT_QUEUE: name,
-    // A machine that stalls costs time, and no answer.
+    // Long enough that a stalling machine costs no answer.
     CHECKOUT_REDIS_CHECK_MS: '5000',
     CHECKOUT_SQL_TIMEOUT_MS: '20000',
     CHECKOUT_RELAY_INTERVAL_MS: '100',
     ...more,
   });
-  const service = createService(readGatewayConfig(environment), createLog('gateway', 'silent'));
+  const service = createService(settingsOf(readGatewayConfig(environment)), createLog('gateway', 'silent'));
   await service.start();
   return service;
 }
@@ -129,7 +132,7 @@ async function call(
   return { status: response.status, headers: response.headers, text, body: JSON.parse(text) as never };
 }
 
-/** Its queue may not be open yet. */
+/** Places an order, and tries again while the queue of the gateway is not open yet. */
 async function order202(service: GatewayService): Promise<{ checkoutId: string }> {
   const customerKey = randomUUID();
   for (;;) {
@@ -149,7 +152,7 @@ async function finalOf(checkoutId: string, service = gateway): Promise<CheckoutV
 }
 
 describe('orders', () => {
-  it('a repetition is the same bytes, marked as replayed, also once the checkout is final', async () => {
+  it('a repeated order gets the same bytes, marked as replayed, also when it is final', async () => {
     const customerKey = randomUUID();
     const body = { ...order, reference: 'Rechnung №7' };
     const first = await call(gateway, { method: 'POST', customerKey, body });
@@ -166,14 +169,14 @@ describe('orders', () => {
     assert.match(view.finalAt ?? '', /Z$/);
   });
 
-  it('a-payment-that-may-be-charged-is-never-failed: 422 and 410 of billing keep the checkout open', async () => {
+  it('a checkout stays open when billing answers 422 or 410', async () => {
     const before = asked;
     const accepted = await call(gateway, { method: 'POST', body: { ...order, payer: 'unsure' } });
     const view = await finalOf((accepted.body as { checkoutId: string }).checkoutId);
     assert.deepEqual([view.status, view.reason, asked - before], ['charged', undefined, 3]);
   });
 
-  it('a-frozen-replica does not eat an attempt: another one is asked within it', async () => {
+  it('if one replica of billing is frozen, another is tried within the same attempt', async () => {
     const frozen = createServer(() => undefined).listen(0, '127.0.0.1');
     await once(frozen, 'listening');
     const own = await checkoutDatabase();
@@ -203,7 +206,7 @@ describe('orders', () => {
     }
   });
 
-  it('what billing declines or refuses is final with its reason, and asked for once', async () => {
+  it('a declined or refused payment is final with its reason after one call', async () => {
     for (const [payer, status, reason] of [
       ['poor', 'declined', 'no funds'],
       ['refused', 'failed', 'payments.bad: no'],
@@ -215,7 +218,7 @@ describe('orders', () => {
     }
   });
 
-  it('lists page through the caller’s own, newest first', async () => {
+  it('a list pages through the caller’s own checkouts, newest first', async () => {
     const bearer = await newKey(['checkout']);
     const ids: string[] = [];
     for (let n = 0; n < 5; n++) {
@@ -235,26 +238,29 @@ describe('orders', () => {
       assert.equal((await call(gateway, { route: `/v1/checkouts?${query}`, bearer })).status, 400, query);
   });
 
-  it('unknown ids are 404, ids that are none are 400', async () => {
+  it('an unknown id is answered with 404, a malformed one with 400', async () => {
     assert.equal((await call(gateway, { route: `/v1/checkouts/${randomUUID()}` })).status, 404);
     assert.equal((await call(gateway, { route: '/v1/checkouts/%00' })).status, 400);
   });
 });
 
 describe('replicas of billing', () => {
-  it('an order is charged at a replica that listed itself, though none of the static ones is there', async () => {
+  it('an order is charged at a discovered replica while the static ones are down', async () => {
     const zookeeper = await sharedZooKeeper();
     const place = {
-      ...{ hosts: zookeeper.hosts, path: `${zookeeper.root}/services` },
-      ...{ sessionTimeoutMs: 4_000, secret: testSecret },
+      hosts: zookeeper.hosts,
+      path: `${zookeeper.root}/services`,
+      sessionTimeoutMs: 4_000,
+      secret: testSecret,
     };
-    // The main gateway shares the outbox and may take orders too: only this one is told of the second billing.
+    // The main gateway shares the outbox and may take these orders too. Only this gateway discovers
+    // the second billing.
     const listed = await startBilling();
     let heard = 0;
     listed.on('request', () => (heard += 1));
     const { port } = listed.address() as AddressInfo;
-    const onFault = (error: unknown) => assert.fail(String(error));
-    const replica = announceBilling({ ...place, onFault, replica: 'billing-1', address: '127.0.0.1', port });
+    const onError = (error: unknown) => assert.fail(String(error));
+    const replica = announceBilling({ ...place, onError, replica: 'billing-1', address: '127.0.0.1', port });
     const finding = await startGateway('finding', {
       BILLING_URLS: 'http://127.0.0.1:1',
       ZOOKEEPER_HOSTS: place.hosts,
@@ -278,7 +284,7 @@ describe('replicas of billing', () => {
 });
 
 describe('limits', () => {
-  it('one API key that asks too often is told when to come again; another key is not held back', async () => {
+  it('an API key over its limit gets 429 with Retry-After; other keys are served', async () => {
     const limited = await startGateway('limited', { CHECKOUT_REQUESTS_PER_MINUTE_MAX: '3' });
     try {
       const [first, second] = [await newKey(['checkout']), await newKey(['checkout'])];
@@ -295,9 +301,9 @@ describe('limits', () => {
     }
   });
 
-  it('event streams of one API key are bounded, and HEAD opens none', async () => {
+  it('the event streams of one API key are bounded, and HEAD opens none', async () => {
     const limited = await startGateway('streams', { CHECKOUT_STREAMS_PER_CALLER_MAX: '1' });
-    // Without an outbox row nobody works on it: it stays open.
+    // Without an outbox row no worker takes the checkout, so it stays open.
     const id = randomUUID();
     await database.pool.query(
       `INSERT INTO checkouts (checkout_id, caller, customer_key, fingerprint, transaction_id, payer, amount_minor, currency, token_box)
@@ -322,7 +328,7 @@ describe('limits', () => {
     }
   });
 
-  it('one address that guesses keys is limited before it is asked who it is; other routes are not', async () => {
+  it('an address that guesses keys is limited before authentication', async () => {
     const limited = await startGateway('guarded', { CHECKOUT_ADDRESS_REQUESTS_PER_MINUTE_MAX: '3' });
     try {
       const statuses: number[] = [];
@@ -337,7 +343,7 @@ describe('limits', () => {
 });
 
 describe('a gateway whose checkout cannot work', () => {
-  it('switched off it answers so on each of its routes; the rest works', async () => {
+  it('a gateway without checkout answers 503 on its routes and is ready for the rest', async () => {
     const off = Object.fromEntries(
       ['DATABASE_URL', 'REDIS_URL', 'BILLING_URLS', 'CHECKOUT_SECRET'].map((name) => [name, '']),
     );
@@ -359,7 +365,7 @@ describe('a gateway whose checkout cannot work', () => {
     }
   });
 
-  it('before a database without its schema it says so, and is ready for everything else', async () => {
+  it('a checkout without its schema answers 503, and the gateway is ready', async () => {
     const empty = await testDatabase();
     const service = await startGateway('empty', { DATABASE_URL: empty.url });
     try {
@@ -373,7 +379,7 @@ describe('a gateway whose checkout cannot work', () => {
   });
 });
 
-it('metrics tell what was accepted, what became final, and what waits', async () => {
+it('the metrics count accepted, final and waiting checkouts', async () => {
   const response = await fetch(`http://127.0.0.1:${gateway.httpPort}/metrics`);
   const text = await response.text();
   for (const line of [

@@ -6,26 +6,27 @@ import {
   CheckoutView,
   isCustomerKey,
 } from '@thermomesh/contracts';
-import { decodeCursor, HttpError, pageOf, type HttpApp, type HttpRequest } from '@thermomesh/runtime';
+import { decodeCursor, pageOf, type HttpApp, type HttpError, type HttpRequest } from '@thermomesh/runtime';
 import Type from 'typebox';
 import type { Checkout } from '../checkout.ts';
 import { acceptedOf, statusUrlOf, viewOf } from '../core/checkout.ts';
-import { lastEventId, type TooMany } from './event-streams.ts';
+import { lastEventId, type TooMany } from '../event-streams.ts';
+import { problem } from './problem.ts';
 import { withAnswers } from './unavailable.ts';
 
 export interface CheckoutRouteDeps {
-  /** Undefined if it is switched off. */
+  /** Undefined if the checkout is switched off. */
   checkout: Checkout | undefined;
-  /** Customers see their own checkouts only. */
+  /** Names the customer; customers see only their own checkouts. */
   callerOf: (request: HttpRequest) => string;
   /** @throws HttpError 429 */
   limit: (request: HttpRequest) => Promise<void>;
 }
 
-/** Rows of one answer at most, and if the caller does not say. */
+/** Rows of one answer: the maximum, and the default. */
 const pageRowsMax = 1_000;
 const pageRowsDefault = 100;
-/** Nobody switches it on within a minute. */
+/** Switching the checkout on takes an operator more than a minute. */
 const offRetryAfterSeconds = 60;
 
 const Params = Type.Object({
@@ -34,15 +35,15 @@ const Params = Type.Object({
 const ListQuery = Type.Object(
   {
     limit: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: pageRowsMax, description: `${pageRowsDefault} if left out` }),
+      Type.Integer({ minimum: 1, maximum: pageRowsMax, description: `Default: ${pageRowsDefault}.` }),
     ),
-    cursor: Type.Optional(Type.String({ maxLength: 200, description: '`next` of the page before' })),
+    cursor: Type.Optional(Type.String({ maxLength: 200, description: '`next` of the page before.' })),
     status: Type.Optional(CheckoutStatus),
   },
   { additionalProperties: false },
 );
 
-/** Orders and where they stand. Whoever may order may look. */
+/** Routes to place orders and to follow them, all with the scope `checkout`. */
 export function checkoutRoutes(app: HttpApp, deps: CheckoutRouteDeps): void {
   const config = { access: 'checkout' } as const;
   const onRequest = [deps.limit];
@@ -56,13 +57,13 @@ interface Common {
   onRequest: ((request: HttpRequest) => Promise<void>)[];
 }
 
-/** 202 for an order that is stored: from then on it becomes final, whatever dies (I5). */
+/** Answers 202 when the order is stored: from then on it becomes final, whatever dies (I5). */
 function orderRoute(app: HttpApp, deps: CheckoutRouteDeps, { config, onRequest }: Common): void {
   app.post(
     '/v1/checkouts',
     {
       config,
-      // Before the body is looked at: an order that cannot be taken is no bad request.
+      // Before the body is validated: while no order can be taken, no order is a bad request.
       onRequest: [...onRequest, async () => void readyCheckout(deps)],
       schema: { body: CheckoutRequest, response: { 202: CheckoutAccepted } },
     },
@@ -73,7 +74,7 @@ function orderRoute(app: HttpApp, deps: CheckoutRouteDeps, { config, onRequest }
         orders.take(deps.callerOf(request), key, request.body),
       );
       if (result.type === 'other_parameters')
-        throw new HttpError(
+        throw problem(
           422,
           'checkout.other_parameters',
           'this Idempotency-Key was used with other parameters',
@@ -114,7 +115,7 @@ function readRoutes(app: HttpApp, deps: CheckoutRouteDeps, { config, onRequest }
 function eventRoute(app: HttpApp, deps: CheckoutRouteDeps, { config, onRequest }: Common): void {
   app.get(
     '/v1/checkouts/:checkoutId/events',
-    // Without HEAD: nobody would read its stream, and nothing would close it.
+    // Without HEAD: no client would read its stream, and nothing would close it.
     {
       config,
       onRequest,
@@ -124,7 +125,8 @@ function eventRoute(app: HttpApp, deps: CheckoutRouteDeps, { config, onRequest }
     async (request, reply) => {
       const { streams, retryAfterSeconds } = checkoutOf(deps);
       const found = await find(deps, request, request.params.checkoutId);
-      // A client that has seen the end is told not to come back (HTML, "server-sent events": 204 ends reconnection).
+      // A client that has seen the last event must not reconnect (HTML, "server-sent events": 204
+      // ends reconnection).
       if (found.status !== 'accepted' && request.headers['last-event-id'] === lastEventId)
         return reply.code(204).send();
       const stream = streams.open(deps.callerOf(request), found);
@@ -141,8 +143,8 @@ function eventRoute(app: HttpApp, deps: CheckoutRouteDeps, { config, onRequest }
 function tooMany(which: TooMany, retryAfterSeconds: number): HttpError {
   const options = { retryAfterSeconds };
   return which === 'streams'
-    ? new HttpError(503, 'checkout.too_many_streams', 'too many event streams are open', options)
-    : new HttpError(
+    ? problem(503, 'checkout.too_many_streams', 'too many event streams are open', options)
+    : problem(
         429,
         'checkout.too_many_streams_of_key',
         'too many event streams of this API key are open',
@@ -150,37 +152,38 @@ function tooMany(which: TooMany, retryAfterSeconds: number): HttpError {
       );
 }
 
-/** @throws HttpError 400 */
+/**
+ * The id in the cursor of a list.
+ * @throws HttpError 400
+ */
 function idOf(cursor: string): number {
-  const [id] = decodeCursor<[number]>(cursor, ['number']);
-  if (Number.isSafeInteger(id)) return id;
-  throw new HttpError(400, 'http.bad_cursor', 'cursor must be the "next" of an earlier answer');
+  return decodeCursor<[number]>(cursor, ['integer'])[0];
 }
 
 async function find(deps: CheckoutRouteDeps, request: HttpRequest, checkoutId: string) {
   const { store, retryAfterSeconds } = checkoutOf(deps);
   const found = await withAnswers(retryAfterSeconds, () => store.find(deps.callerOf(request), checkoutId));
-  if (found === undefined) throw new HttpError(404, 'checkout.unknown', 'no checkout with this id');
+  if (found === undefined) throw problem(404, 'checkout.unknown', 'no checkout with this id');
   return found;
 }
 
 function customerKeyOf(request: HttpRequest): string {
   const header = request.headers['idempotency-key'];
   if (header === undefined || header === '')
-    throw new HttpError(
+    throw problem(
       400,
       'checkout.missing_key',
       'send a key of your own in the header Idempotency-Key: the same key is the same checkout',
     );
   if (typeof header !== 'string' || !isCustomerKey(header))
-    throw new HttpError(400, 'checkout.bad_key', 'Idempotency-Key must be 1–128 visible ASCII characters');
+    throw problem(400, 'checkout.bad_key', 'Idempotency-Key must be 1–128 visible ASCII characters');
   return header;
 }
 
-/** @throws HttpError 503 if it is switched off */
+/** @throws HttpError 503 if the checkout is switched off */
 function checkoutOf({ checkout }: CheckoutRouteDeps): Checkout {
   if (checkout !== undefined) return checkout;
-  throw new HttpError(503, 'checkout.off', 'this gateway has no checkout: see its settings', {
+  throw problem(503, 'checkout.off', 'this gateway has no checkout: see its settings', {
     retryAfterSeconds: offRetryAfterSeconds,
   });
 }
@@ -188,9 +191,9 @@ function checkoutOf({ checkout }: CheckoutRouteDeps): Checkout {
 /** @throws HttpError 503 if no order can be taken now */
 function readyCheckout(deps: CheckoutRouteDeps): Checkout {
   const checkout = checkoutOf(deps);
-  const fault = checkout.unavailable();
-  if (fault === undefined) return checkout;
-  throw new HttpError(503, fault.code, `${fault.detail}: ask again with the same Idempotency-Key`, {
+  const unavailable = checkout.unavailable();
+  if (unavailable === undefined) return checkout;
+  throw problem(503, unavailable.code, `${unavailable.detail}: ask again with the same Idempotency-Key`, {
     retryAfterSeconds: checkout.retryAfterSeconds,
   });
 }

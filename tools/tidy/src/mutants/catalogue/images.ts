@@ -2,6 +2,10 @@
 import type { Mutant } from '../mutant.ts';
 
 const mapReduceSuites = ['libs/mapreduce/src/trace.test.ts', 'libs/mapreduce/src/properties.test.ts'];
+const tiffSuites = [
+  'services/equalizer/src/image/tiff-support.int.ts',
+  'services/equalizer/src/image/field.int.ts',
+];
 
 export const imagesMutants: Mutant[] = [
   {
@@ -35,7 +39,7 @@ export const imagesMutants: Mutant[] = [
   {
     name: 'no-partition-epoch',
     promise: 'I4',
-    guard: 'a leader that was paused and replaced answers for its partition no longer',
+    guard: 'a leader that was paused and replaced no longer answers for its partition',
     file: 'libs/mapreduce/src/refusals.ts',
     find: 'if (record.partitionEpoch < highest)',
     replace: 'if (false)',
@@ -62,20 +66,83 @@ export const imagesMutants: Mutant[] = [
   {
     name: 'rows-of-others-written',
     promise: 'I4',
-    guard: 'a chunk writes its own pixels alone: between its rows lie those of others, unless it is padding',
-    file: 'services/equalizer/src/image/layout.ts',
+    guard: 'a chunk writes its own pixels only: the bytes between its rows belong to other chunks',
+    file: 'services/equalizer/src/image/formats/layout.ts',
     find: 'const ownsRows = column === 0 && right * cut.width + end === shape.width;',
     replace: 'const ownsRows = column === 0;',
-    suites: ['services/equalizer/src/image/layout.test.ts'],
+    suites: ['services/equalizer/src/image/formats/layout.test.ts'],
   },
   {
     name: 'bare-in-any-byte-order',
     promise: 'I4',
-    guard: 'an upload is read where it lies only if its samples are those that are meant, byte for byte',
-    file: 'services/equalizer/src/image/layout.ts',
+    guard: 'an upload is read in place only if its samples need no conversion',
+    file: 'services/equalizer/src/image/formats/layout.ts',
     find: '(directory.little || depth === 8) &&',
     replace: '',
     suites: ['services/equalizer/src/image/in-place.int.ts'],
+  },
+  {
+    name: 'fill-order-ignored',
+    promise: 'I4',
+    guard: 'an upload whose bytes begin with the lowest bit is not read in place',
+    file: 'services/equalizer/src/image/formats/layout.ts',
+    find: 'kind.fillOrder === fillOrders.highFirst &&',
+    replace: '',
+    suites: tiffSuites,
+  },
+  {
+    name: 'ycbcr-taken-for-rgb',
+    promise: 'I4',
+    guard: 'YCbCr that the library would not convert is refused at the upload',
+    file: 'services/equalizer/src/image/formats/tiff-support.ts',
+    find: 'if (photometric === ycbcr && compression !== compressions.jpeg)',
+    replace: 'if (false)',
+    suites: ['services/equalizer/src/image/field.int.ts'],
+  },
+  {
+    name: 'planes-in-tiles-accepted',
+    promise: 'I5',
+    guard: 'planes in tiles, which the library cannot read, are refused at the upload',
+    file: 'services/equalizer/src/image/formats/tiff-support.ts',
+    find: 'if (isPlanar && tiled)',
+    replace: 'if (false)',
+    suites: tiffSuites,
+  },
+  {
+    name: 'absent-tiles-read-as-black',
+    promise: 'I4',
+    guard: 'strips and tiles without data are refused at the upload, because the library reads them as black',
+    file: 'services/equalizer/src/image/formats/tiff-support.ts',
+    find: 'if ((count > 1 || tiled) && sizes[at]! < bytes)',
+    replace: 'if (false)',
+    suites: ['services/equalizer/src/image/odd-files.int.ts'],
+  },
+  {
+    name: 'guessed-pixels-accepted',
+    promise: 'I4',
+    guard: 'an image fails if the library has guessed pixels that its data does not hold',
+    file: 'services/equalizer/src/image/decode.ts',
+    find: 'if (damage !== undefined) throw',
+    replace: 'if (false) throw',
+    suites: ['services/equalizer/src/image/odd-files.int.ts'],
+  },
+  {
+    name: 'cut-tiles-filled-up',
+    promise: 'I4',
+    guard: 'an image fails if a JPEG tile ends early: the library fills it up without a word',
+    file: 'services/equalizer/src/image/formats/jpeg-tiles.ts',
+    find: '.includes(endOfImage))',
+    replace: '.includes(endOfImage) && tile < 0)',
+    suites: ['services/equalizer/src/image/odd-files.int.ts'],
+  },
+  {
+    name: 'palette-without-colours',
+    promise: 'I4',
+    guard: 'a palette without its colours, which the library reads as grey, is refused at the upload',
+    file: 'services/equalizer/src/image/formats/tiff-support.ts',
+    find: 'if (kind.photometric === photometrics.palette && colours !== 3 * 2 ** kind.bits)',
+    replace: 'if (false)',
+    suites: ['services/equalizer/src/image/odd-files.int.ts'],
   },
   {
     name: 'jobs-of-everybody',
@@ -89,19 +156,19 @@ export const imagesMutants: Mutant[] = [
   {
     name: 'caller-header-believed',
     promise: 'I5',
-    guard: 'whose request it is, the gateway alone may say',
+    guard: 'only the gateway may name the caller of a request',
     file: 'services/equalizer/src/http/access.ts',
-    find: 'if (services.callerOf(bearer) === gateway) return passedOn(request);',
-    replace: 'if (request.headers[callerHeader] !== undefined) return passedOn(request);',
+    find: 'if (services.callerOf(bearerOf(request)) === gateway) return callerNamedByGateway(request);',
+    replace: 'if (request.headers[callerHeader] !== undefined) return callerNamedByGateway(request);',
     suites: ['services/equalizer/src/http/jobs.int.ts'],
   },
   {
     name: 'next-node-though-begun',
     promise: 'I5',
     guard: 'an upload of which something was sent is never given to a second node',
-    file: 'services/gateway/src/jobs/jobs.ts',
+    file: 'services/gateway/src/image-jobs/image-jobs.ts',
     find: 'if (error.begun) throw interrupted(error);',
     replace: '',
-    suites: ['services/gateway/src/jobs/http/routes.int.ts'],
+    suites: ['services/gateway/src/image-jobs/http/uploads.int.ts'],
   },
 ];

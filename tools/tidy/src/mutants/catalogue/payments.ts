@@ -11,7 +11,7 @@ export const paymentsMutants: Mutant[] = [
   {
     name: 'no-claim-conflict',
     promise: 'I3',
-    guard: 'of any number of claims of one key, one gets the row and the others are told so',
+    guard: 'of any number of claims of one key, exactly one gets the row',
     file: billingMigration,
     find: 'ON CONFLICT DO NOTHING RETURNING id',
     replace: 'ON CONFLICT (caller, transaction_id) DO UPDATE SET holder = excluded.holder RETURNING id',
@@ -39,7 +39,8 @@ export const paymentsMutants: Mutant[] = [
   {
     name: 'unknown-is-final',
     promise: 'I3',
-    guard: 'no answer of the processor is asked for again under the same key, never taken for a decline',
+    guard:
+      'a missing answer of the processor is asked for again under the same key, never taken for a decline',
     file: 'libs/idempotency/src/step.ts',
     find: "return state.phase === 'charging' ? unknown(state, limits) : [state, []];",
     replace:
@@ -67,7 +68,7 @@ export const paymentsMutants: Mutant[] = [
   {
     name: 'no-outbox',
     promise: 'I5',
-    guard: 'an accepted checkout stays in the outbox until it is final, not until the queue has heard of it',
+    guard: 'an accepted checkout stays in the outbox until it is final, not until it is in the queue',
     file: 'services/gateway/src/checkout/adapters/pg-checkout-store.ts',
     find: "UPDATE checkout_outbox SET due_at = clock_timestamp() + $2 * interval '1 ms', hand_overs = hand_overs + 1\n          WHERE",
     replace: 'DELETE FROM checkout_outbox WHERE $2::int > 0 AND',
@@ -85,7 +86,7 @@ export const paymentsMutants: Mutant[] = [
   {
     name: 'no-customer-fingerprint',
     promise: 'I3',
-    guard: 'a customer key that was used for another order is refused, not answered with that one’s 202',
+    guard: 'a customer key of another order is refused, not answered with that order’s 202',
     file: 'services/gateway/src/checkout/core/orders.ts',
     find: "if (replayed && accepted.fingerprint !== fingerprint) return { type: 'other_parameters' };",
     replace: '',
@@ -94,10 +95,55 @@ export const paymentsMutants: Mutant[] = [
   {
     name: 'no-final-fence',
     promise: 'I3',
-    guard: 'an answer that comes late changes nothing of a final checkout',
+    guard: 'a late answer does not change a final checkout',
     file: checkoutMigration,
     find: "WHERE checkout_id = p_checkout_id AND status = 'accepted';",
     replace: 'WHERE checkout_id = p_checkout_id;',
     suites: [checkoutSuite],
+  },
+  {
+    name: 'second-charge-unseen',
+    promise: 'I3',
+    guard: "the verdict counts the charges of each key in the processor's own ledger",
+    file: 'tools/mesh/src/verdict/charges.ts',
+    find: 'if (some.length > 1) findings',
+    replace: 'if (some.length > 2) findings',
+    suites: ['tools/mesh/src/verdict/verdicts.test.ts'],
+  },
+  {
+    name: 'unsafe-database-used',
+    promise: 'I3',
+    guard: 'nothing is written to a database that could lose a commit',
+    file: 'libs/sql/src/durability.ts',
+    find: "if (issue !== undefined) throw new UnsafeDatabaseError('sql.not_durable', issue);",
+    replace: '',
+    suites: ['libs/sql/src/durability.test.ts'],
+  },
+  {
+    name: 'pooler-not-seen',
+    promise: 'I2',
+    guard: 'a connection that is several sessions is not used',
+    file: 'libs/sql/src/database-watch.ts',
+    find: 'assertSessions(answers);',
+    replace: '',
+    suites: ['libs/sql/src/durability.int.ts'],
+  },
+  {
+    name: 'amount-named-twice',
+    promise: 'I3',
+    guard: 'a body with two members of one name is refused: a proxy and billing could read two amounts',
+    file: 'libs/contracts/src/json-ambiguity.ts',
+    find: 'names?.has(text) === true',
+    replace: 'false',
+    suites: ['libs/contracts/src/json-ambiguity.test.ts', 'libs/runtime/src/http.test.ts'],
+  },
+  {
+    name: 'query-numbers-rounded',
+    promise: 'I3',
+    guard: 'a number of a query is written in digits: nothing else is rounded to one',
+    file: 'libs/runtime/src/http.ts',
+    find: '/^-?\\d{1,16}$/.test(value)',
+    replace: '!Number.isNaN(Number(value))',
+    suites: ['libs/runtime/src/http.test.ts'],
   },
 ];

@@ -1,0 +1,4 @@
+export * from './story.ts';
+export * from './story-tests.ts';
+export * from './temporary-folder.ts';
+export * from './until.ts';

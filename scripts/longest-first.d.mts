@@ -1,0 +1,2 @@
+export const slow: readonly string[];
+export function longestFirst(files: readonly string[]): string[];

@@ -1,0 +1,206 @@
+/** What a node needs of the outside world. `adapters/` and `limits/` implement it. */
+import type {
+  AccountsDocument,
+  DeviceIncarnationDocument,
+  DrainGap,
+  DrainLimitsView,
+  DrainLogState,
+} from '@thermomesh/contracts';
+import type { Applied, Batch } from './batch.ts';
+import type { DrainPosition } from './continuity.ts';
+import type { BucketRow, DeviceRow, ReadingRow, RejectedRow, RejectionCount } from './telemetry.ts';
+
+/**
+ * How much of the rejected messages is kept for a person to look at. Their counts are kept in full.
+ */
+export interface RejectionLimits {
+  /** Longer messages are cut to this size; their full size and SHA-256 are kept. */
+  rawBytesMax: number;
+  /** Maximum number of rows of one device and reason; the oldest are removed. */
+  rowsPerKindMax: number;
+  /** Maximum number of bytes that these rows keep. */
+  bytesPerKindMax: number;
+}
+
+/** The answer to {@link DrainStore.takeOver}. */
+export type TakeOver = { won: true; epoch: number } | { won: false; epoch: number; holder: number };
+
+/** How long the records of batches are kept. */
+export interface BatchRetention {
+  keptHours: number;
+  /** Maximum number of records that one statement removes; the drain waits for that statement. */
+  rowsMax: number;
+}
+
+/** One database session of a node that is coordinator or wants to be. */
+export interface DrainStore {
+  /** Resolves when the session is gone. */
+  readonly closed: Promise<void>;
+  /**
+   * Claims the next epoch for this node.
+   * @param above the highest epoch that is known to have existed; a database that was restored may
+   *   not know it, and an epoch is never used twice (I2). Default 0.
+   * @throws SqlUnavailableError
+   */
+  takeOver(nodeId: number, leaseMs: number, above?: number): Promise<TakeOver>;
+  /** Continues `epoch` on this session. @throws StaleEpochError */
+  attach(epoch: number): Promise<void>;
+  /** Renews the lease of an idle coordinator. @throws StaleEpochError */
+  renew(epoch: number): Promise<void>;
+  /** Releases the lease, so that a successor need not wait for it to expire. */
+  release(epoch: number): Promise<void>;
+  /**
+   * Removes some of the batch records that are older than the retention. The first and the last
+   * record of each epoch stay, because they are the evidence for I2.
+   * @returns how many records were removed
+   * @throws StaleEpochError
+   */
+  prune(epoch: number, retention: BatchRetention): Promise<number>;
+  /**
+   * Stores a batch in one transaction that contains the fence.
+   * @param acceptGap stores the batch although messages before it are missing; for messages that
+   *   the gateway no longer has
+   * @throws StaleEpochError, SeqConflictError, DrainGapError, DataRefusedError, SqlUnavailableError
+   */
+  apply(epoch: number, nodeId: number, batch: Batch, acceptGap?: boolean): Promise<Applied>;
+  /** Where the drain of this log stands. */
+  position(log: string): Promise<DrainPosition>;
+  /**
+   * Records that the messages of a gap are lost, so that the drain may continue behind them.
+   * Idempotent.
+   * @throws StaleEpochError, MeshError `drain.no_such_gap`
+   */
+  acceptGap(epoch: number, nodeId: number, gap: DrainGap): Promise<void>;
+  /** Closes the session at once. */
+  close(): void;
+}
+
+/** A batch is complete when it reaches one of these limits. */
+export interface BatchLimits {
+  rowsMax: number;
+  bytesMax: number;
+  /** How long a batch waits for more messages. */
+  lingerMs: number;
+}
+
+/** A batch and the packet ids that acknowledge it, in receive order. */
+export interface ReceivedBatch {
+  batch: Batch;
+  packetIds: number[];
+}
+
+/** The coordinator's end of the drain session at the gateway. */
+export interface DrainSource {
+  /** Resolves when the connection is gone. */
+  readonly closed: Promise<void>;
+  /** Where the gateway's log stood at the start; undefined if its version does not tell. */
+  readonly logState: DrainLogState | undefined;
+  /**
+   * Asks the gateway to send the messages after `afterLogId` again; the next connection begins with
+   * them.
+   * @throws MeshError `mqtt.*`, retriable
+   */
+  resend(afterLogId: number): Promise<void>;
+  /**
+   * Resolves with the next messages, at least one, or with undefined when the connection or the
+   * intake has ended.
+   */
+  next(limits: BatchLimits): Promise<ReceivedBatch | undefined>;
+  /** Acknowledges a batch. Called after its COMMIT, in the order in which `next` returned them. */
+  ack(packetIds: readonly number[]): void;
+  /**
+   * Takes no more messages from the gateway. Messages that `next` has not returned stay
+   * unacknowledged.
+   */
+  stopIntake(): void;
+  /**
+   * Sends DISCONNECT behind all acknowledgements and resolves when the gateway has read them, so
+   * that the successor does not receive committed messages again. The session and its queue stay at
+   * the gateway.
+   */
+  end(signal: AbortSignal): Promise<void>;
+  /** Closes the connection at once. */
+  destroy(): void;
+}
+
+/** The limits that the drain asks for before each batch. */
+export interface DrainLimitsSource {
+  view(): DrainLimitsView;
+  /** Starts following; does not wait until ZooKeeper can be reached. */
+  start(): void;
+  /**
+   * Stops following. Call it after the client was closed, because it waits for reads under way, and
+   * a frozen server would not answer them. Idempotent.
+   */
+  stop(): Promise<void>;
+}
+
+/** How a meeting ended. */
+export type Meeting =
+  | { met: true; afterMs: number; urls: Record<string, string> }
+  | { met: false; reason: string; missing: number[]; there: number[] };
+
+/** The meeting place as one node uses it. */
+export interface MeetingPlace {
+  /** Lists this node; does not wait until ZooKeeper can be reached. */
+  start(): void;
+  /**
+   * Resolves when all nodes are there or the time is up; with undefined if the node does not wait,
+   * or if the place was closed meanwhile.
+   */
+  meet(): Promise<Meeting | undefined>;
+  /** Call it after the client was closed. Idempotent. */
+  stop(): Promise<void>;
+}
+
+/** Which readings a page contains. */
+export interface ReadingsQuery {
+  deviceId: string;
+  /** Unix ms, inclusive. */
+  fromMs: number;
+  /** Unix ms, exclusive. */
+  toMs: number;
+  limit: number;
+  /** The last row of the previous page. */
+  after: { measuredAtMs: number; incarnation: number; seq: number } | undefined;
+}
+
+/** The answer to {@link DeviceIncarnations.open}. */
+export type Opening =
+  | { outcome: 'opened' | 'known'; incarnation: number; openedAtMs: number }
+  /** The key belongs to another incarnation of the device. */
+  | { outcome: 'key_reused'; incarnation: number }
+  /** `incarnation` is the highest known one. */
+  | { outcome: 'too_low' | 'exhausted'; incarnation: number };
+
+/** The incarnations that operators open for devices. */
+export interface DeviceIncarnations {
+  /**
+   * Opens an incarnation: the given one, or the next. The same key or the same incarnation gives
+   * the same answer. What is drained from then on belongs to it, if it names no incarnation.
+   */
+  open(deviceId: string, incarnation: number | undefined, key: string | undefined): Promise<Opening>;
+  /** Opened incarnations of a device, in ascending order, above `after`. */
+  list(deviceId: string, limit: number, after: number): Promise<DeviceIncarnationDocument[]>;
+}
+
+/** Reads of the HTTP routes. */
+export interface TelemetryQueries {
+  accounts(): Promise<AccountsDocument>;
+  /** The coordinator that the database knows; null if there has been none. */
+  coordinator(): Promise<{ node: number; epoch: number } | null>;
+  /** Devices by ascending id, after the id `after`. */
+  devices(limit: number, after: string): Promise<DeviceRow[]>;
+  device(deviceId: string): Promise<DeviceRow | undefined>;
+  readings(query: ReadingsQuery): Promise<ReadingRow[]>;
+  /** Averages over buckets of `bucketSeconds` in the whole interval. */
+  buckets(query: Omit<ReadingsQuery, 'after'>, bucketSeconds: number): Promise<BucketRow[]>;
+  /** Rejected readings, newest first; `before` is the last id of the previous page. */
+  rejected(limit: number, before: number, deviceId: string | undefined): Promise<RejectedRow[]>;
+  /** Counts of rejections by device and reason, after the kind `after`; of one device if given. */
+  rejectionCounts(
+    limit: number,
+    after: { deviceId: string; reason: string },
+    deviceId: string | undefined,
+  ): Promise<RejectionCount[]>;
+}

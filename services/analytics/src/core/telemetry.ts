@@ -1,0 +1,69 @@
+/** Rows of stored telemetry, as HTTP shows them. Times are Unix ms, temperatures °C. */
+import { Nullable } from '@thermomesh/contracts';
+import Type, { type Static } from 'typebox';
+
+const Seq = Type.Integer({ minimum: 0 });
+
+const measured = {
+  incarnation: Type.Integer({ minimum: 0, description: 'Which life of the device this is.' }),
+  seq: Seq,
+  measuredAtMs: Type.Integer(),
+  receivedAtMs: Type.Integer(),
+  celsius: Type.Number(),
+  setpointCelsius: Nullable(Type.Number()),
+  humidityPercent: Nullable(Type.Number()),
+  heating: Nullable(Type.Boolean()),
+  implausible: Type.Boolean({ description: 'True if no sensor of the fleet can have measured this.' }),
+};
+
+/**
+ * The latest state of a device: the reading with the highest plausible seq of its highest
+ * incarnation.
+ */
+export const DeviceRow = Type.Object({ deviceId: Type.String(), ...measured });
+export type DeviceRow = Static<typeof DeviceRow>;
+
+/** One reading, and the epoch of the coordinator that stored it. */
+export const ReadingRow = Type.Object({ ...measured, epoch: Type.Integer() });
+export type ReadingRow = Static<typeof ReadingRow>;
+
+/** Averages over the plausible readings of one time bucket; null if it has none. */
+export const BucketRow = Type.Object({
+  startMs: Type.Integer(),
+  count: Type.Integer({ description: 'Plausible readings.' }),
+  implausible: Type.Integer({ description: 'Readings that were left out because they are implausible.' }),
+  celsiusAvg: Nullable(Type.Number()),
+  celsiusMin: Nullable(Type.Number()),
+  celsiusMax: Nullable(Type.Number()),
+});
+export type BucketRow = Static<typeof BucketRow>;
+
+/** An acknowledged message that could not become a reading. */
+export const RejectedRow = Type.Object({
+  id: Type.Integer(),
+  logId: Type.Integer(),
+  deviceId: Nullable(Type.String()),
+  seq: Nullable(Type.Integer()),
+  receivedAtMs: Type.Integer(),
+  reason: Type.String(),
+  detail: Type.String(),
+  rawBase64: Type.String({
+    description: 'The payload as the device sent it, cut to the limit of kept bytes.',
+  }),
+  rawBytes: Type.Integer({ description: 'Size of the whole payload.' }),
+  rawSha256: Type.String({ description: 'SHA-256 of the whole payload, in hex.' }),
+});
+export type RejectedRow = Static<typeof RejectedRow>;
+
+/** How often messages of a device were rejected for one reason, and when. Never removed. */
+export const RejectionCount = Type.Object({
+  deviceId: Nullable(Type.String({ description: 'Null if the topic names no device.' })),
+  reason: Type.String(),
+  count: Type.Integer({
+    minimum: 1,
+    description: 'Rejected messages, messages that the device sent again included.',
+  }),
+  firstReceivedAtMs: Type.Integer(),
+  lastReceivedAtMs: Type.Integer(),
+});
+export type RejectionCount = Static<typeof RejectionCount>;

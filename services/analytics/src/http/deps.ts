@@ -1,0 +1,17 @@
+/** What the routes need of the node. */
+import type { CoordinatorDocument, DrainGap, DrainLimitsView, TimeLimits } from '@thermomesh/contracts';
+import type { DeviceIncarnations, TelemetryQueries } from '../core/ports.ts';
+
+export interface RouteDeps {
+  queries: TelemetryQueries;
+  incarnations: DeviceIncarnations;
+  /** The times that a query may name: those at which a reading may be measured. */
+  times: TimeLimits;
+  describeElection: () => CoordinatorDocument;
+  describeDrainLimits: () => DrainLimitsView;
+  /**
+   * Accepts the gap at which the drain of this node waits.
+   * @throws MeshError `drain.not_coordinator`, `drain.no_such_gap`
+   */
+  acceptGap: (gap: Pick<DrainGap, 'log' | 'fromLogId' | 'toLogId'>) => Promise<DrainGap>;
+}

@@ -1,0 +1,12 @@
+/** The parts of the gateway that its routes use. */
+import type { BrokerRouteDeps } from '../broker/http/routes.ts';
+import type { Checkout } from '../checkout/checkout.ts';
+import type { ImageJobs } from '../image-jobs/image-jobs.ts';
+
+export interface RouteDeps extends BrokerRouteDeps {
+  /** Undefined if the checkout is switched off. */
+  checkout: Checkout | undefined;
+  /** Undefined if the settings name no way to find an equalizer. */
+  jobs: ImageJobs | undefined;
+  limits: { requestsPerMinuteMax: number; addressRequestsPerMinuteMax: number };
+}

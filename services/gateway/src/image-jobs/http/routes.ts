@@ -1,0 +1,115 @@
+import type { OutgoingHttpHeaders } from 'node:http';
+import { imageJobRoutes } from '@thermomesh/contracts';
+import type { HttpApp, HttpReply, HttpRequest } from '@thermomesh/runtime';
+import Type from 'typebox';
+import type { ImageJobs } from '../image-jobs.ts';
+import { problem } from '../problem.ts';
+
+export interface ImageJobRouteDeps {
+  /** Undefined if the settings name no way to find an equalizer. */
+  jobs: ImageJobs | undefined;
+  callerOf: (request: HttpRequest) => string;
+}
+
+/** Configuring an equalizer takes an operator more than a minute. */
+const offRetryAfterSeconds = 60;
+
+const Params = Type.Object({
+  id: Type.String({ pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' }),
+});
+
+/** Headers that belong to one connection (RFC 9110 §7.6.1), in lower case. */
+const connectionHeaders = ['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'trailer'];
+
+/** Beside those of the connection: headers that the gateway sets itself or keeps to itself. */
+const notForwarded = new Set([
+  ...connectionHeaders,
+  'proxy-authenticate',
+  'proxy-authorization',
+  'te',
+  'upgrade',
+  'host',
+  'expect',
+  'authorization',
+  'cookie',
+  'thermomesh-caller',
+  'content-length',
+]);
+const notReturned = new Set(connectionHeaders);
+
+/**
+ * `/v1/jobs` and the routes below it, which any node of the equalizer serves. The gateway checks
+ * the key; the node gets the name of the caller.
+ */
+export async function addImageJobRoutes(app: HttpApp, deps: ImageJobRouteDeps): Promise<void> {
+  await app.register(async (scope) => {
+    // Uploads are streamed to the node, so no body is parsed here.
+    scope.removeAllContentTypeParsers();
+    scope.addContentTypeParser('*', (_request, _payload, done) => done(null));
+    const config = { access: 'images' } as const;
+    // Without HEAD: no client would read a stream of events, and nothing would close it.
+    const common = { config, exposeHeadRoute: false };
+    const one = { ...common, schema: { params: Params } };
+    const pass = (path: (request: HttpRequest) => string) => async (request: HttpRequest, reply: HttpReply) =>
+      passOn(deps, request, reply, path(request));
+    const idOf = (request: HttpRequest) => (request.params as { id: string }).id;
+    const list = pass(() => imageJobRoutes.jobs);
+    const job = pass((request) => imageJobRoutes.job(idOf(request)));
+    scope.get(imageJobRoutes.jobs, common, list);
+    scope.post(imageJobRoutes.jobs, common, list);
+    scope.get('/v1/jobs/:id', one, job);
+    scope.delete('/v1/jobs/:id', one, job);
+    scope.get(
+      '/v1/jobs/:id/events',
+      one,
+      pass((request) => imageJobRoutes.events(idOf(request))),
+    );
+    scope.get(
+      '/v1/jobs/:id/result',
+      one,
+      pass((request) => imageJobRoutes.result(idOf(request))),
+    );
+  });
+}
+
+async function passOn(
+  { jobs, callerOf }: ImageJobRouteDeps,
+  request: HttpRequest,
+  reply: HttpReply,
+  path: string,
+) {
+  if (jobs === undefined)
+    throw problem(503, 'jobs.off', 'this gateway knows no equalizer: see its settings', {
+      retryAfterSeconds: offRetryAfterSeconds,
+    });
+  const { method, raw } = request;
+  const body = method === 'POST' ? raw : null;
+  const gone = new AbortController();
+  const onClose = () => gone.abort(problem(503, 'jobs.cut', 'the caller has gone'));
+  reply.raw.once('close', onClose);
+  try {
+    const headers = forwardedHeaders(request, body !== null);
+    const answer = await jobs.forward(callerOf(request), { method, path, headers, body }, gone.signal);
+    void reply.code(answer.status);
+    for (const [name, value] of Object.entries(answer.headers))
+      if (value !== undefined && !notReturned.has(name)) void reply.header(name, value);
+    return await reply.send(answer.body);
+  } finally {
+    reply.raw.off('close', onClose);
+  }
+}
+
+function forwardedHeaders(request: HttpRequest, hasBody: boolean): OutgoingHttpHeaders {
+  const headers: OutgoingHttpHeaders = {};
+  // The header Connection names further headers that belong to the connection.
+  const named = new Set(
+    String(request.headers.connection ?? '')
+      .toLowerCase()
+      .split(/\s*,\s*/),
+  );
+  for (const [name, value] of Object.entries(request.headers))
+    if (value !== undefined && !notForwarded.has(name) && !named.has(name)) headers[name] = value;
+  const length = request.headers['content-length'];
+  if (hasBody && length !== undefined) headers['content-length'] = length;
+  return headers;
+}

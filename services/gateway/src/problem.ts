@@ -1,0 +1,21 @@
+/** Problem documents of the gateway's routes. */
+import { HttpError } from '@thermomesh/runtime';
+
+export interface ProblemOptions {
+  /** Value of the header Retry-After. */
+  retryAfterSeconds?: number;
+  cause?: unknown;
+}
+
+/** Makes an HTTP error whose code is in a closed list. */
+export type MakeProblem<Code extends string> = (
+  status: number,
+  code: Code,
+  detail: string,
+  options?: ProblemOptions,
+) => HttpError;
+
+/** The function that makes the problems of one part of the gateway, from its list of codes. */
+export function problemsOf<Code extends string>(_codes: Readonly<Record<Code, unknown>>): MakeProblem<Code> {
+  return (status, code, detail, options) => new HttpError(status, code, detail, options);
+}
