@@ -127,11 +127,11 @@ export function storeState({ committer, devices }: RunningBroker): StoreState {
 async function openMessageStorage({ options, log, metrics, parts }: BrokerContext): Promise<MessageStorage> {
   const store =
     parts.store ??
-    openLmdbStore({
+    (await openLmdbStore({
       path: path.join(options.dataFolder, 'store'),
       mapBytesMax:
         2 * options.buffer.bytesMax + options.sessions.bytesMax + 2 * options.kept.bytesMax + mapBytesExtra,
-    });
+    }));
   let giveUpKept = () => {};
   const committer = createCommitter({
     store,

@@ -18,7 +18,7 @@ for (const [name, openStore] of Object.entries({ lmdb: openTemporary, memory: cr
     abstractPersistence({
       test: (title: string, body: (t: unknown) => Promise<void>) => void pending.push(t.test(title, body)),
       testAsync: true,
-      persistence: () => openPersistence(openStore()),
+      persistence: async () => openPersistence(await openStore()),
     });
     await Promise.all(pending);
   });
@@ -43,9 +43,9 @@ async function openPersistence(store: Store): Promise<LmdbPersistence> {
   return persistence;
 }
 
-function openTemporary(): Store {
+async function openTemporary(): Promise<Store> {
   const folder = mkdtempSync(path.join(tmpdir(), 'thermomesh-gateway-'));
-  const store = openLmdbStore({ path: folder, mapBytesMax: 2 ** 26 });
+  const store = await openLmdbStore({ path: folder, mapBytesMax: 2 ** 26 });
   return {
     ...store,
     close: async () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdir, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { it } from 'node:test';
 import { temporaryFolder } from '@thermomesh/testing';
@@ -14,12 +15,12 @@ const mapBytesMax = 2 ** 27;
 storeConformance('lmdb', async () => {
   const temporary = await temporaryFolder('gateway');
   const { folder } = temporary;
-  let store = openLmdbStore({ path: folder, mapBytesMax });
+  let store = await openLmdbStore({ path: folder, mapBytesMax });
   return {
     store,
     reopen: async () => {
       await store.close();
-      return (store = openLmdbStore({ path: folder, mapBytesMax }));
+      return (store = await openLmdbStore({ path: folder, mapBytesMax }));
     },
     end: async () => {
       await store.close();
@@ -28,12 +29,35 @@ storeConformance('lmdb', async () => {
   };
 });
 
+it('a store whose making a power loss cut off is made again', async (t) => {
+  const folder = await folderFor(t);
+  // What a draft may be at that moment: a part of its first meta page.
+  await writeFile(path.join(folder, 'new.mdb'), Buffer.alloc(6656, 1));
+  const store = await openLmdbStore({ path: folder, mapBytesMax });
+  await store.commit([{ table: 'meta', key: Buffer.from('a'), value: Buffer.from('b') }]).durable;
+  await store.close();
+  assert.deepEqual((await readdir(folder)).sort(), ['data.mdb', 'lock.mdb']);
+});
+
+for (const bytes of [0, 1, 6656, 8191]) {
+  it(`a store of which ${bytes} bytes are left is refused by name, and stays as it is`, async (t) => {
+    const folder = await folderFor(t);
+    const file = path.join(folder, 'data.mdb');
+    await writeFile(file, Buffer.alloc(bytes, 1));
+    await assert.rejects(openLmdbStore({ path: folder, mapBytesMax }), {
+      code: 'store.failed',
+      message: new RegExp(`data\\.mdb is cut off: it has ${bytes} bytes`),
+    });
+    assert.equal((await stat(file)).size, bytes);
+  });
+}
+
 it('repeated kills during commits lose no durable record and leave none half written', async (t) => {
   const folder = await folderFor(t);
   let reported = 0;
   for (let round = 0; round < 5; round++) {
     reported = Math.max(reported, await writeUntilKilled(folder, 3000 + round * 1777));
-    const store = openLmdbStore({ path: folder, mapBytesMax });
+    const store = await openLmdbStore({ path: folder, mapBytesMax });
     const last = readNumber(store.get('meta', Buffer.from('last'))!);
     const records = [...store.range('drain')];
     await store.close();

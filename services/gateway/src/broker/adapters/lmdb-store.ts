@@ -2,7 +2,9 @@
  * The store on LMDB. Its pages are copy-on-write and it alternates between two meta pages, so a
  * half-written commit is never taken for a record.
  */
+import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
+import { join } from 'node:path';
 import { makeDurableFolder, messageOf, syncFolder } from '@thermomesh/runtime';
 import { open, type Database, type RootDatabase } from 'lmdb';
 import { brokerError } from '../core/errors.ts';
@@ -13,6 +15,8 @@ const fullCodes = new Set([28, 122, 27, -30792]);
 const ioErrorCode = 5;
 /** A disk with less free space than this counts as full. */
 const freeBytesMin = 16 * 1024 * 1024;
+/** LMDB crashes the process if the file is shorter than its two meta pages. */
+const fileBytesMin = 2 * 4096;
 
 export interface LmdbOptions {
   /** Folder of the store; it is made if it is missing. */
@@ -24,29 +28,22 @@ export interface LmdbOptions {
 type Bytes = Database<Buffer, Buffer>;
 
 /** Opens or creates the store. @throws MeshError `store.failed` */
-export function openLmdbStore({ path, mapBytesMax }: LmdbOptions): Store {
+export async function openLmdbStore({ path, mapBytesMax }: LmdbOptions): Promise<Store> {
   let root: RootDatabase<Buffer, Buffer>;
   const databases = new Map<Table, Bytes>();
   try {
     makeDurableFolder(path);
-    root = open<Buffer, Buffer>({
-      path,
-      noSubdir: false,
-      mapSize: mapBytesMax,
-      maxDbs: tables.length + 1,
-      encoding: 'binary',
-      keyEncoding: 'binary',
-      compression: false,
-      // A commit resolves after the fdatasync of its transaction; with overlapping syncs it would
-      // resolve before.
-      overlappingSync: false,
-      // Batches by turn of the event loop have a promise that no code can catch: a failed commit
-      // would end the process.
-      eventTurnBatching: false,
-    });
-    for (const name of tables) {
-      databases.set(name, root.openDB({ name, encoding: 'binary', keyEncoding: 'binary' }));
+    const file = join(path, 'data.mdb');
+    if (!existsSync(file)) await makeFile(path, file, mapBytesMax);
+    const { size } = statSync(file);
+    if (size < fileBytesMin) {
+      throw new RangeError(
+        `data.mdb is cut off: it has ${size} bytes, and the shortest store has ${fileBytesMin}. ` +
+          'Restore it, or move it away to begin with an empty store',
+      );
     }
+    root = openFile(path, { mapBytesMax, isFile: false });
+    for (const name of tables) databases.set(name, openTable(root, name));
     // LMDB syncs its file, but not the folder that holds the name of the file (I1).
     syncFolder(path);
   } catch (error) {
@@ -85,6 +82,46 @@ export function openLmdbStore({ path, mapBytesMax }: LmdbOptions): Store {
     },
     close: () => root.close(),
   };
+}
+
+/**
+ * Makes the file under another name and renames it when all of it is on the disk: a power loss
+ * leaves either no store or one that opens (I1). LMDB itself would write the meta pages in place.
+ */
+async function makeFile(folder: string, file: string, mapBytesMax: number): Promise<void> {
+  const draft = join(folder, 'new.mdb');
+  const drafts = [draft, `${draft}-lock`];
+  for (const left of drafts) rmSync(left, { force: true });
+  const root = openFile(draft, { mapBytesMax, isFile: true });
+  for (const name of tables) openTable(root, name);
+  await root.close();
+  const descriptor = openSync(draft, 'r+');
+  fsyncSync(descriptor);
+  closeSync(descriptor);
+  renameSync(draft, file);
+  rmSync(`${draft}-lock`, { force: true });
+}
+
+function openFile(path: string, { mapBytesMax, isFile }: { mapBytesMax: number; isFile: boolean }) {
+  return open<Buffer, Buffer>({
+    path,
+    noSubdir: isFile,
+    mapSize: mapBytesMax,
+    maxDbs: tables.length + 1,
+    encoding: 'binary',
+    keyEncoding: 'binary',
+    compression: false,
+    // A commit resolves after the fdatasync of its transaction; with overlapping syncs it would
+    // resolve before.
+    overlappingSync: false,
+    // Batches by turn of the event loop have a promise that no code can catch: a failed commit
+    // would end the process.
+    eventTurnBatching: false,
+  });
+}
+
+function openTable(root: RootDatabase<Buffer, Buffer>, name: Table): Bytes {
+  return root.openDB({ name, encoding: 'binary', keyEncoding: 'binary' });
 }
 
 /**

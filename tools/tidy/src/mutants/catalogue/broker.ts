@@ -34,6 +34,18 @@ export const brokerMutants: Mutant[] = [
     ],
   },
   {
+    name: 'store-made-in-place',
+    promise: 'I1',
+    guard: 'a store has its name only when all of it is on the disk',
+    file: 'services/gateway/src/broker/adapters/lmdb-store.ts',
+    find: 'if (!existsSync(file)) await makeFile(path, file, mapBytesMax);',
+    replace: 'openFile(path, { mapBytesMax, isFile: false });',
+    suites: [
+      'services/gateway/src/broker/adapters/power-loss.int.ts',
+      'services/gateway/src/broker/adapters/testing/syscalls/power-loss.test.ts',
+    ],
+  },
+  {
     name: 'no-folder-sync',
     promise: 'I1',
     guard: 'the name of a new store is on the disk before the first PUBACK',

@@ -10,7 +10,7 @@ import { openLmdbStore } from '../lmdb-store.ts';
 // full disk.
 process.on('SIGXFSZ', () => undefined);
 
-const store = openLmdbStore({ path: process.argv[2]!, mapBytesMax: 2 ** 27 });
+const store = await openLmdbStore({ path: process.argv[2]!, mapBytesMax: 2 ** 27 });
 const value = Buffer.alloc(50_000, 1);
 const write = (number: number) => store.commit([{ table: 'drain', key: numberKey(number), value }]).durable;
 const codes: (string | undefined)[] = [];

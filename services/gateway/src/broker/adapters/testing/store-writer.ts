@@ -7,7 +7,7 @@ import { numberKey, numberValue, readNumber } from '../../core/keys.ts';
 import type { Operation } from '../../core/ports.ts';
 import { openLmdbStore } from '../lmdb-store.ts';
 
-const store = openLmdbStore({ path: process.argv[2]!, mapBytesMax: 2 ** 27 });
+const store = await openLmdbStore({ path: process.argv[2]!, mapBytesMax: 2 ** 27 });
 const lastKey = Buffer.from('last');
 const before = store.get('meta', lastKey);
 let last = before === undefined ? 0 : readNumber(before);

@@ -55,6 +55,9 @@ export const tracedCalls = [
     'accept4',
     '?mkdir',
     'mkdirat',
+    '?rename',
+    '?renameat',
+    '?renameat2',
   ],
   ...['write', 'writev', 'pwrite64', 'pwritev', '?pwritev2', 'sendto', 'sendmsg', 'mmap'],
   ...['lseek', 'fsync', 'fdatasync', 'msync', 'sync_file_range', 'ftruncate', 'fallocate', 'io_uring_setup'],
@@ -75,9 +78,15 @@ interface Open {
  * @throws RangeError if the file is changed in a way that this reader does not understand
  */
 export function readActivity(trace: string, file: string): Activity {
-  const reader = new Reader(file);
-  for (const call of parseTrace(trace)) reader.take(call);
+  const calls = [...parseTrace(trace)];
+  const renamed = calls.find((call) => isRename(call) && stringsOf(call)[1]?.toString() === file);
+  const reader = new Reader(file, renamed === undefined ? undefined : pathOf(renamed));
+  for (const call of calls) reader.take(call);
   return reader.activity;
+}
+
+function isRename({ name }: Syscall): boolean {
+  return name.startsWith('rename');
 }
 
 class Reader {
@@ -90,10 +99,13 @@ class Reader {
     accepted: [],
   };
   readonly #file: string;
+  /** The name that the file had before it was renamed. */
+  readonly #draft: string | undefined;
   readonly #open = new Map<number, Open>();
 
-  constructor(file: string) {
+  constructor(file: string, draft: string | undefined) {
     this.#file = file;
+    this.#draft = draft;
   }
 
   take(call: Syscall): void {
@@ -109,6 +121,10 @@ class Reader {
       case 'mkdir':
       case 'mkdirat':
         return this.#created(call, pathOf(call));
+      case 'rename':
+      case 'renameat':
+      case 'renameat2':
+        return this.#created(call, stringsOf(call)[1]!.toString());
       case 'close':
         this.#open.delete(descriptor);
         return;
@@ -139,14 +155,15 @@ class Reader {
   }
 
   #opened(call: Syscall): void {
-    const opened = pathOf(call);
+    const name = pathOf(call);
+    const opened = name === this.#draft ? this.#file : name;
     this.#open.set(call.result!, {
       path: opened,
       isSynchronous: /O_D?SYNC/.test(call.args),
       connection: undefined,
       position: 0,
     });
-    if (/O_CREAT/.test(call.args)) this.#created(call, opened);
+    if (/O_CREAT/.test(call.args)) this.#created(call, name);
   }
 
   /** Only the first call with O_CREAT makes the file. */

@@ -38,7 +38,9 @@ export function remainsAt(activity: Activity, at: number, random: () => number):
       size = Math.max(size, start + bytes.length);
     }
   }
-  const named = activity.creations.every((made) => isNamed(activity, made, at) || random() < 0.5);
+  const named = activity.creations.every(
+    (made) => made.begin < at && (isNamed(activity, made, at) || random() < 0.5),
+  );
   return { content: named ? content.subarray(0, size) : undefined, unsynced };
 }
 
