@@ -67,7 +67,7 @@ async function runAll(list: readonly Mutant[]): Promise<number> {
 
 async function passUntouched(workspaces: readonly Workspace[], list: readonly Mutant[]): Promise<boolean> {
   const suites = [...new Set(list.flatMap((mutant) => mutant.suites))];
-  const untouched = await runSuites(workspaces[0]!.folder, suites, workspaces.length);
+  const untouched = await runSuites(workspaces[0]!.folder, suites, { atOnce: workspaces.length });
   if (untouched.failed === 0) return true;
   console.error(
     `✖ the tests fail before any guard is taken out: ${untouched.failures.join('; ')}\n${untouched.reason}`,
@@ -77,12 +77,13 @@ async function passUntouched(workspaces: readonly Workspace[], list: readonly Mu
 
 async function isCaught(workspace: Workspace, mutant: Mutant): Promise<boolean> {
   const restore = workspace.mutate(mutant.file, mutant.find, mutant.replace);
+  const startedAt = performance.now();
   let counts: SuiteCounts;
   try {
-    counts = await runSuites(workspace.folder, mutant.suites);
+    counts = await runSuites(workspace.folder, mutant.suites, { untilRed: true });
     // A server that does not start in time on a busy machine also fails every test. A change that
     // breaks everything does so each time.
-    if (counts.passed === 0) counts = await runSuites(workspace.folder, mutant.suites);
+    if (counts.passed === 0) counts = await runSuites(workspace.folder, mutant.suites, { untilRed: true });
   } finally {
     restore();
   }
@@ -90,8 +91,9 @@ async function isCaught(workspace: Workspace, mutant: Mutant): Promise<boolean> 
   const caught = counts.failed > 0 && counts.passed > 0;
   const [first = 'nothing failed'] = counts.failures;
   const broken = `every test failed, twice: the change broke more than the guard\n${counts.reason}`;
+  const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
   console.log(
-    `${caught ? '✔' : '✖'} ${mutant.name} (${mutant.promise}): ${counts.passed === 0 ? broken : first}`,
+    `${caught ? '✔' : '✖'} ${mutant.name} (${mutant.promise}), ${seconds} s: ${counts.passed === 0 ? broken : first}`,
   );
   return caught;
 }

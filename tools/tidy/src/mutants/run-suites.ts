@@ -23,11 +23,19 @@ const fileTimeoutMs = 360_000;
  */
 const endTimeoutMs = 30_000;
 
-/**
- * @param files relative to `folder`
- * @param atOnce files that run beside each other
- */
-export async function runSuites(folder: string, files: string[], atOnce = 1): Promise<SuiteCounts> {
+export interface SuiteRun {
+  /** Files that run beside each other; 1 if absent. */
+  atOnce?: number;
+  /** Ends the run as soon as one test has passed and one has failed: the rest changes nothing. */
+  untilRed?: boolean;
+}
+
+/** @param files relative to `folder` */
+export async function runSuites(
+  folder: string,
+  files: string[],
+  { atOnce = 1, untilRed = false }: SuiteRun = {},
+): Promise<SuiteCounts> {
   const args = [
     '--test',
     `--test-concurrency=${atOnce}`,
@@ -44,22 +52,36 @@ export async function runSuites(folder: string, files: string[], atOnce = 1): Pr
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  let hung = false;
-  const limit = setTimeout(
-    () => {
-      hung = true;
-      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
-    },
-    files.length * fileTimeoutMs + endTimeoutMs,
-  );
   let output = '';
-  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
-  child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  let end: RunEnd = 'by itself';
+  // The servers of the tests end when the tests are gone.
+  const endNow = (why: RunEnd) => {
+    if (end !== 'by itself' || child.pid === undefined || child.exitCode !== null) return;
+    end = why;
+    process.kill(-child.pid, 'SIGKILL');
+  };
+  const limit = setTimeout(() => endNow('hung'), files.length * fileTimeoutMs + endTimeoutMs);
+  const take = (chunk: Buffer) => {
+    output += chunk.toString();
+    if (untilRed && isRed(output)) endNow('red');
+  };
+  child.stdout.on('data', take);
+  child.stderr.on('data', take);
   await new Promise((resolve, reject) => {
     child.on('close', resolve);
     child.on('error', reject);
   }).finally(() => clearTimeout(limit));
-  return readCounts(output, hung);
+  return readCounts(output, end);
+}
+
+/** How a run ended: by itself, because it took too long, or because its verdict was clear. */
+export type RunEnd = 'by itself' | 'hung' | 'red';
+
+const passedLine = /^\s*ok \d+ - /gm;
+const failedLine = /^\s*not ok \d+ - (.*)$/gm;
+
+function isRed(output: string): boolean {
+  return output.search(passedLine) >= 0 && output.search(failedLine) >= 0;
 }
 
 /**
@@ -67,14 +89,15 @@ export async function runSuites(folder: string, files: string[], atOnce = 1): Pr
  * lines are counted: what passed before a hang has passed.
  * @throws Error if the runner ended by itself without totals
  */
-export function readCounts(output: string, hung: boolean): SuiteCounts {
+export function readCounts(output: string, end: RunEnd): SuiteCounts {
   const count = (word: string) =>
     Number(new RegExp(`^# ${word} (\\d+)$`, 'm').exec(output)?.[1] ?? Number.NaN);
-  const failures = [...output.matchAll(/^\s*not ok \d+ - (.*)$/gm)].map((match) => match[1] ?? '');
+  const failures = [...output.matchAll(failedLine)].map((match) => match[1] ?? '');
   const reason = /^\s*error: (?:\|-\n)?([^]*?)^\s*code:/m.exec(output)?.[1]?.trim() ?? '';
-  if (hung) {
-    const passed = [...output.matchAll(/^\s*ok \d+ - /gm)].length;
-    return { passed, failed: failures.length + 1, failures: [...failures, 'hung'], reason };
+  if (end !== 'by itself') {
+    const passed = [...output.matchAll(passedLine)].length;
+    const all = end === 'hung' ? [...failures, 'hung'] : failures;
+    return { passed, failed: all.length, failures: all, reason };
   }
   const counts = { passed: count('pass'), failed: count('fail') + count('cancelled'), failures, reason };
   if (Number.isNaN(counts.passed + counts.failed))

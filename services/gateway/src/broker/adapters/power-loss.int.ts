@@ -168,7 +168,7 @@ function momentsOf({ writes, syncs, creations, folderSyncs, sent }: Activity): n
   return [...spans.flatMap(({ begin, end }) => [begin, end]), ...sending].filter(Number.isFinite);
 }
 
-/** A store that is not whole has no name yet: LMDB crashes on a file whose meta pages are cut off. */
+/** A store that is not whole has no name yet: LMDB crashes on one whose meta pages are cut off. */
 function assertNamedWhole(activity: Activity): void {
   const { begin } = activity.creations.find((made) => path.basename(made.path) === 'data.mdb')!;
   assert.ok(
