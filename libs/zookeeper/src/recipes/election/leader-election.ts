@@ -40,7 +40,7 @@ export interface Candidate {
 }
 
 /** What both elections share: campaign, lead, campaign again, until closed. */
-abstract class Election extends Recipe {
+export abstract class Election extends Recipe {
   readonly id: string;
   readonly #listener: ElectionListener;
   #lease: Lease | undefined;
@@ -117,6 +117,8 @@ abstract class Election extends Recipe {
   }
 
   async #lead(lease: NodeLease): Promise<void> {
+    // `onClose` has already looked for a lease, and waits for this method.
+    if (this.closing.aborted) return lease.release();
     this.#lease = lease;
     lease.onHeld((held) => {
       if (held) this.#listener.resumed?.(lease);
