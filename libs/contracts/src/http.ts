@@ -1,5 +1,6 @@
 /** Bodies of the HTTP routes that one process serves and another reads. */
 import Type, { type Static } from 'typebox';
+import { Qos0Account } from './device-notices.ts';
 import { DrainView } from './drain-log.ts';
 import { Count, Nullable } from './schema-parts.ts';
 
@@ -30,6 +31,19 @@ export const BrokerDocument = Type.Object({
   backlog: Type.Object({ messages: Count, bytes: Count, oldestReceivedAtMs: Nullable(Type.Number()) }),
   /** Acknowledged messages that are kept for a database that is behind; they are not buffered. */
   kept: Type.Optional(Type.Object({ bytes: Count, bytesMax: Count, afterLogId: Count })),
+  /** Readings at QoS 0. Absent in the answer of an earlier version. */
+  qos0: Type.Optional(
+    Type.Object({
+      mode: Type.Enum(['relay', 'store'], {
+        description: 'relay: not stored, only relayed to subscribers. store: stored best effort.',
+      }),
+      waiting: Type.Integer({ minimum: 0, description: 'Readings that wait for the coordinator.' }),
+      dropped: Type.Integer({
+        minimum: 0,
+        description: 'Readings given up since the gateway started, because their queue was full.',
+      }),
+    }),
+  ),
   counters: Type.Object({
     accepted: Type.Integer({
       minimum: 0,
@@ -41,7 +55,7 @@ export const BrokerDocument = Type.Object({
     }),
     qos0: Type.Integer({
       minimum: 0,
-      description: 'readings at QoS 0: relayed, never stored; outside I1 and I6',
+      description: 'readings at QoS 0 since the gateway started; outside I1 and I6',
     }),
     refusedConnections: Count,
     refusedPublishes: Count,
@@ -86,6 +100,8 @@ export const AccountsDocument = Type.Object({
   duplicate: Count,
   rejected: Count,
   acceptedGap: Type.Optional(Count),
+  /** Readings at QoS 0, which are outside I6. Absent in the answer of an earlier version. */
+  qos0: Type.Optional(Qos0Account),
 });
 export type AccountsDocument = Static<typeof AccountsDocument>;
 

@@ -4,6 +4,7 @@ export * from './demo-documents.ts';
 export * from './documents.ts';
 export * from './drain.ts';
 export * from './drain-limits.ts';
+export * from './device-notices.ts';
 export * from './drain-log.ts';
 export * from './equalizer.ts';
 export { RecordTooLargeError } from './errors.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { parseReading, type RejectionReason } from './reading.ts';
+import { parseReading, timeSeqMin, type RejectionReason } from './reading.ts';
 
 const good = { deviceId: 'd1', seq: 7, measuredAt: '2026-01-02T03:04:05.678Z', celsius: 21.5 };
 const bytes = (value: unknown) => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value));
@@ -34,7 +34,8 @@ describe('thermostat.reading.v1', () => {
     ['huge', bytes({ ...good, pad: 'x'.repeat(5000) }), 'too_large'],
     ['another device', bytes({ ...good, deviceId: 'd2' }), 'device_mismatch'],
     ['NUL in the device id', bytes({ ...good, deviceId: 'd1\u0000' }), 'device_mismatch'],
-    ['no seq', bytes({ ...good, seq: undefined }), 'bad_seq'],
+    ['null as seq', bytes({ ...good, seq: null }), 'bad_seq'],
+    ['no seq and no time', bytes({ ...good, seq: undefined, measuredAt: undefined }), 'bad_measured_at'],
     ['negative seq', bytes({ ...good, seq: -1 }), 'bad_seq'],
     ['seq over bigint', bytes('{"deviceId":"d1","seq":1e30,"measuredAt":0,"celsius":1}'), 'bad_seq'],
     ['a fraction as seq', bytes({ ...good, seq: 1.5 }), 'bad_seq'],
@@ -65,7 +66,7 @@ describe('thermostat.reading.v1', () => {
     ['nothing but brackets', bytes('['.repeat(4096)), 'not_json'],
     ['NaN', bytes('{"deviceId":"d1","seq":1,"measuredAt":0,"celsius":NaN}'), 'not_json'],
     ['1e400', bytes('{"deviceId":"d1","seq":1,"measuredAt":0,"celsius":1e400}'), 'bad_celsius'],
-    ['fields in the prototype', bytes(`{"__proto__":${JSON.stringify(good)}}`), 'bad_seq'],
+    ['fields in the prototype', bytes(`{"__proto__":${JSON.stringify(good)}}`), 'device_mismatch'],
     ['a device id in capitals', bytes({ ...good, deviceId: 'D1' }), 'device_mismatch'],
     ['a device id with a space', bytes({ ...good, deviceId: 'd1 ' }), 'device_mismatch'],
     ['Unix ms as text', bytes({ ...good, measuredAt: '1767323045678' }), 'bad_measured_at'],
@@ -107,6 +108,16 @@ describe('thermostat.reading.v1', () => {
       assert.ok('reading' in result);
       assert.equal(result.reading.incarnation, expected);
     }
+  });
+
+  it('a reading without seq has the Unix ms of measuredAt as its seq', () => {
+    const seqless = { ...good, seq: undefined };
+    const first = parseReading(bytes(seqless), 'd1');
+    assert.ok('reading' in first);
+    assert.equal(first.reading.seq, Date.parse(good.measuredAt));
+    assert.ok(first.reading.seq >= timeSeqMin);
+    const again = parseReading(bytes({ ...seqless, measuredAt: Date.parse(good.measuredAt) }), 'd1');
+    assert.deepEqual(again, first, 'the same time in the other form is the same reading');
   });
 
   it('a reading on a topic that is not one device’s is rejected', () => {

@@ -11,7 +11,11 @@ export interface Reading {
    * memory takes a higher one and counts `seq` from 0 again.
    */
   incarnation: number;
-  /** Grows by one with each reading of the device; survives restarts of the device. */
+  /**
+   * Grows by one with each reading of the device; survives restarts of the device. A reading that
+   * names none has the Unix milliseconds of `measuredAt` as its `seq`, so the same reading sent
+   * again is the same reading (ADR 0024).
+   */
   seq: number;
   measuredAtMs: number;
   celsius: number;
@@ -51,6 +55,12 @@ export interface Rejection {
 
 /** Largest accepted payload of a reading, in bytes (design: "≤ 4 KiB"). */
 export const readingBytesMax = 4096;
+
+/**
+ * The least `seq` that is taken for a time in Unix milliseconds: 3 March 1973. A device that counts
+ * its readings never comes this far.
+ */
+export const timeSeqMin = 100_000_000_000;
 
 /** Physical limits: below absolute zero nothing exists; above, no room thermostat measures. */
 export const celsiusMin = -273.15;
@@ -116,15 +126,16 @@ function mayRepeatNames(text: string, body: Record<string, unknown>): boolean {
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 function checkFields(body: Record<string, unknown>, deviceId: string, times: TimeLimits): ParsedReading {
-  const seq = body['seq'];
-  if (typeof seq !== 'number' || !Number.isSafeInteger(seq) || seq < 0) {
+  const named = body['seq'];
+  if (named !== undefined && !isUint(named)) {
     return reject('bad_seq', `seq must be an integer from 0 to ${Number.MAX_SAFE_INTEGER}`);
   }
+  const seq = named ?? null;
   if (body['deviceId'] !== deviceId) {
     return reject('device_mismatch', `deviceId must be "${deviceId}", the device that published it`, seq);
   }
   const { incarnation = 0 } = body;
-  if (typeof incarnation !== 'number' || !Number.isSafeInteger(incarnation) || incarnation < 0) {
+  if (!isUint(incarnation)) {
     const detail = `incarnation must be an integer from 0 to ${Number.MAX_SAFE_INTEGER}`;
     return reject('bad_incarnation', detail, seq);
   }
@@ -149,7 +160,11 @@ function checkFields(body: Record<string, unknown>, deviceId: string, times: Tim
   if ('problem' in measuredAt) return reject('bad_measured_at', `measuredAt ${measuredAt.problem}`, seq);
   const measuredAtMs = measuredAt.ms;
   const measured = { celsius, setpointCelsius, humidityPercent, heating };
-  return { reading: { deviceId, incarnation, seq, measuredAtMs, ...measured } };
+  return { reading: { deviceId, incarnation, seq: seq ?? measuredAtMs, measuredAtMs, ...measured } };
+}
+
+function isUint(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }
 
 function isNumberWithin(value: unknown, min: number, max: number): value is number {

@@ -25,6 +25,29 @@ export const drainLogTopic = 'mesh/drain/log';
  */
 export const drainResendTopic = 'mesh/drain/resend';
 
+/**
+ * On the drain session only: the coordinator subscribes to it and gets a {@link DevicesReport} now
+ * and then, at QoS 0.
+ */
+export const drainDevicesTopic = 'mesh/drain/devices';
+
+/**
+ * On the drain session only: the filter by which the coordinator asks for readings that came at
+ * QoS 0. Each comes at QoS 0 as `thermomesh.drain.v1` with the log id 0.
+ */
+export const bestEffortFilter = 'mesh/drain/best-effort/+';
+const bestEffortPrefix = bestEffortFilter.slice(0, -1);
+
+/** The topic on which the coordinator gets the QoS 0 readings of one device. */
+export function bestEffortTopic(deviceId: string): string {
+  return `${bestEffortPrefix}${deviceId}`;
+}
+
+/** The device of a {@link bestEffortTopic}; undefined for any other topic. */
+export function deviceOfBestEffortTopic(topic: string): string | undefined {
+  return topic.startsWith(bestEffortPrefix) ? topic.slice(bestEffortPrefix.length) : undefined;
+}
+
 /** Readings of one device. */
 export function dataTopic(deviceId: string): string {
   return `thermostat/data/${deviceId}`;

@@ -8,6 +8,7 @@ import { DrainGapError, SeqConflictError } from '../core/apply.ts';
 import type { Applied, Batch, Entry } from '../core/batch.ts';
 import { candidatesOf, seqLeapMaxDefault } from '../core/latest-state.ts';
 import type { DrainStore, RejectionLimits, TakeOver } from '../core/ports.ts';
+import { applyBestEffort, noteDevices } from './pg-best-effort.ts';
 import { acceptGap, readPosition } from './pg-drain-position.ts';
 import { asciiArray, boolArray, float4Array, int8Array, timestamptzArray } from './pg-binary-arrays.ts';
 
@@ -57,6 +58,8 @@ export async function openDrainStore(options: DrainStoreOptions): Promise<DrainS
       if (implausible > 0) options.onImplausible?.(implausible);
       return applied;
     },
+    applyBestEffort: (epoch, nodeId, entries) => applyBestEffort(session, epoch, nodeId, entries),
+    noteDevices: (epoch, report) => noteDevices(session, epoch, report),
     position: (log) => readPosition(session, log),
     acceptGap: (epoch, nodeId, gap) => acceptGap(session, epoch, nodeId, gap),
     close: () => session.close(),

@@ -2,15 +2,82 @@
  * The reads of the HTTP routes. Every list is paged by key, so that a page costs the same however
  * far back it is.
  */
-import type { AccountsDocument } from '@thermomesh/contracts';
+import type { AccountsDocument, Qos0Account } from '@thermomesh/contracts';
 import type { SqlPool } from '@thermomesh/sql';
 import type { TelemetryQueries } from '../core/ports.ts';
-import type { BucketRow, DeviceRow, ReadingRow, RejectedRow, RejectionCount } from '../core/telemetry.ts';
+import {
+  conflictHint,
+  qos0Hint,
+  type BucketRow,
+  type DeviceRow,
+  type ReadingRow,
+  type RejectedRow,
+  type RejectionCount,
+} from '../core/telemetry.ts';
 
 const ms = (column: string) => `(extract(epoch FROM ${column}) * 1000)::bigint`;
 
-const deviceColumns = `device_id AS "deviceId", incarnation, seq, ${ms('measured_at')} AS "measuredAtMs", ${ms('received_at')} AS "receivedAtMs",
+const measuredColumns = `incarnation, seq, ${ms('measured_at')} AS "measuredAtMs", ${ms('received_at')} AS "receivedAtMs",
   celsius, setpoint_celsius AS "setpointCelsius", humidity_percent AS "humidityPercent", heating, implausible`;
+
+/** A device is known by its latest state, or by a notice about it alone. */
+const devicesSql = (ids: string) => `
+  SELECT device_id AS "deviceId", ${measuredColumns},
+    nullif(qos0_not_stored, 0) AS "qos0Count", ${ms('qos0_first_at')} AS "qos0FirstAtMs", ${ms('qos0_last_at')} AS "qos0LastAtMs",
+    refusals, c.rejected AS "conflicts", ${ms('c.first_received_at')} AS "conflictsFirstAtMs",
+    ${ms('c.last_received_at')} AS "conflictsLastAtMs",
+    coalesce(c.last_received_at < (SELECT max(opened_at) FROM device_incarnations i WHERE i.device_id = ids.device_id), false) AS "reset"
+  FROM (${ids}) ids LEFT JOIN devices USING (device_id) LEFT JOIN device_notices USING (device_id)
+  LEFT JOIN (SELECT * FROM rejection_counts WHERE reason = 'seq_conflict') c USING (device_id)
+  ORDER BY device_id`;
+
+const idsOf = (condition: string, limit: string) => `
+  (SELECT device_id FROM devices WHERE ${condition} ORDER BY device_id ${limit})
+  UNION (SELECT device_id FROM device_notices WHERE ${condition} ORDER BY device_id ${limit})
+  ORDER BY device_id ${limit}`;
+const pageSql = devicesSql(idsOf('device_id > $1', 'LIMIT $2'));
+const deviceSql = devicesSql(idsOf('device_id = $1', ''));
+
+type FlatRow = Omit<DeviceRow, 'qos0' | 'conflicts' | 'refusals'> & {
+  qos0Count: number | null;
+  qos0FirstAtMs: number | null;
+  qos0LastAtMs: number | null;
+  conflicts: number | null;
+  conflictsFirstAtMs: number | null;
+  conflictsLastAtMs: number | null;
+  reset: boolean;
+  refusals: DeviceRow['refusals'] | null;
+};
+
+function deviceRow(flat: FlatRow): DeviceRow {
+  const {
+    qos0Count,
+    qos0FirstAtMs,
+    qos0LastAtMs,
+    conflicts,
+    conflictsFirstAtMs,
+    conflictsLastAtMs,
+    ...rest
+  } = flat;
+  const { reset, refusals, ...state } = rest;
+  return {
+    ...state,
+    qos0:
+      qos0Count === null
+        ? null
+        : { count: qos0Count, firstAtMs: qos0FirstAtMs ?? 0, lastAtMs: qos0LastAtMs ?? 0, hint: qos0Hint },
+    conflicts:
+      conflicts === null
+        ? null
+        : {
+            count: conflicts,
+            firstAtMs: conflictsFirstAtMs ?? 0,
+            lastAtMs: conflictsLastAtMs ?? 0,
+            hint: reset ? null : conflictHint(flat.deviceId),
+          },
+    refusals: refusals ?? [],
+  };
+}
 
 const bucketsSql = `
   SELECT ${ms(`date_bin($4 * interval '1 second', measured_at, timestamptz 'epoch')`)} AS "startMs",
@@ -33,8 +100,12 @@ export function createTelemetryQueries(pool: SqlPool): TelemetryQueries {
       );
       const sum = (field: 'stored' | 'duplicate' | 'rejected' | 'acceptedGap') =>
         logs.reduce((total, row) => total + (row[field] ?? 0), 0);
+      const [qos0] = await pool.query<Qos0Account>(
+        'SELECT relayed, stored, duplicate, rejected, dropped FROM qos0_accounts',
+      );
       return {
         logs,
+        ...(qos0 !== undefined && { qos0 }),
         stored: sum('stored'),
         duplicate: sum('duplicate'),
         rejected: sum('rejected'),
@@ -47,20 +118,14 @@ export function createTelemetryQueries(pool: SqlPool): TelemetryQueries {
       );
       return row ?? null;
     },
-    devices: (limit, after) =>
-      pool.query<DeviceRow>(
-        `SELECT ${deviceColumns} FROM devices WHERE device_id > $1 ORDER BY device_id LIMIT $2`,
-        [after, limit],
-      ),
+    devices: async (limit, after) => (await pool.query<FlatRow>(pageSql, [after, limit])).map(deviceRow),
     async device(deviceId) {
-      const [row] = await pool.query<DeviceRow>(`SELECT ${deviceColumns} FROM devices WHERE device_id = $1`, [
-        deviceId,
-      ]);
-      return row;
+      const [row] = await pool.query<FlatRow>(deviceSql, [deviceId]);
+      return row && deviceRow(row);
     },
     readings: ({ deviceId, fromMs, toMs, limit, after }) =>
       pool.query<ReadingRow>(
-        `SELECT ${deviceColumns.replace('device_id AS "deviceId",', '')}, epoch FROM readings
+        `SELECT ${measuredColumns}, epoch FROM readings
          WHERE device_id = $1 AND measured_at >= from_unix_ms($2) AND measured_at < from_unix_ms($3)
            AND (measured_at, incarnation, seq) > (from_unix_ms($4), $5, $6)
          ORDER BY measured_at, incarnation, seq LIMIT $7`,

@@ -36,7 +36,10 @@ beforeEach(async () => {
   for (const store of stores) store.close();
   stores = [];
   await pool.query(
-    'TRUNCATE readings, rejected_readings, rejection_counts, devices, device_incarnations, drain_logs, drain_batches RESTART IDENTITY',
+    'TRUNCATE readings, rejected_readings, rejection_counts, devices, device_incarnations, drain_logs, drain_batches, device_notices RESTART IDENTITY',
+  );
+  await pool.query(
+    'UPDATE qos0_accounts SET relayed = 0, stored = 0, duplicate = 0, rejected = 0, dropped = 0',
   );
   await pool.query(
     'UPDATE coordinator SET epoch = 0, node_id = 0, released = true, backend_pid = NULL, backend_start = NULL',

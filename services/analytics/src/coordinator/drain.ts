@@ -12,6 +12,7 @@ import { nothingApplied, type Applied } from '../core/batch.ts';
 import { describeGap, judgeContinuity, type Continuity } from '../core/continuity.ts';
 import { analyticsError } from '../core/errors.ts';
 import type { BatchLimits, DrainSource, DrainStore, ReceivedBatch } from '../core/ports.ts';
+import { createConflictLog, type ConflictLog } from './conflict-log.ts';
 import { createTermPhase, type TermPhase } from './term-phase.ts';
 import { TermStore, type TermStoreOptions } from './term-store.ts';
 
@@ -85,6 +86,7 @@ class DrainTerm {
   readonly #options: DrainOptions;
   readonly #phase: TermPhase;
   readonly #store: TermStore;
+  readonly #conflicts: ConflictLog;
   #source: DrainSource | undefined;
   #state: DrainState = { state: 'opening' };
   /** Log id up to which the present connection knows that messages are acknowledged. */
@@ -95,6 +97,7 @@ class DrainTerm {
   constructor(epoch: number, store: DrainStore, options: DrainOptions) {
     this.#epoch = epoch;
     this.#options = options;
+    this.#conflicts = createConflictLog(options.log, () => performance.now());
     this.#phase = createTermPhase(analyticsError('drain.ended', `the term of epoch ${epoch} ends`));
     this.#store = new TermStore(epoch, store, this.#phase, options, {
       onStale: (error) => this.#deposed(error),
@@ -331,11 +334,13 @@ class DrainTerm {
     const applied = await applyEntries(batch.entries, async (entries) => {
       if (entries.length === 0) return nothingApplied;
       const part = { log: batch.log, entries: [...entries] };
-      return this.#store.execute(async () => {
+      const applied = await this.#store.execute(async () => {
         const answer = store.apply(this.#epoch, this.#options.nodeId, part);
         this.#options.crash('analytics.during-apply');
         return answer;
       });
+      this.#conflicts.note(entries);
+      return applied;
     });
     this.#store.renewed();
     this.#options.metrics.commitMs.observe(performance.now() - startedAt);

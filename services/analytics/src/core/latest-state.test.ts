@@ -23,6 +23,17 @@ describe('the latest state of a device', () => {
     assert.equal(after(1_700_000_000_000, 1_700_000_060_000, 1_700_000_120_000), 1_700_000_120_000);
   });
 
+  it('a late reading whose seq is a time changes nothing, a clock far ahead is passed', () => {
+    const noon = 1_700_000_000_000;
+    const minute = 60_000;
+    assert.equal(after(noon, noon - 30 * minute), noon, 'buffered on the way');
+    assert.equal(after(noon, noon - 5 * minute, noon - 4 * minute), noon, 'a clock that went back');
+    const year2099 = Date.UTC(2099, 0);
+    assert.equal(after(noon, year2099, noon + minute), noon + minute);
+    assert.equal(after(7, noon, 8), 8, 'a device that mixes both: the kind that came last');
+    assert.equal(after(7, noon, 8, noon + minute), noon + minute);
+  });
+
   it('a higher incarnation begins a new life, and a lower one never returns', () => {
     const lives = [
       { incarnation: 0, seq: 500 },

@@ -1,7 +1,8 @@
 /**
  * Which reading is the latest state of a device. The rule, for its highest incarnation: of the
  * stored readings whose `seq` is at most `seqLeapMax` above that of the reading stored last, in the
- * sequence of the log, the one with the highest `seq`.
+ * sequence of the log, the one with the highest `seq`. Where the reading stored last has a time as
+ * its `seq` (ADR 0024), the reach is as many minutes.
  *
  * - A late reading changes nothing, as long as it is at most `seqLeapMax` behind.
  * - A `seq` that leaps far ahead once is the latest state until the next reading comes, which is
@@ -12,6 +13,15 @@
  * `apply_drain_batch` applies the rule. Most batches need no look at stored readings for it: this
  * file finds the candidate of each device from the batch alone.
  */
+import { timeSeqMin } from '@thermomesh/contracts';
+
+/** The reach of a device whose `seq` is a time: one minute for each reading. */
+const readingIntervalMs = 60_000;
+
+/** How far above `seq` a reading may be to count as later. */
+function reachOf(seq: number, seqLeapMax: number): number {
+  return seq >= timeSeqMin ? seqLeapMax * readingIntervalMs : seqLeapMax;
+}
 
 /** What the rule needs of a reading. */
 export interface Position {
@@ -45,8 +55,10 @@ export function candidatesOf(readings: readonly Position[], seqLeapMax: number):
     known.last = index;
   });
   const latest = readings.map(() => false);
-  for (const { highest, last, mixed } of found.values())
-    latest[highest] = !mixed && readings[highest]!.seq - readings[last]!.seq <= seqLeapMax;
+  for (const { highest, last, mixed } of found.values()) {
+    const { seq } = readings[last]!;
+    latest[highest] = !mixed && readings[highest]!.seq - seq <= reachOf(seq, seqLeapMax);
+  }
   return { latest, devices: found.size };
 }
 
@@ -66,6 +78,6 @@ export function latestStateOf<R extends Omit<Position, 'deviceId'>>(
     stored.set(reading.seq, reading);
     last = reading.seq;
   }
-  const reach = [...stored.keys()].filter((seq) => seq <= last + seqLeapMax);
+  const reach = [...stored.keys()].filter((seq) => seq <= last + reachOf(last, seqLeapMax));
   return stored.get(Math.max(...reach));
 }

@@ -2,11 +2,13 @@
 import type {
   AccountsDocument,
   DeviceIncarnationDocument,
+  DevicesReport,
   DrainGap,
   DrainLimitsView,
   DrainLogState,
 } from '@thermomesh/contracts';
 import type { Applied, Batch } from './batch.ts';
+import type { BestEffortApplied, BestEffortEntry } from './best-effort.ts';
 import type { DrainPosition } from './continuity.ts';
 import type { BucketRow, DeviceRow, ReadingRow, RejectedRow, RejectionCount } from './telemetry.ts';
 
@@ -63,6 +65,17 @@ export interface DrainStore {
    * @throws StaleEpochError, SeqConflictError, DrainGapError, DataRefusedError, SqlUnavailableError
    */
   apply(epoch: number, nodeId: number, batch: Batch, acceptGap?: boolean): Promise<Applied>;
+  /**
+   * Stores readings at QoS 0 in one transaction that contains the fence. All are stored or none.
+   * @throws StaleEpochError, DataRefusedError, SqlUnavailableError
+   */
+  applyBestEffort(
+    epoch: number,
+    nodeId: number,
+    entries: readonly BestEffortEntry[],
+  ): Promise<BestEffortApplied>;
+  /** Adds a report of the gateway about its devices. @throws StaleEpochError */
+  noteDevices(epoch: number, report: DevicesReport): Promise<void>;
   /** Where the drain of this log stands. */
   position(log: string): Promise<DrainPosition>;
   /**

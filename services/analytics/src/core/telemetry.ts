@@ -1,5 +1,5 @@
 /** Rows of stored telemetry, as HTTP shows them. Times are Unix ms, temperatures °C. */
-import { Nullable } from '@thermomesh/contracts';
+import { DeviceRefusal, Nullable } from '@thermomesh/contracts';
 import Type, { type Static } from 'typebox';
 
 const Seq = Type.Integer({ minimum: 0 });
@@ -16,12 +16,64 @@ const measured = {
   implausible: Type.Boolean({ description: 'True if no sensor of the fleet can have measured this.' }),
 };
 
+const NullableSeq = Nullable(Type.Integer({ minimum: 0 }));
+
+/** Readings of one device that were not stored as they were sent, and what to do about it. */
+const occurrences = {
+  count: Type.Integer({ minimum: 1 }),
+  firstAtMs: Type.Integer(),
+  lastAtMs: Type.Integer(),
+};
+
+/** What the owner of a device should know besides its latest state. */
+const notices = {
+  qos0: Nullable(
+    Type.Object(
+      { ...occurrences, hint: Type.String() },
+      { description: 'Readings at QoS 0 that were not stored.' },
+    ),
+  ),
+  conflicts: Nullable(
+    Type.Object(
+      { ...occurrences, hint: Nullable(Type.String()) },
+      {
+        description:
+          'Readings that were rejected because their seq is stored with other values. The hint is null if a new incarnation was opened since.',
+      },
+    ),
+  ),
+  refusals: Type.Array(DeviceRefusal, {
+    description: 'What the gateway has refused the device, one entry for each kind and reason, latest first.',
+  }),
+};
+
 /**
  * The latest state of a device: the reading with the highest plausible seq of its highest
- * incarnation.
+ * incarnation. Its fields are null if no reading of the device is stored.
  */
-export const DeviceRow = Type.Object({ deviceId: Type.String(), ...measured });
+export const DeviceRow = Type.Object({
+  deviceId: Type.String(),
+  incarnation: NullableSeq,
+  seq: NullableSeq,
+  measuredAtMs: Nullable(Type.Integer()),
+  receivedAtMs: Nullable(Type.Integer()),
+  celsius: Nullable(Type.Number()),
+  setpointCelsius: Nullable(Type.Number()),
+  humidityPercent: Nullable(Type.Number()),
+  heating: Nullable(Type.Boolean()),
+  implausible: Nullable(Type.Boolean()),
+  ...notices,
+});
 export type DeviceRow = Static<typeof DeviceRow>;
+
+/** What to do about readings at QoS 0 that were not stored. */
+export const qos0Hint =
+  'readings at QoS 0 are not stored: publish at QoS 1, or set QOS0=store at the gateway';
+
+/** What to do about a device that has begun its seq again. */
+export function conflictHint(deviceId: string): string {
+  return `the device uses seq again, as after a reboot: mesh device reset ${deviceId}, or let it name a higher incarnation`;
+}
 
 /** One reading, and the epoch of the coordinator that stored it. */
 export const ReadingRow = Type.Object({ ...measured, epoch: Type.Integer() });
