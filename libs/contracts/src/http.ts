@@ -105,13 +105,52 @@ export const AccountsDocument = Type.Object({
 });
 export type AccountsDocument = Static<typeof AccountsDocument>;
 
+/** What a parameter may be: its values, or the bounds of its value. */
+export const AllowedValues = Type.Union([
+  Type.Array(Type.Union([Type.String(), Type.Number(), Type.Boolean(), Type.Null()])),
+  Type.Object({
+    minimum: Type.Optional(Type.Number()),
+    maximum: Type.Optional(Type.Number()),
+    minLength: Type.Optional(Type.Integer()),
+    maxLength: Type.Optional(Type.Integer()),
+    minItems: Type.Optional(Type.Integer()),
+    maxItems: Type.Optional(Type.Integer()),
+    pattern: Type.Optional(Type.String({ description: 'A regular expression of JSON Schema.' })),
+  }),
+]);
+export type AllowedValues = Static<typeof AllowedValues>;
+
+/** Where in a request a parameter stands. */
+export const ParameterPlace = Type.Union([
+  Type.Literal('query'),
+  Type.Literal('body'),
+  Type.Literal('path'),
+  Type.Literal('header'),
+]);
+export type ParameterPlace = Static<typeof ParameterPlace>;
+
 /** RFC 9457 problem document: the body of every error answer. */
 export const ProblemDocument = Type.Object({
-  type: Type.String(),
-  title: Type.String(),
+  type: Type.String({ description: 'Address of the page that explains `code`.' }),
+  title: Type.String({ description: 'Name of the status.' }),
   status: Type.Integer(),
-  detail: Type.Optional(Type.String()),
-  code: Type.Optional(Type.String()),
-  errors: Type.Optional(Type.Array(Type.String())),
+  detail: Type.Optional(Type.String({ description: 'What is wrong with this request, for people.' })),
+  code: Type.Optional(Type.String({ description: 'Stable name of the error, for programs.' })),
+  param: Type.Optional(
+    Type.String({
+      description:
+        'The wrong query parameter, path parameter or header, or the path of the wrong field, such as `rates.drop` or `next[3]`.',
+    }),
+  ),
+  in: Type.Optional(ParameterPlace),
+  allowed: Type.Optional(AllowedValues),
+  errors: Type.Optional(
+    Type.Array(Type.String(), {
+      description: 'Every issue of the request, if there are several; `detail` is the first.',
+    }),
+  ),
+  requestId: Type.Optional(
+    Type.String({ description: 'The id of the request, which the log of the service has, too.' }),
+  ),
 });
 export type ProblemDocument = Static<typeof ProblemDocument>;

@@ -4,6 +4,8 @@ export interface MeshErrorOptions {
   cause?: unknown;
   /** True if the same call may succeed later. */
   retriable?: boolean;
+  /** The status of the HTTP answer that a route gives when it fails with this error. */
+  httpStatus?: number | undefined;
 }
 
 /**
@@ -13,12 +15,15 @@ export interface MeshErrorOptions {
 export class MeshError extends Error {
   readonly code: string;
   readonly retriable: boolean;
+  /** Undefined if the code is for operators alone: callers of HTTP get a general code instead. */
+  readonly httpStatus: number | undefined;
 
   constructor(code: string, message: string, options: MeshErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'MeshError';
     this.code = code;
     this.retriable = options.retriable ?? false;
+    this.httpStatus = options.httpStatus;
   }
 }
 
@@ -26,6 +31,11 @@ export class MeshError extends Error {
 export interface ErrorCode {
   /** Whether the same call may succeed later; with `depends` each throw decides. */
   retriable: boolean | 'depends';
+  /**
+   * The status with which a problem document carries this code; missing if none does.
+   * `docs/errors.md` explains the codes that have one.
+   */
+  http?: number;
 }
 
 /** Options of a throw. Only a code with the entry `depends` takes `retriable`, and requires it. */
@@ -47,9 +57,10 @@ export function defineErrors<const Codes extends Record<string, ErrorCode>>(code
       ? [ThrowOptions<Codes[Code]>?]
       : [ThrowOptions<Codes[Code]>]
   ): MeshError => {
-    const listed = codes[code]?.retriable;
-    const retriable = listed === 'depends' ? options?.retriable === true : listed === true;
-    return new MeshError(code, message, { cause: options?.cause, retriable });
+    const listed = (codes as Record<string, ErrorCode>)[code];
+    const retriable =
+      listed?.retriable === 'depends' ? options?.retriable === true : listed?.retriable === true;
+    return new MeshError(code, message, { cause: options?.cause, retriable, httpStatus: listed?.http });
   };
   return { codes, error };
 }
@@ -67,14 +78,27 @@ export function codeOf(error: unknown): string | undefined {
 
 /** The error codes of this package, HTTP problem codes included. */
 export const { codes: errorCodes, error: runtimeError } = defineErrors({
-  'access.scope': { retriable: false },
-  'access.unknown_key': { retriable: false },
+  'access.scope': { retriable: false, http: 403 },
+  'access.unknown_key': { retriable: false, http: 401 },
   'config.invalid': { retriable: false },
-  'http.bad_body': { retriable: false },
-  'http.bad_cursor': { retriable: false },
-  'http.error': { retriable: false },
-  'http.malformed': { retriable: false },
-  'http.not_found': { retriable: false },
+  /** The body is not valid JSON, or would be read as something else than was sent. */
+  'http.bad_body': { retriable: false, http: 400 },
+  'http.bad_cursor': { retriable: false, http: 400 },
+  /** The path of the URL cannot be decoded. */
+  'http.bad_url': { retriable: false, http: 400 },
+  'http.body_too_large': { retriable: false, http: 413 },
+  /** The service failed; its log has the reason. */
+  'http.error': { retriable: false, http: 500 },
+  'http.invalid_parameter': { retriable: false, http: 400 },
+  /** The bytes are no HTTP request; 408 if they came too slowly, 431 if the head is too large. */
+  'http.malformed': { retriable: false, http: 400 },
+  'http.missing_parameter': { retriable: false, http: 400 },
+  'http.not_found': { retriable: false, http: 404 },
+  /** A part of the mesh that the route needs does not answer now. */
+  'http.unavailable': { retriable: true, http: 503 },
+  'http.unknown_parameter': { retriable: false, http: 400 },
+  'http.unsupported_media_type': { retriable: false, http: 415 },
+  'http.uri_too_long': { retriable: false, http: 414 },
   'port.not_permitted': { retriable: false },
   'port.taken': { retriable: false },
   'seal.unreadable': { retriable: false },

@@ -6,15 +6,18 @@ import Type from 'typebox';
 import { createGatekeeper, deriveToken, subjects } from './access.ts';
 import { MeshError } from './errors.ts';
 import { createHealth } from './health.ts';
-import { createHttpApp, HttpError, requireCaller, type HttpApp } from './http.ts';
-import { createLog } from './log.ts';
+import { createHttpApp, requireCaller, type HttpApp } from './http.ts';
+import { createLog, type Log } from './log.ts';
 import { createMetrics } from './metrics.ts';
+import { HttpError } from './problems.ts';
+import { passedOnRequestId } from './request-context.ts';
 
 const secret = 'a secret of at least thirty-two characters';
 const authorization = `Bearer ${deriveToken(secret, subjects.operator)}`;
 const gatekeeper = createGatekeeper(secret, undefined);
 let app: HttpApp;
 let logged = '';
+let log: Log;
 const health = createHealth();
 let unreadyReason: string | undefined;
 
@@ -22,7 +25,7 @@ before(async () => {
   const metrics = createMetrics({ defaults: false });
   metrics.counter('tests_total', 'Tests').inc();
   health.add('part', () => unreadyReason);
-  const log = createLog('test', 'info', { write: (line: string) => void (logged += line) });
+  log = createLog('test', 'info', { write: (line: string) => void (logged += line) });
   app = await createHttpApp({
     title: 'test',
     version: '1',
@@ -53,7 +56,18 @@ before(async () => {
     throw new Error('a password in the message: hunter2');
   });
   app.get('/v1/away', async () => {
-    throw new MeshError('sql.unavailable', 'PostgreSQL is away', { retriable: true });
+    throw new MeshError('sql.unavailable', 'PostgreSQL is away', { retriable: true, httpStatus: 503 });
+  });
+  app.get('/v1/unlisted', async () => {
+    throw new MeshError('inner.secret', 'hunter2', { retriable: true });
+  });
+  app.get('/v1/driver', async () => {
+    throw Object.assign(new Error('hunter2'), { code: '23505' });
+  });
+  app.get('/v1/logged', async () => {
+    await Promise.resolve();
+    log.info({ event: 'test.worked' });
+    return passedOnRequestId();
   });
   app.get('/v1/off', async () => {
     throw new HttpError(503, 'test.off', 'switched off');
@@ -66,6 +80,21 @@ after(() => app.close());
 
 const get = (url: string, headers: Record<string, string> = { authorization }) =>
   app.inject({ url, headers });
+
+/** Code, parameter and allowed values of a problem document. */
+function problemOf(answer: Awaited<ReturnType<typeof get>>): unknown[] {
+  const { code, param, allowed } = answer.json<{ code: string; param?: string; allowed?: unknown }>();
+  return [code, param, allowed];
+}
+
+/** The line of the log with this event and this id of a request. */
+function lineOf(event: string, requestId: string): Record<string, unknown> | undefined {
+  const lines = logged
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+  return lines.find((line) => line['event'] === event && line['requestId'] === requestId);
+}
 
 describe('the HTTP surface', () => {
   it('health and metrics need no key, all other routes do', async () => {
@@ -105,7 +134,7 @@ describe('the HTTP surface', () => {
     for (const text of ['1.5', '1.0', '1e2', '0x10', 'true', '5n', '%205', '5%20', '%2B5', '5.', ''])
       assert.equal((await get(`/v1/number?n=${text}`)).statusCode, 400, text);
     assert.equal((await get('/v1/number?n=1&n=1')).statusCode, 400);
-    assert.match((await get('/v1/number?n=-1')).json<{ detail: string }>().detail, />= 1/);
+    assert.match((await get('/v1/number?n=-1')).json<{ detail: string }>().detail, /at least 1; got -1/);
   });
 
   it('a path that no decoder reads gets a problem document', async () => {
@@ -113,7 +142,7 @@ describe('the HTTP surface', () => {
       const refused = await get(url);
       assert.equal(refused.statusCode, 400, url);
       assert.match(String(refused.headers['content-type']), /^application\/problem\+json/);
-      assert.equal(refused.json<{ code: string }>().code, 'FST_ERR_BAD_URL');
+      assert.equal(refused.json<{ code: string }>().code, 'http.bad_url');
     }
   });
 
@@ -156,7 +185,22 @@ describe('the HTTP surface', () => {
       assert.equal(refused.json<{ code: string }>().code, 'http.bad_body');
     }
     for (const body of ['', '{} {}', '{"__proto__":{}}', '['.repeat(60_000)])
-      assert.match((await post(body)).json<{ code: string }>().code, /^FST_ERR_CTP_/);
+      assert.equal((await post(body)).json<{ code: string }>().code, 'http.bad_body');
+    assert.deepEqual((await post('x'.repeat(65 * 1024))).json<{ code: string; allowed: object }>().allowed, {
+      maxLength: 65_536,
+    });
+    const text = {
+      method: 'POST',
+      url: '/v1/echo',
+      headers: { authorization, 'content-type': 'text/plain' },
+    } as const;
+    const refused = await app.inject({ ...text, payload: 'x' });
+    assert.equal(refused.statusCode, 415);
+    assert.deepEqual(problemOf(refused), [
+      'http.unsupported_media_type',
+      'content-type',
+      ['application/json'],
+    ]);
   });
 
   it('the defaults of a query are filled in', async () => {
@@ -178,12 +222,54 @@ describe('the HTTP surface', () => {
     assert.equal((await get('/v1/nowhere')).statusCode, 404);
   });
 
+  it('codes that are not listed for HTTP do not reach callers', async () => {
+    for (const [url, status, code] of [
+      ['/v1/unlisted', 503, 'http.unavailable'],
+      ['/v1/driver', 500, 'http.error'],
+      ['/v1/broken', 500, 'http.error'],
+    ] as const) {
+      const refused = await get(url);
+      assert.deepEqual([refused.statusCode, problemOf(refused)[0]], [status, code]);
+      assert.doesNotMatch(refused.body, /hunter2|inner|23505/);
+    }
+  });
+
+  it('a problem names the page of its code', async () => {
+    const { type, title, status } = (await get('/v1/nowhere')).json<Record<string, unknown>>();
+    assert.deepEqual([type, title, status], ['/errors/http.not_found', 'Not Found', 404]);
+  });
+
   it('a 503 says when to retry, and a deliberate answer is not logged', async () => {
     assert.equal((await get('/v1/away')).headers['retry-after'], '1');
     const lines = logged;
     const off = await get('/v1/off');
     assert.deepEqual([off.statusCode, off.headers['retry-after']], [503, '1']);
     assert.equal(logged, lines);
+  });
+
+  it('the id of a request is answered, logged, passed on and part of a problem', async () => {
+    for (const name of ['x-request-id', 'request-id']) {
+      const id = `mine-${name}`;
+      const { headers, body } = await get('/v1/logged', { authorization, [name]: id });
+      assert.deepEqual([headers['request-id'], headers['x-request-id']], [id, id]);
+      assert.deepEqual(JSON.parse(body), { 'request-id': id });
+      assert.ok(lineOf('test.worked', id));
+    }
+    const broken = await get('/v1/broken', { authorization, 'x-request-id': 'seek-me' });
+    assert.equal(broken.json<{ requestId: string }>().requestId, 'seek-me');
+    assert.ok(lineOf('http.failed', 'seek-me'));
+    const echoed = { method: 'POST', url: '/v1/echo', payload: { text: 'x' } } as const;
+    await app.inject({ ...echoed, headers: { authorization, 'x-request-id': 'write-1' } });
+    const { method, route, status } = lineOf('http.answered', 'write-1') ?? {};
+    assert.deepEqual([method, route, status], ['POST', '/v1/echo', 200]);
+  });
+
+  it('a malformed id of a request is replaced', async () => {
+    for (const id of ['', 'a b', '"', 'x'.repeat(129)])
+      assert.match(
+        String((await get('/v1/page', { authorization, 'x-request-id': id })).headers['x-request-id']),
+        /^[0-9a-f-]{36}$/,
+      );
   });
 
   it('rate limits apply before the access check', async () => {

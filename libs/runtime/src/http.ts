@@ -4,23 +4,23 @@
  */
 import type { Socket } from 'node:net';
 import swagger from '@fastify/swagger';
-import { TypeBoxValidatorCompiler, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
-import { ambiguityIn, type ProblemDocument } from '@thermomesh/contracts';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import { ambiguityIn } from '@thermomesh/contracts';
 import fastify, {
   type FastifyBaseLogger,
-  type FastifyError,
   type FastifyInstance,
   type FastifyReply,
   type FastifyRequest,
 } from 'fastify';
 import type { ApiScope, CallerGatekeeper, Gatekeeper } from './access.ts';
-import type { TObject } from 'typebox';
-import { Value } from 'typebox/value';
-import { MeshError, messageOf } from './errors.ts';
+import { messageOf } from './errors.ts';
 import type { Health } from './health.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { portError } from './ports.ts';
+import { answerTo, errorPagesDefault, HttpError, problemOf, titleOf } from './problems.ts';
+import { requestIdHeaders, requestIdOf, withRequestId } from './request-context.ts';
+import { compileValidator, refuseUnknownNames, shown } from './validation.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -44,33 +44,16 @@ export interface HttpOptions {
   gatekeeper: Gatekeeper;
   bodyBytesMax?: number;
   requestTimeoutMs?: number;
+  /** Address of the pages that explain the error codes; a code is appended to it. */
+  errorPages?: string;
   /** Adds hooks that run before the access check, such as a rate limit per address. */
   beforeAccess?: (app: HttpApp) => Promise<void>;
 }
 
-/** Retry-After of a 503 without a pause of its own: parts of the mesh recover within seconds. */
+/** Retry-After of a 429 or 503 without a pause of its own: the mesh recovers within seconds. */
 const retryAfterSecondsDefault = 1;
-
-/**
- * An error with an HTTP status, for routes; it becomes a problem document. It is a deliberate
- * answer and is not logged.
- */
-export class HttpError extends MeshError {
-  readonly status: number;
-  /** Value of the header Retry-After. */
-  readonly retryAfterSeconds: number | undefined;
-
-  constructor(
-    status: number,
-    code: string,
-    message: string,
-    options: { retryAfterSeconds?: number; cause?: unknown } = {},
-  ) {
-    super(code, message, { cause: options.cause });
-    this.status = status;
-    this.retryAfterSeconds = options.retryAfterSeconds;
-  }
-}
+const bodyBytesMaxDefault = 64 * 1024;
+const problemType = 'application/problem+json; charset=utf-8';
 
 /**
  * Makes a fastify app with the public routes `/livez`, `/readyz`, `/metrics` and `/openapi.json`.
@@ -78,18 +61,24 @@ export class HttpError extends MeshError {
  * RFC 9457 problem documents. Routes are added before `listen`.
  */
 export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
+  const pages = options.errorPages ?? errorPagesDefault;
   const app = fastify({
-    // Metrics and proxies record requests; failures are logged below.
+    // Answers and failures are logged below.
     logger: false,
-    bodyLimit: options.bodyBytesMax ?? 64 * 1024,
+    genReqId: ({ headers }) => requestIdOf(headers),
+    bodyLimit: options.bodyBytesMax ?? bodyBytesMaxDefault,
     requestTimeout: options.requestTimeoutMs ?? 30_000,
     forceCloseConnections: true,
     // Such as a path that no decoder reads: hooks and routes are not reached.
-    frameworkErrors: answerFrameworkError,
-    clientErrorHandler: answerMalformed,
+    frameworkErrors: (error, request, reply) => {
+      nameRequest(request, reply);
+      answer(error, { pages, request, reply, bodyBytesMax: 0 });
+    },
+    clientErrorHandler: (error, socket) => answerMalformed(error, socket, pages),
   })
     .withTypeProvider<TypeBoxTypeProvider>()
     .setValidatorCompiler(compileValidator) as unknown as HttpApp;
+  app.addHook('onRoute', refuseUnknownNames);
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -98,10 +87,11 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
       security: [{ key: [] }],
     },
   });
+  identifyRequests(app, options.log);
   readBodies(app);
   await options.beforeAccess?.(app);
   guard(app, options.gatekeeper);
-  answerProblems(app, options.log);
+  answerProblems(app, options, pages);
   addHealthRoutes(app, options);
   return app;
 }
@@ -124,42 +114,43 @@ export async function listen(
   }
 }
 
-/**
- * Validates without the conversions of TypeBox, which read `1.5`, `0x10` and `true` as whole
- * numbers. In a query, a path and a header, only digits become one. A query gets its defaults.
- */
-const compileValidator: typeof TypeBoxValidatorCompiler = (route) => {
-  const validate = TypeBoxValidatorCompiler({ ...route, httpPart: 'body' });
-  if (route.httpPart === 'body') return validate;
-  return (value) => {
-    const converted = withIntegers(route.schema, value as Record<string, unknown>);
-    return validate(route.httpPart === 'querystring' ? Value.Default(route.schema, converted) : converted);
-  };
-};
-
-function withIntegers(
-  { properties = {} }: Partial<TObject>,
-  values: Record<string, unknown>,
-): Record<string, unknown> {
-  const converted = Object.entries(values).map(([name, value]): [string, unknown] => {
-    const schema = Object.hasOwn(properties, name) ? properties[name] : undefined;
-    const isInteger = schema !== undefined && 'type' in schema && schema.type === 'integer';
-    return isInteger && typeof value === 'string' && /^-?\d{1,16}$/.test(value)
-      ? [name, Number(value)]
-      : [name, value];
+/** Gives every request an id, which its answer and the lines that it causes in the log carry. */
+function identifyRequests(app: HttpApp, log: Log): void {
+  app.addHook('onRequest', (request, reply, done) => {
+    nameRequest(request, reply);
+    withRequestId(request.id, done);
   });
-  return Object.fromEntries(converted);
+  // The events of a body's socket belong to no request: the id is set again behind them.
+  app.addHook('preValidation', (request, _reply, done) => withRequestId(request.id, done));
+  app.addHook('onResponse', async (request, reply) => {
+    const { method } = request;
+    const isRead = method === 'GET' || method === 'HEAD' || method === 'OPTIONS';
+    log[isRead ? 'debug' : 'info']({
+      event: 'http.answered',
+      requestId: request.id,
+      method,
+      route: request.routeOptions.url ?? null,
+      status: reply.statusCode,
+      durationMs: Math.round(reply.elapsedTime),
+    });
+  });
+}
+
+function nameRequest(request: FastifyRequest, reply: FastifyReply): void {
+  for (const name of requestIdHeaders) void reply.header(name, request.id);
 }
 
 /** Refuses JSON that would be read as something else than the caller has sent. */
 function readBodies(app: HttpApp): void {
+  // Text would reach routes as a string, and be refused for its schema.
+  app.removeContentTypeParser('text/plain');
   const parse = app.getDefaultJsonParser('error', 'error');
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
     const bytes = Buffer.from(body as Buffer);
     void parse(request, bytes.toString('utf8'), (error, value) => {
       const ambiguity = error === null ? ambiguityIn(bytes) : undefined;
       if (ambiguity === undefined) done(error, value);
-      else done(new HttpError(400, 'http.bad_body', `the body ${ambiguity}`), undefined);
+      else done(new HttpError(400, 'http.bad_body', `the body ${ambiguity}`, { in: 'body' }), undefined);
     });
   });
 }
@@ -197,50 +188,58 @@ export function requireCaller(gatekeeper: CallerGatekeeper, request: FastifyRequ
   return caller;
 }
 
-function answerProblems(app: HttpApp, log: Log): void {
+function answerProblems(app: HttpApp, { log, bodyBytesMax }: HttpOptions, pages: string): void {
+  const place = { pages, bodyBytesMax: bodyBytesMax ?? bodyBytesMaxDefault };
   app.setNotFoundHandler((request, reply) => {
-    void reply
-      .code(404)
-      .type('application/problem+json')
-      .send(problem(404, 'http.not_found', `no route ${request.method} ${request.url}`));
+    const { method } = request;
+    const path = request.url.split('?', 1)[0] ?? '';
+    const error = new HttpError(404, 'http.not_found', `no route ${method} ${shown(path)}`, { in: 'path' });
+    answer(error, { ...place, request, reply });
   });
-  app.setErrorHandler((error: FastifyError | MeshError, request, reply) => {
-    const status =
-      error instanceof HttpError
-        ? error.status
-        : 'statusCode' in error
-          ? (error.statusCode ?? 500)
-          : statusOf(error);
+  app.setErrorHandler((error, request, reply) => {
+    const { status } = answer(error, { ...place, request, reply });
     if (status >= 500 && !(error instanceof HttpError))
       log.error({
         event: 'http.failed',
+        requestId: request.id,
         route: request.routeOptions.url,
         method: request.method,
         err: error,
       });
-    const code = error instanceof MeshError ? error.code : (error.code ?? 'http.error');
-    // The message of a server error may reveal internals: the log has it, the caller gets the code.
-    const detail =
-      status >= 500 && status !== 503 ? 'the request failed; see the log of the service' : messageOf(error);
-    if (status === 401) void reply.header('www-authenticate', 'Bearer');
-    const retryAfterSeconds = error instanceof HttpError ? error.retryAfterSeconds : undefined;
-    if (retryAfterSeconds !== undefined || (status === 503 && !reply.hasHeader('retry-after')))
-      void reply.header('retry-after', String(retryAfterSeconds ?? retryAfterSecondsDefault));
-    void reply
-      .code(status)
-      .type('application/problem+json')
-      .send(problem(status, code, detail));
   });
 }
 
+interface AnswerPlace {
+  pages: string;
+  request: FastifyRequest;
+  reply: FastifyReply;
+  bodyBytesMax: number;
+}
+
+/** Sends the problem document of an error, and returns what was answered. */
+function answer(error: unknown, { pages, request, reply, bodyBytesMax }: AnswerPlace): HttpError {
+  const { consumes } = (request.routeOptions.schema ?? {}) as { consumes?: string[] };
+  const answered = answerTo(error, { bytesMax: bodyBytesMax, mediaTypes: consumes ?? ['application/json'] });
+  const { status, retryAfterSeconds } = answered;
+  if (status === 401) void reply.header('www-authenticate', 'Bearer');
+  const isTemporary = status === 429 || status === 503;
+  if (retryAfterSeconds !== undefined || (isTemporary && !reply.hasHeader('retry-after')))
+    void reply.header('retry-after', String(retryAfterSeconds ?? retryAfterSecondsDefault));
+  void reply
+    .code(status)
+    .type(problemType)
+    .send(problemOf(answered, pages, request.id));
+  return answered;
+}
+
 /** Answers bytes that are no HTTP request, and closes the connection. */
-function answerMalformed(error: Error & { code?: string }, socket: Socket): void {
+function answerMalformed(error: Error & { code?: string }, socket: Socket, pages: string): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return;
   const status = statusOfMalformed(error.code);
-  const body = JSON.stringify(problem(status, 'http.malformed', messageOf(error)));
+  const body = JSON.stringify(problemOf(new HttpError(status, 'http.malformed', messageOf(error)), pages));
   const head = [
-    `HTTP/1.1 ${status} ${titles[status]}`,
-    'content-type: application/problem+json; charset=utf-8',
+    `HTTP/1.1 ${status} ${titleOf(status)}`,
+    `content-type: ${problemType}`,
     `content-length: ${Buffer.byteLength(body)}`,
     'connection: close',
   ];
@@ -253,51 +252,12 @@ function statusOfMalformed(code: string | undefined): number {
   return code === 'HPE_HEADER_OVERFLOW' ? 431 : 400;
 }
 
-/** Answers what the framework refuses before a route is found. */
-function answerFrameworkError(error: FastifyError, _request: unknown, reply: unknown): void {
-  const status = error.statusCode ?? 400;
-  void (reply as FastifyReply)
-    .code(status)
-    .type('application/problem+json')
-    .send(problem(status, error.code, error.message));
-}
-
-function statusOf(error: unknown): number {
-  return error instanceof MeshError && error.retriable ? 503 : 500;
-}
-
-const titles: Record<number, string> = {
-  400: 'Bad Request',
-  401: 'Unauthorized',
-  403: 'Forbidden',
-  404: 'Not Found',
-  408: 'Request Timeout',
-  409: 'Conflict',
-  410: 'Gone',
-  413: 'Content Too Large',
-  414: 'URI Too Long',
-  415: 'Unsupported Media Type',
-  422: 'Unprocessable Content',
-  429: 'Too Many Requests',
-  431: 'Request Header Fields Too Large',
-  503: 'Service Unavailable',
-};
-
-function problem(status: number, code: string, detail: string): ProblemDocument {
-  return {
-    type: 'about:blank',
-    title: titles[status] ?? (status >= 500 ? 'Server Error' : 'Error'),
-    status,
-    code,
-    detail,
-  };
-}
-
 function addHealthRoutes(app: HttpApp, { health, metrics }: HttpOptions): void {
   const hidden = { schema: { hide: true }, config: { access: 'public' } } as const;
   app.get('/livez', hidden, async () => ({ alive: true }));
   app.get('/readyz', hidden, async (_request, reply) => {
     const readiness = health.readiness();
+    if (!readiness.ready) void reply.header('retry-after', String(retryAfterSecondsDefault));
     return reply.code(readiness.ready ? 200 : 503).send(readiness);
   });
   app.get('/metrics', hidden, async (_request, reply) =>

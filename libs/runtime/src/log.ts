@@ -3,6 +3,7 @@
  * redacted.
  */
 import { pino, type DestinationStream, type Logger } from 'pino';
+import { currentRequestId } from './request-context.ts';
 
 export type Log = Logger;
 
@@ -18,7 +19,8 @@ export const redactedFields = [
 ];
 
 /**
- * Makes the logger of one process.
+ * Makes the logger of one process. Lines that are written while an HTTP request is handled carry
+ * its `requestId`.
  * @param name the name of the process, as in `mesh status`
  * @param level pino's level name
  */
@@ -28,6 +30,10 @@ export function createLog(name: string, level: string, destination?: Destination
     name,
     level,
     base: { name, pid: process.pid },
+    mixin: () => {
+      const requestId = currentRequestId();
+      return requestId === undefined ? {} : { requestId };
+    },
     timestamp: pino.stdTimeFunctions.isoTime,
     redact: { paths, censor: '[redacted]' },
     formatters: { level: (label: string) => ({ level: label }) },

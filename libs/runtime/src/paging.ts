@@ -1,5 +1,5 @@
 /** Pages of long lists. A cursor contains the key of the last row and is opaque to callers. */
-import { HttpError } from './http.ts';
+import { HttpError } from './problems.ts';
 
 /** Encodes the key of the last row of a page. */
 export function encodeCursor(key: readonly (string | number)[]): string {
@@ -28,7 +28,10 @@ export function decodeCursor<K extends readonly (string | number)[]>(
     // The decoder skips characters that are not base64url, and a number has several spellings.
     encodeCursor(key as (string | number)[]) !== text
   ) {
-    throw new HttpError(400, 'http.bad_cursor', 'cursor must be the "next" of an earlier answer');
+    throw new HttpError(400, 'http.bad_cursor', 'cursor must be the "next" of an earlier answer', {
+      param: 'cursor',
+      in: 'query',
+    });
   }
   return key as unknown as K;
 }

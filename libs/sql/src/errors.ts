@@ -7,12 +7,12 @@ export const { codes: errorCodes, error: sqlError } = defineErrors({
   /** Another process has been migrating for longer than this one waits. */
   'sql.migration_locked': { retriable: true },
   /** The server or the role has a setting with which a commit can be lost. */
-  'sql.not_durable': { retriable: true },
+  'sql.not_durable': { retriable: true, http: 503 },
   /** A pooler gives the transactions of one connection to several sessions. */
-  'sql.not_a_session': { retriable: true },
+  'sql.not_a_session': { retriable: true, http: 503 },
   'sql.schema_too_new': { retriable: false },
   'sql.stale_epoch': { retriable: false },
-  'sql.unavailable': { retriable: true },
+  'sql.unavailable': { retriable: true, http: 503 },
 });
 type SqlErrorCode = keyof typeof errorCodes;
 
@@ -47,14 +47,15 @@ export class DataRefusedError extends MeshError {
  */
 export class UnsafeDatabaseError extends MeshError {
   constructor(code: Extract<SqlErrorCode, 'sql.not_durable' | 'sql.not_a_session'>, message: string) {
-    super(code, message, { retriable: errorCodes[code].retriable });
+    super(code, message, { retriable: errorCodes[code].retriable, httpStatus: errorCodes[code].http });
   }
 }
 
 /** There is no answer about the statement: it may have committed or not. */
 export class SqlUnavailableError extends MeshError {
   constructor(cause: unknown) {
-    super('sql.unavailable' satisfies SqlErrorCode, messageOf(cause), { cause, retriable: true });
+    const code = 'sql.unavailable' satisfies SqlErrorCode;
+    super(code, messageOf(cause), { cause, retriable: true, httpStatus: errorCodes[code].http });
   }
 }
 

@@ -46,7 +46,8 @@ export async function addImageJobRoutes(app: HttpApp, deps: ImageJobRouteDeps): 
     // Uploads are streamed to the node, so no body is parsed here.
     scope.removeAllContentTypeParsers();
     scope.addContentTypeParser('*', (_request, _payload, done) => done(null));
-    const config = { access: 'images' } as const;
+    // The node judges the query.
+    const config = { access: 'images', anyQuery: true } as const;
     // Without HEAD: no client would read a stream of events, and nothing would close it.
     const common = { config, exposeHeadRoute: false };
     const one = { ...common, schema: { params: Params } };

@@ -141,7 +141,7 @@ export const paymentsMutants: Mutant[] = [
     name: 'query-numbers-rounded',
     promise: 'I3',
     guard: 'a number of a query is written in digits: nothing else is rounded to one',
-    file: 'libs/runtime/src/http.ts',
+    file: 'libs/runtime/src/validation.ts',
     find: '/^-?\\d{1,16}$/.test(value)',
     replace: '!Number.isNaN(Number(value))',
     suites: ['libs/runtime/src/http.test.ts'],
