@@ -102,6 +102,8 @@ export const AccountsDocument = Type.Object({
   acceptedGap: Type.Optional(Count),
   /** Readings at QoS 0, which are outside I6. Absent in the answer of an earlier version. */
   qos0: Type.Optional(Qos0Account),
+  /** Stored readings that were erased with their device; `stored` still counts them. */
+  erased: Type.Optional(Count),
 });
 export type AccountsDocument = Static<typeof AccountsDocument>;
 

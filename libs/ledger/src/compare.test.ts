@@ -103,6 +103,23 @@ describe('comparing a ledger with the tables', () => {
     assert.deepEqual(pick(counted), { ...none, rejected: 2, lost: 1 });
   });
 
+  it('rows that an operator erased explain as many missing ones, and no more', async () => {
+    const lines = [0, 1, 2, 9].flatMap((number) => [sent(0, number), acked(0, number)]);
+    const poisoned = ['a', 'b'].flatMap((text, number) => [poison(1, number, text), acked(1, number)]);
+    const readings = { deviceId: 'load-r1-0', reason: null, firstSeq: 0, lastSeq: 5, erased: 2 };
+    const messages = { deviceId: 'load-r1-1', reason: 'not_json', firstSeq: null, lastSeq: null, erased: 1 };
+    const result = await compare(ledgerOf(...lines, ...poisoned), [], [], { erased: [readings, messages] });
+    assert.deepEqual([result.erased, result.lost], [3, 3]);
+    assert.deepEqual(
+      result.examples.map(({ deviceId, number }) => [deviceId, number]),
+      [
+        ['load-r1-0', 2],
+        ['load-r1-0', 9],
+        ['load-r1-1', 1],
+      ],
+    );
+  });
+
   it('rows of another life of the device are no matter of a part of a record', async () => {
     const lines = [sent(0, 0), acked(0, 0)];
     const other = stored(0, 0, { incarnation: 2, celsius: 3 });

@@ -6,7 +6,15 @@ import { parseReading, type LoadDocument } from '@thermomesh/contracts';
 import { createLatencyHistogram, latencyOf, recordLatency } from './latency.ts';
 import { fingerprint, fingerprintDigits } from './lines.ts';
 import type { Ledger } from './parse.ts';
-import type { Comparison, Finding, RejectedRow, RejectionCountRow, StoredRow } from './types.ts';
+import { createErasures } from './erasures.ts';
+import type {
+  Comparison,
+  ErasedCountRow,
+  Finding,
+  RejectedRow,
+  RejectionCountRow,
+  StoredRow,
+} from './types.ts';
 
 export interface CompareOptions {
   /** Maximum number of examples of each kind. Default 20. */
@@ -16,6 +24,11 @@ export interface CompareOptions {
    * count is kept explain acked poison without a row. Default: every rejection has its row.
    */
   rejectionCounts?: Rows<RejectionCountRow>;
+  /**
+   * What operators have removed. It explains as many acked messages in neither table. Default:
+   * nothing.
+   */
+  erased?: Rows<ErasedCountRow>;
   /**
    * True if the devices have sent more than the ledger tells: it is a part of a longer record, or
    * its writer still adds to it. A row without an entry is then no finding. Default: as the header
@@ -41,6 +54,7 @@ export async function compare(
   for await (const row of stored) judge.addStored(row);
   for await (const row of rejected) judge.addRejected(row);
   for await (const row of options.rejectionCounts ?? []) judge.addCount(row);
+  for await (const row of options.erased ?? []) judge.addErased(row);
   return judge.verdict();
 }
 
@@ -76,6 +90,7 @@ const countNames = [
   'neverSent',
   'goodRejected',
   'otherReason',
+  'erased',
   'unackedStored',
 ] as const;
 
@@ -105,6 +120,7 @@ class Judge {
   /** Rows seen of each device and reason, then the rejections that have a count and no row. */
   readonly #rowsOfKind = new Map<string, number>();
   readonly #withoutRow = new Map<string, number>();
+  readonly #erasures = createErasures();
   readonly #listed = new Map<Finding['kind'], number>();
 
   constructor(ledger: Ledger, examplesMax: number, partial: boolean) {
@@ -171,6 +187,10 @@ class Judge {
     this.#withoutRow.set(kind, Math.max(0, total - (this.#rowsOfKind.get(kind) ?? 0)));
   }
 
+  addErased(row: ErasedCountRow): void {
+    this.#erasures.add(this.#deviceOf(row.deviceId), row);
+  }
+
   verdict(): Comparison {
     const { entries, sent, acked, ack } = this.#ledger;
     const result = this.#result;
@@ -186,6 +206,11 @@ class Judge {
       if (rejected > 0) result.rejected++;
       if (stored + rejected === 0) {
         if (!isAcked) continue;
+        const device = entries.device[at] ?? -1;
+        if (this.#erasures.take(device, entries.number[at] ?? -1, entries.expectedReason(at))) {
+          result.erased++;
+          continue;
+        }
         result.lost++;
         this.#list('lost', at, 'acked, but in neither table', null);
       } else {

@@ -98,6 +98,17 @@ export interface RejectionCountRow {
   count: number;
 }
 
+/** What operators have removed of a device: a number, no values. */
+export interface ErasedCountRow {
+  deviceId: string;
+  /** Null: readings. Else the reason of the rejected messages. */
+  reason: string | null;
+  /** The range of `seq`; null if no removed row had one. */
+  firstSeq: number | null;
+  lastSeq: number | null;
+  erased: number;
+}
+
 /** A finding for a person to look at. */
 export interface Finding {
   kind: 'lost' | 'duplicated' | 'corrupted' | 'never_sent' | 'good_rejected' | 'other_reason';
@@ -133,6 +144,8 @@ export interface Comparison {
   neverSent: number;
   /** Well-formed readings that were rejected. */
   goodRejected: number;
+  /** Acked, and in neither table because an operator has removed as many rows of this kind. */
+  erased: number;
   /** Rejected for another reason than the one expected. */
   otherReason: number;
   /** In a table although no ack was seen: allowed. */

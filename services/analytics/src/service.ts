@@ -23,11 +23,13 @@ import { openDrainSource } from './adapters/mqtt-drain-source.ts';
 import { createMqttProbe } from './adapters/mqtt-probe.ts';
 import { openDrainStore } from './adapters/pg-drain-store.ts';
 import { createSqlProbe } from './adapters/pg-probe.ts';
+import { createDataUpkeep } from './adapters/pg-data-upkeep.ts';
 import { createDeviceIncarnations } from './adapters/pg-device-incarnations.ts';
 import { createTelemetryQueries } from './adapters/pg-telemetry-queries.ts';
 import type { NodeSettings } from './config.ts';
 import { createCoordinator, type Coordinator } from './coordinator/coordinator.ts';
 import { createElection } from './coordinator/election.ts';
+import { replayMessage } from './coordinator/replay.ts';
 import { createFitness, type Fitness } from './coordinator/fitness.ts';
 import { describeGap } from './core/continuity.ts';
 import type { BatchLimits, DrainLimitsSource, TelemetryQueries } from './core/ports.ts';
@@ -69,9 +71,11 @@ export async function createService(settings: NodeSettings, log: Log): Promise<A
     {
       queries,
       incarnations: createDeviceIncarnations(pool),
+      upkeep: createDataUpkeep(pool),
       times: settings.times,
       describeElection: () => ({ ...describe(election), drain: coordinator.drainView() }),
       acceptGap: (gap) => coordinator.acceptGap(gap),
+      replay: (message) => replayMessage(message, settings, coordinator),
       describeDrainLimits: () => drainLimits.view(),
     },
   );

@@ -40,7 +40,9 @@ describe('readings at QoS 0 in PostgreSQL', () => {
       { seq: 2, celsius: 21.5, bestEffort: true },
     ]);
     assert.equal((await device())?.seq, 2, 'the latest state follows them');
-    const rejected = await createTelemetryQueries(pool).rejected(9, Number.MAX_SAFE_INTEGER, 'd1');
+    const rejected = await createTelemetryQueries(pool).rejected(9, Number.MAX_SAFE_INTEGER, {
+      deviceId: 'd1',
+    });
     assert.deepEqual(
       rejected.map(({ reason }) => reason),
       ['bad_celsius', 'seq_conflict'],

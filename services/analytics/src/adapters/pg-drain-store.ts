@@ -10,6 +10,7 @@ import { candidatesOf, seqLeapMaxDefault } from '../core/latest-state.ts';
 import type { DrainStore, RejectionLimits, TakeOver } from '../core/ports.ts';
 import { applyBestEffort, noteDevices } from './pg-best-effort.ts';
 import { acceptGap, readPosition } from './pg-drain-position.ts';
+import { replay } from './pg-replay.ts';
 import { asciiArray, boolArray, float4Array, int8Array, timestamptzArray } from './pg-binary-arrays.ts';
 
 /** SQLSTATE that apply_drain_batch raises for readings whose key is stored with other values. */
@@ -62,6 +63,7 @@ export async function openDrainStore(options: DrainStoreOptions): Promise<DrainS
     noteDevices: (epoch, report) => noteDevices(session, epoch, report),
     position: (log) => readPosition(session, log),
     acceptGap: (epoch, nodeId, gap) => acceptGap(session, epoch, nodeId, gap),
+    replay: (epoch, nodeId, id, entry) => replay(session, { epoch, nodeId, id, entry }),
     close: () => session.close(),
   };
 }

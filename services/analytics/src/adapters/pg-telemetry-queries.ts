@@ -92,26 +92,7 @@ const bucketsSql = `
 /** Creates the reads on `pool`. */
 export function createTelemetryQueries(pool: SqlPool): TelemetryQueries {
   return {
-    async accounts() {
-      const logs = await pool.query<AccountsDocument['logs'][number]>(
-        `SELECT log::text AS log, high_water_mark AS "highWaterMark", stored, duplicate, rejected,
-                (SELECT coalesce(sum(messages), 0)::bigint FROM drain_gaps g WHERE g.log = l.log) AS "acceptedGap"
-         FROM drain_logs l ORDER BY log`,
-      );
-      const sum = (field: 'stored' | 'duplicate' | 'rejected' | 'acceptedGap') =>
-        logs.reduce((total, row) => total + (row[field] ?? 0), 0);
-      const [qos0] = await pool.query<Qos0Account>(
-        'SELECT relayed, stored, duplicate, rejected, dropped FROM qos0_accounts',
-      );
-      return {
-        logs,
-        ...(qos0 !== undefined && { qos0 }),
-        stored: sum('stored'),
-        duplicate: sum('duplicate'),
-        rejected: sum('rejected'),
-        acceptedGap: sum('acceptedGap'),
-      };
-    },
+    accounts: () => readAccounts(pool),
     async coordinator() {
       const [row] = await pool.query<{ node: number; epoch: number }>(
         'SELECT node_id AS node, epoch FROM coordinator WHERE epoch > 0',
@@ -136,21 +117,49 @@ export function createTelemetryQueries(pool: SqlPool): TelemetryQueries {
       ),
     buckets: ({ deviceId, fromMs, toMs, limit }, bucketSeconds) =>
       pool.query<BucketRow>(bucketsSql, [deviceId, fromMs, toMs, bucketSeconds, limit]),
-    rejected: (limit, before, deviceId) =>
+    rejected: (limit, before, { deviceId, reason, sinceMs, untilMs }) =>
       pool.query<RejectedRow>(
         `SELECT id, log_id AS "logId", device_id AS "deviceId", seq, ${ms('received_at')} AS "receivedAtMs", reason, detail,
                 encode(raw, 'base64') AS "rawBase64", coalesce(raw_bytes, length(raw)) AS "rawBytes",
                 encode(coalesce(raw_sha256, sha256(raw)), 'hex') AS "rawSha256"
-         FROM rejected_readings WHERE id < $1 AND ($2::text IS NULL OR device_id = $2) ORDER BY id DESC LIMIT $3`,
-        [before, deviceId ?? null, limit],
+         FROM rejected_readings WHERE id < $1 AND ($2::text IS NULL OR device_id = $2)
+           AND ($4::text IS NULL OR reason = $4) AND ($5::bigint IS NULL OR received_at >= from_unix_ms($5))
+           AND ($6::bigint IS NULL OR received_at < from_unix_ms($6)) ORDER BY id DESC LIMIT $3`,
+        [before, deviceId ?? null, limit, reason ?? null, sinceMs ?? null, untilMs ?? null],
       ),
     rejectionCounts: (limit, after, deviceId) =>
       pool.query<RejectionCount>(
         `SELECT nullif(device_id, '') AS "deviceId", reason, rejected AS count,
-                ${ms('first_received_at')} AS "firstReceivedAtMs", ${ms('last_received_at')} AS "lastReceivedAtMs"
+                ${ms('first_received_at')} AS "firstReceivedAtMs", ${ms('last_received_at')} AS "lastReceivedAtMs", replayed, deleted
          FROM rejection_counts WHERE (device_id, reason) > ($1, $2) AND ($3::text IS NULL OR device_id = $3)
          ORDER BY device_id, reason LIMIT $4`,
         [after.deviceId, after.reason, deviceId ?? null, limit],
       ),
+  };
+}
+
+/** The terms of I6, of each gateway store and in all. */
+async function readAccounts(pool: SqlPool): Promise<AccountsDocument> {
+  const logs = await pool.query<AccountsDocument['logs'][number]>(
+    `SELECT log::text AS log, high_water_mark AS "highWaterMark", stored, duplicate, rejected,
+            (SELECT coalesce(sum(messages), 0)::bigint FROM drain_gaps g WHERE g.log = l.log) AS "acceptedGap"
+     FROM drain_logs l ORDER BY log`,
+  );
+  const sum = (field: 'stored' | 'duplicate' | 'rejected' | 'acceptedGap') =>
+    logs.reduce((total, row) => total + (row[field] ?? 0), 0);
+  const [qos0] = await pool.query<Qos0Account>(
+    'SELECT relayed, stored, duplicate, rejected, dropped FROM qos0_accounts',
+  );
+  const [gone] = await pool.query<{ erased: number }>(
+    `SELECT coalesce(sum(erased), 0)::bigint AS erased FROM erased_rows WHERE incarnation >= 0`,
+  );
+  return {
+    logs,
+    ...(qos0 !== undefined && { qos0 }),
+    erased: gone?.erased ?? 0,
+    stored: sum('stored'),
+    duplicate: sum('duplicate'),
+    rejected: sum('rejected'),
+    acceptedGap: sum('acceptedGap'),
   };
 }

@@ -36,7 +36,7 @@ beforeEach(async () => {
   for (const store of stores) store.close();
   stores = [];
   await pool.query(
-    'TRUNCATE readings, rejected_readings, rejection_counts, devices, device_incarnations, drain_logs, drain_batches, device_notices RESTART IDENTITY',
+    'TRUNCATE readings, rejected_readings, rejection_counts, devices, device_incarnations, drain_logs, drain_batches, device_notices, erased_rows RESTART IDENTITY',
   );
   await pool.query(
     'UPDATE qos0_accounts SET relayed = 0, stored = 0, duplicate = 0, rejected = 0, dropped = 0',

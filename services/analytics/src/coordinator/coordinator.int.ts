@@ -9,7 +9,10 @@ import { until } from '@thermomesh/testing';
 import { plausibleTimes, type BrokerDocument } from '@thermomesh/contracts';
 import { openDrainSource } from '../adapters/mqtt-drain-source.ts';
 import { openDrainStore } from '../adapters/pg-drain-store.ts';
+import { createDataUpkeep } from '../adapters/pg-data-upkeep.ts';
+import { plausibleRoom } from '../core/plausibility.ts';
 import { createCoordinator, type Coordinator } from './coordinator.ts';
+import { replayMessage } from './replay.ts';
 import { createDrainMetrics } from '../metrics.ts';
 import { publishReadings, secret, startGateway, type Gateway } from '../testing.ts';
 
@@ -269,6 +272,40 @@ async function assertBalanced(at: Gateway, lost: number): Promise<void> {
   const accounts = await accountsOf(at);
   assert.deepEqual([accounts.lost, accounts.known + accounts.lost], [lost, accounts.accepted]);
 }
+
+describe('a rejected message that is tried once more', () => {
+  it('is stored by the coordinator beside its drain, and by no other node', async () => {
+    const at = gateway;
+    await publishReadings(at.address, 'again', seqs.slice(0, 3));
+    const node = coordinator(1);
+    await epochOf(node);
+    await until('the readings', async () => (await stored('again')).length === 3);
+    const [row] = await pool.query<{ id: number }>(
+      `INSERT INTO rejected_readings (log, log_id, device_id, received_at, reason, detail, raw, epoch)
+       SELECT log, -1, 'again', now(), 'bad_measured_at', 'x', $1, 1 FROM drain_logs LIMIT 1 RETURNING id`,
+      [Buffer.from('{"deviceId":"again","seq":7,"measuredAt":1700000000000,"celsius":20}')],
+    );
+    const rules = { times: plausibleTimes, plausible: plausibleRoom };
+    const message = await createDataUpkeep(pool).rejectedMessage(row!.id);
+    await assert.rejects(replayMessage(message!, rules, coordinator(2)), { code: 'drain.not_coordinator' });
+    const outcomes = [];
+    for (const _ of [1, 2]) outcomes.push((await replayMessage(message!, rules, node)).outcome);
+    assert.deepEqual(outcomes, ['stored', 'gone']);
+    assert.deepEqual(await stored('again'), [0, 1, 2, 7]);
+    const conflicting = { ...message!, raw: Buffer.from(message!.raw.toString().replace('20}', '21}')) };
+    await pool.query(
+      `INSERT INTO rejected_readings (log, log_id, device_id, received_at, reason, detail, raw, epoch)
+       SELECT log, -2, 'again', now(), 'bad_seq', 'x', $1, 1 FROM drain_logs LIMIT 1`,
+      [conflicting.raw],
+    );
+    const [other] = await pool.query<{ id: number }>('SELECT max(id) AS id FROM rejected_readings');
+    const refused = await replayMessage({ ...conflicting, id: other!.id }, rules, node);
+    assert.deepEqual([refused.outcome, refused.reason], ['rejected', 'seq_conflict']);
+    // The drain goes on after the refused statement.
+    await publishReadings(at.address, 'again', [8]);
+    await until('the drain', async () => (await stored('again')).length === 5);
+  });
+});
 
 describe('a restored database', () => {
   let own: Gateway | undefined;

@@ -5,9 +5,10 @@
 import type { DrainGap, DrainView } from '@thermomesh/contracts';
 import type { Log } from '@thermomesh/runtime';
 import type { ClaimCause, ClaimResult, Election, ElectionHost, Role } from '@thermomesh/election';
+import type { Entry } from '../core/batch.ts';
 import { analyticsError } from '../core/errors.ts';
 import type { DrainStore } from '../core/ports.ts';
-import { startDrain, type Drain, type DrainOptions, type GapName } from './drain.ts';
+import { startDrain, type Drain, type DrainOptions, type GapName, type ReplayOutcome } from './drain.ts';
 
 export interface CoordinatorOptions extends Omit<DrainOptions, 'onDeposed'> {
   leaseMs: number;
@@ -33,6 +34,11 @@ export interface Coordinator extends ElectionHost {
    * @throws MeshError `drain.not_coordinator`, `drain.no_such_gap`
    */
   acceptGap(gap: GapName): Promise<DrainGap>;
+  /**
+   * Stores a rejected message that is a valid reading now, see {@link Drain}.
+   * @throws MeshError `drain.not_coordinator`
+   */
+  replay(id: number, entry: Entry): Promise<ReplayOutcome>;
   /** Ends the present term, if there is one, at once. */
   close(): void;
 }
@@ -95,6 +101,8 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
     });
   }
 
+  const draining = (): Drain => active?.drain ?? refuse(nodeId);
+
   return {
     claim,
     setElection: (one) => {
@@ -113,13 +121,16 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
     },
     onRole,
     drainView: () => active?.drain.view() ?? null,
-    acceptGap: async (gap) => {
-      if (active !== undefined) return active.drain.acceptGap(gap);
-      throw analyticsError('drain.not_coordinator', `node ${nodeId} does not coordinate`);
-    },
+    acceptGap: async (gap) => draining().acceptGap(gap),
+    replay: async (id, entry) => draining().replay(id, entry),
     log,
     close: () => active?.drain.abort(),
   };
+}
+
+/** @throws MeshError `drain.not_coordinator` */
+function refuse(nodeId: number): never {
+  throw analyticsError('drain.not_coordinator', `node ${nodeId} does not coordinate`);
 }
 
 /** Who has deposed the coordinator of `epoch`. */

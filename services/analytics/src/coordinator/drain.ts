@@ -8,7 +8,7 @@ import { createBackoff, raceAbort, type BackoffLimits, type CrashHook } from '@t
 import type { DrainGap, DrainView } from '@thermomesh/contracts';
 import { StaleEpochError } from '@thermomesh/sql';
 import { applyEntries, DrainGapError } from '../core/apply.ts';
-import { nothingApplied, type Applied } from '../core/batch.ts';
+import { nothingApplied, type Applied, type Entry } from '../core/batch.ts';
 import { describeGap, judgeContinuity, type Continuity } from '../core/continuity.ts';
 import { analyticsError } from '../core/errors.ts';
 import type { BatchLimits, DrainSource, DrainStore, ReceivedBatch } from '../core/ports.ts';
@@ -35,6 +35,9 @@ export interface DrainOptions extends TermStoreOptions {
 /** The log ids of a gap, by which an operator names it. */
 export type GapName = Pick<DrainGap, 'log' | 'fromLogId' | 'toLogId'>;
 
+/** What a replay did with a message. */
+export type ReplayOutcome = Awaited<ReturnType<DrainStore['replay']>>;
+
 /** One term as coordinator. */
 export interface Drain {
   /** Resolves when the term is over; rejects only for a bug of this program. */
@@ -45,6 +48,13 @@ export interface Drain {
    * @throws MeshError `drain.no_such_gap`, `drain.not_coordinator`; or the error of the database
    */
   acceptGap(gap: GapName): Promise<DrainGap>;
+  /**
+   * Stores a rejected message that is a valid reading now, in its turn between two batches.
+   * @param id of the row among the rejected messages
+   * @throws MeshError `drain.not_coordinator`; SeqConflictError, DataRefusedError; or the error of
+   *   the database
+   */
+  replay(id: number, entry: Entry): Promise<ReplayOutcome>;
   /**
    * Ends the term gracefully: commits and acknowledges the batch under way, then releases the drain
    * session and the lease.
@@ -65,6 +75,7 @@ export function startDrain(epoch: number, store: DrainStore, options: DrainOptio
     finished,
     view: () => term.view(),
     acceptGap: (gap) => term.acceptGap(gap),
+    replay: (id, entry) => term.replay(id, entry),
     release: async () => {
       term.stopIntake();
       await finished;
@@ -261,15 +272,30 @@ class DrainTerm {
     if (at.state !== 'gap' || !isSameGap(at.gap, name)) {
       throw analyticsError('drain.no_such_gap', 'the drain does not wait at this gap');
     }
+    await this.#fenced(() => this.#storeAcceptance(at.gap));
+    at.resume();
+    return at.gap;
+  }
+
+  async replay(id: number, entry: Entry): Promise<ReplayOutcome> {
+    const { nodeId, log } = this.#options;
+    const outcome = await this.#fenced(async () => {
+      const store = await this.#store.current();
+      return this.#store.execute(async () => store.replay(this.#epoch, nodeId, id, entry));
+    });
+    log.info({ event: 'drain.replayed', epoch: this.#epoch, id, outcome });
+    return outcome;
+  }
+
+  /** Does what a caller asks for. @throws MeshError `drain.not_coordinator` if the epoch is over */
+  async #fenced<T>(work: () => Promise<T>): Promise<T> {
     try {
-      await this.#storeAcceptance(at.gap);
+      return await work();
     } catch (error) {
       if (!(error instanceof StaleEpochError)) throw error;
       this.#deposed(error);
       throw analyticsError('drain.not_coordinator', error.message, { cause: error });
     }
-    at.resume();
-    return at.gap;
   }
 
   async #storeAcceptance(gap: DrainGap): Promise<void> {

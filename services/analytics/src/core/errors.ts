@@ -30,6 +30,12 @@ export const { codes: errorCodes, error: analyticsError } = defineErrors({
   'devices.no_incarnation_left': { retriable: false },
   /** HTTP 422: the `Idempotency-Key` was used to open another incarnation. */
   'devices.key_reused': { retriable: false },
+  /** HTTP 404: no rejected message with this id is kept. */
+  'rejected.unknown': { retriable: false },
+  /** HTTP 409: only the beginning of the rejected message is kept, so it cannot be replayed. */
+  'rejected.cut': { retriable: false },
+  /** HTTP 400: a deletion of rejected messages without any filter. */
+  'rejected.no_filter': { retriable: false },
   /** HTTP 400: `from` or `to` is not a point in time. */
   'http.bad_instant': { retriable: false },
 });

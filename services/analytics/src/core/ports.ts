@@ -1,15 +1,19 @@
 /** What a node needs of the outside world. `adapters/` and `limits/` implement it. */
 import type {
   AccountsDocument,
+  DeletedRejections,
   DeviceIncarnationDocument,
   DevicesReport,
   DrainGap,
   DrainLimitsView,
   DrainLogState,
+  ErasedDevice,
+  ErasedRow,
 } from '@thermomesh/contracts';
-import type { Applied, Batch } from './batch.ts';
+import type { Applied, Batch, Entry } from './batch.ts';
 import type { BestEffortApplied, BestEffortEntry } from './best-effort.ts';
 import type { DrainPosition } from './continuity.ts';
+import type { RejectedMessage } from './replay.ts';
 import type { BucketRow, DeviceRow, ReadingRow, RejectedRow, RejectionCount } from './telemetry.ts';
 
 /**
@@ -84,6 +88,13 @@ export interface DrainStore {
    * @throws StaleEpochError, MeshError `drain.no_such_gap`
    */
   acceptGap(epoch: number, nodeId: number, gap: DrainGap): Promise<void>;
+  /**
+   * Stores a rejected message that is a valid reading now, as a batch of one, and removes it from
+   * the rejected ones in the same transaction.
+   * @returns `gone` if the message is no longer among the rejected ones
+   * @throws StaleEpochError, SeqConflictError, DataRefusedError, SqlUnavailableError
+   */
+  replay(epoch: number, nodeId: number, id: number, entry: Entry): Promise<'stored' | 'duplicate' | 'gone'>;
   /** Closes the session at once. */
   close(): void;
 }
@@ -197,6 +208,32 @@ export interface DeviceIncarnations {
   list(deviceId: string, limit: number, after: number): Promise<DeviceIncarnationDocument[]>;
 }
 
+/** Which rejected messages are meant; what is undefined is no condition. */
+export interface RejectedFilter {
+  id?: number | undefined;
+  deviceId?: string | undefined;
+  reason?: string | undefined;
+  /** Received at this time or later, in Unix ms. */
+  sinceMs?: number | undefined;
+  /** Received before this time, in Unix ms. */
+  untilMs?: number | undefined;
+}
+
+/** What operators do with stored data by hand. Each removal is counted (I1, I6; ADR 0026). */
+export interface DataUpkeep {
+  /** A rejected message with its bytes; undefined if it is not kept. */
+  rejectedMessage(id: number): Promise<RejectedMessage | undefined>;
+  /** Deletes the oldest rejected messages of the filter, up to the limit of one call. */
+  deleteRejected(filter: RejectedFilter): Promise<DeletedRejections>;
+  /**
+   * Erases readings, rejections, incarnations and the latest state of a device, in steps between
+   * the batches. Ends early when a time limit is over; what is left is for the next call.
+   */
+  eraseDevice(deviceId: string): Promise<ErasedDevice>;
+  /** What was removed of a device. */
+  erasedOf(deviceId: string): Promise<ErasedRow[]>;
+}
+
 /** Reads of the HTTP routes. */
 export interface TelemetryQueries {
   accounts(): Promise<AccountsDocument>;
@@ -209,7 +246,7 @@ export interface TelemetryQueries {
   /** Averages over buckets of `bucketSeconds` in the whole interval. */
   buckets(query: Omit<ReadingsQuery, 'after'>, bucketSeconds: number): Promise<BucketRow[]>;
   /** Rejected readings, newest first; `before` is the last id of the previous page. */
-  rejected(limit: number, before: number, deviceId: string | undefined): Promise<RejectedRow[]>;
+  rejected(limit: number, before: number, filter: RejectedFilter): Promise<RejectedRow[]>;
   /** Counts of rejections by device and reason, after the kind `after`; of one device if given. */
   rejectionCounts(
     limit: number,

@@ -117,5 +117,7 @@ export const RejectionCount = Type.Object({
   }),
   firstReceivedAtMs: Type.Integer(),
   lastReceivedAtMs: Type.Integer(),
+  replayed: Type.Integer({ minimum: 0, description: 'Of these: stored later by a replay.' }),
+  deleted: Type.Integer({ minimum: 0, description: 'Of these: rows that an operator has deleted.' }),
 });
 export type RejectionCount = Static<typeof RejectionCount>;

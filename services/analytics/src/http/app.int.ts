@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { timesOfYears, type DrainLimitsView } from '@thermomesh/contracts';
 import {
+  createApiKey,
   createGatekeeper,
   createHealth,
   createLog,
@@ -14,6 +18,7 @@ import {
 } from '@thermomesh/runtime';
 import { sqlPatience, testDatabase, type TestDatabase } from '@thermomesh/servers';
 import { createPool, migrate, type SqlPool } from '@thermomesh/sql';
+import { createDataUpkeep } from '../adapters/pg-data-upkeep.ts';
 import { createDeviceIncarnations } from '../adapters/pg-device-incarnations.ts';
 import { createTelemetryQueries } from '../adapters/pg-telemetry-queries.ts';
 import { analyticsError } from '../core/errors.ts';
@@ -32,6 +37,8 @@ const waiting = { log: '00112233-4455-6677-8899-aabbccddeeff', fromLogId: 5, toL
 let database: TestDatabase;
 let pool: SqlPool;
 let app: HttpApp;
+let keysFolder: string;
+let readKey: string;
 
 interface Page<R> {
   items: R[];
@@ -60,16 +67,20 @@ before(async () => {
   await pool.query(
     `INSERT INTO drain_logs VALUES (gen_random_uuid(), 9, 5, 2, 2), (gen_random_uuid(), 1, 1, 0, 0)`,
   );
+  keysFolder = await mkdtemp(path.join(os.tmpdir(), 'thermomesh-keys-'));
+  const keysFile = path.join(keysFolder, 'api-keys.ndjson');
+  readKey = (await createApiKey(keysFile, ['read'])).key;
   app = await createAnalyticsApp(
     {
       log: createLog('test', 'silent'),
       health: createHealth(),
       metrics: createMetrics({ defaults: false }),
-      gatekeeper: createGatekeeper(secret, undefined),
+      gatekeeper: createGatekeeper(secret, keysFile),
     },
     {
       queries: createTelemetryQueries(pool),
       incarnations: createDeviceIncarnations(pool),
+      upkeep: createDataUpkeep(pool),
       times: timesOfYears(1970, 2099),
       describeDrainLimits: () => drainLimits,
       describeElection: () => ({
@@ -79,6 +90,10 @@ before(async () => {
         fit: true,
         peers: [],
       }),
+      replay: async ({ id, raw }) => {
+        if (raw.toString() === 'poison 2') throw analyticsError('drain.not_coordinator', 'not this node');
+        return { id, outcome: 'rejected', reason: 'not_json', detail: raw.toString() };
+      },
       acceptGap: async (gap) => {
         if (gap.toLogId !== waiting.toLogId) throw analyticsError('drain.no_such_gap', 'another gap');
         return waiting;
@@ -89,6 +104,7 @@ before(async () => {
 
 after(async () => {
   await app.close();
+  await rm(keysFolder, { recursive: true });
   await pool.close();
   await database.drop();
 });
@@ -289,6 +305,55 @@ describe('the HTTP surface of a node', () => {
         rows.map(({ incarnation, seq }) => incarnation * 3 + seq),
         [0, 1, 2, 3, 4, 5, 6, 7, 8],
       );
+    }
+  });
+
+  it('rejected messages are filtered by reason and time', async () => {
+    assert.equal((await all('/v1/rejected?limit=9&reason=not_json')).length, 5);
+    assert.equal((await all('/v1/rejected?limit=9&reason=bad_seq')).length, 0);
+    assert.equal((await all('/v1/rejected?limit=9&until=2001-01-01T00:00:00Z')).length, 0);
+    assert.equal((await all('/v1/rejected?limit=9&since=2001-01-01T00:00:00Z&deviceId=d1')).length, 3);
+  });
+
+  it('operators replay and delete rejected messages, and erase a device', async () => {
+    const ask = async (method: 'POST' | 'DELETE', url: string) => {
+      const answer = await app.inject({ method, url, headers });
+      const { code, ...body } = answer.json<Record<string, unknown>>();
+      return [answer.statusCode, code ?? body];
+    };
+    const [four, two] = (
+      await all<{ id: number; rawBase64: string }>('/v1/rejected?limit=9&deviceId=d0')
+    ).map(({ id }) => id);
+    assert.deepEqual(await ask('POST', `/v1/rejected/${four}/replay`), [
+      200,
+      { id: four, outcome: 'rejected', reason: 'not_json', detail: 'poison 4' },
+    ]);
+    assert.deepEqual(await ask('POST', `/v1/rejected/${two}/replay`), [409, 'drain.not_coordinator']);
+    await pool.query('UPDATE rejected_readings SET raw_bytes = 9999 WHERE id = $1', [two]);
+    assert.deepEqual(await ask('POST', `/v1/rejected/${two}/replay`), [409, 'rejected.cut']);
+    assert.deepEqual(await ask('POST', '/v1/rejected/999999/replay'), [404, 'rejected.unknown']);
+    assert.deepEqual(await ask('DELETE', `/v1/rejected/${two}`), [200, { deleted: 1, complete: true }]);
+    assert.deepEqual(await ask('DELETE', `/v1/rejected/${two}`), [404, 'rejected.unknown']);
+    assert.deepEqual(await ask('DELETE', '/v1/rejected'), [400, 'rejected.no_filter']);
+    assert.deepEqual(await ask('DELETE', '/v1/rejected?deviceId=d0'), [200, { deleted: 1, complete: true }]);
+    const [counted] = await all<object>('/v1/devices/d0/rejections?limit=9');
+    assert.deepEqual({ count: 2, deleted: 2, replayed: 0, ...counted }, counted);
+    await pool.query(
+      `INSERT INTO readings (device_id, seq, measured_at, received_at, celsius, epoch, committed_at)
+       SELECT 'd5', n, now(), now(), 20, 1, now() FROM generate_series(1, 3) n`,
+    );
+    const gone = { deviceId: 'd5', readings: 3, rejections: 0, complete: true };
+    assert.deepEqual(await ask('DELETE', '/v1/devices/d5'), [200, gone]);
+    assert.deepEqual(await ask('DELETE', '/v1/devices/d5'), [404, 'devices.unknown']);
+    const { items } = await get<{ items: object[] }>('/v1/devices/d5/erased');
+    assert.deepEqual(items, [{ incarnation: 0, reason: null, erased: 3, ...items[0] }]);
+    for (const [method, url] of [
+      ['DELETE', '/v1/devices/d1'],
+      ['DELETE', '/v1/rejected?deviceId=d1'],
+      ['POST', '/v1/rejected/1/replay'],
+    ] as const) {
+      const read = { authorization: `Bearer ${readKey}` };
+      assert.equal((await app.inject({ method, url, headers: read })).statusCode, 403, url);
     }
   });
 

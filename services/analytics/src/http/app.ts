@@ -6,6 +6,7 @@ import { deviceRoutes } from './routes/devices.ts';
 import { drainRoutes } from './routes/drain.ts';
 import { incarnationRoutes } from './routes/incarnations.ts';
 import { rejectedRoutes } from './routes/rejected.ts';
+import { upkeepRoutes } from './routes/upkeep.ts';
 
 /** Creates the app with all routes; it does not listen yet. */
 export async function createAnalyticsApp(
@@ -18,5 +19,6 @@ export async function createAnalyticsApp(
   deviceRoutes(app, deps);
   incarnationRoutes(app, deps);
   rejectedRoutes(app, deps);
+  upkeepRoutes(app, deps);
   return app;
 }

@@ -2,6 +2,7 @@
 import {
   compare,
   type Comparison,
+  type ErasedCountRow,
   type Finding,
   type Ledger,
   type RejectedRow,
@@ -24,6 +25,9 @@ const rejectedSql = `
   FROM rejected_readings WHERE`;
 const countsSql = `
   SELECT device_id AS "deviceId", reason, rejected AS count FROM rejection_counts WHERE starts_with(device_id, $1)`;
+const erasedSql = `
+  SELECT device_id AS "deviceId", nullif(reason, '') AS reason, first_seq AS "firstSeq", last_seq AS "lastSeq", erased
+  FROM erased_rows WHERE`;
 
 /** All rows of the ledger's devices. */
 const allRows = 'starts_with(device_id, $1)';
@@ -37,8 +41,8 @@ const someRows = 'device_id = ANY($1) AND seq BETWEEN $2 AND $3';
  */
 export async function compareWithSql(ledger: Ledger, pool: SqlPool, live = false): Promise<Comparison> {
   const partial = ledger.header.partial === true;
-  const { stored, rejected, rejectionCounts } = partial ? rowsOfPart(ledger, pool) : rowsOfAll(ledger, pool);
-  return compare(ledger, stored, rejected, { examplesMax, rejectionCounts, partial: partial || live });
+  const { stored, rejected, ...more } = partial ? rowsOfPart(ledger, pool) : rowsOfAll(ledger, pool);
+  return compare(ledger, stored, rejected, { examplesMax, ...more, partial: partial || live });
 }
 
 interface Rows {
@@ -46,6 +50,7 @@ interface Rows {
   rejected: AsyncIterable<RejectedRow>;
   /** Empty for a part: the counts are those of the device's whole life. */
   rejectionCounts: AsyncIterable<RejectionCountRow> | [];
+  erased: AsyncIterable<ErasedCountRow>;
 }
 
 function rowsOfAll({ header }: Ledger, pool: SqlPool): Rows {
@@ -54,6 +59,7 @@ function rowsOfAll({ header }: Ledger, pool: SqlPool): Rows {
     stored: pool.stream<StoredRow & Record<string, unknown>>(`${storedSql} ${allRows}`, prefix),
     rejected: pool.stream<RejectedRow & Record<string, unknown>>(`${rejectedSql} ${allRows}`, prefix),
     rejectionCounts: pool.stream<RejectionCountRow & Record<string, unknown>>(countsSql, prefix),
+    erased: pool.stream<ErasedCountRow & Record<string, unknown>>(`${erasedSql} ${allRows}`, prefix),
   };
 }
 
@@ -71,6 +77,7 @@ function rowsOfPart({ header, entries }: Ledger, pool: SqlPool): Rows {
     stored: pool.stream<StoredRow & Record<string, unknown>>(`${storedSql} ${someRows}`, [ids, ...range]),
     rejected: pool.stream<RejectedRow & Record<string, unknown>>(`${rejectedSql} device_id = ANY($1)`, [ids]),
     rejectionCounts: [],
+    erased: pool.stream<ErasedCountRow & Record<string, unknown>>(`${erasedSql} device_id = ANY($1)`, [ids]),
   };
 }
 

@@ -100,6 +100,7 @@ export function judgeCompared(
     ...compared
       .filter(({ comparison }) => comparison.goodRejected > 0)
       .map(({ run, comparison }) => `${run}: ${comparison.goodRejected} well-formed readings were rejected`),
+    ...(total.erased > 0 ? [`${total.erased} erased by an operator`] : []),
     ...unread,
     ...(undrained === undefined ? [] : [undrained]),
   ].join('; ');

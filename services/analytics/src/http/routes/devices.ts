@@ -1,15 +1,10 @@
-import { parseTimeText, type TimeLimits } from '@thermomesh/contracts';
+import type { TimeLimits } from '@thermomesh/contracts';
 import { decodeCursor, HttpError, pageOf, type HttpApp } from '@thermomesh/runtime';
 import Type from 'typebox';
 import type { AnalyticsErrorCode } from '../../core/errors.ts';
 import { BucketRow, DeviceRow, ReadingRow } from '../../core/telemetry.ts';
 import type { RouteDeps } from '../deps.ts';
-import { DeviceParams, Page, PageQuery, strict } from '../schemas.ts';
-
-const Instant = (description: string) =>
-  Type.Optional(
-    Type.String({ maxLength: 40, description: `${description}; RFC 3339 with a zone, or Unix ms.` }),
-  );
+import { DeviceParams, instant, Instant, Page, PageQuery, strict } from '../schemas.ts';
 
 /** Adds the routes of devices and their readings. */
 export function deviceRoutes(app: HttpApp, { queries, times }: RouteDeps): void {
@@ -96,9 +91,3 @@ function keyOf(cursor: string): { measuredAtMs: number; incarnation: number; seq
 
 /** Every time that any setting has ever let into the table, in Unix ms. */
 const storedTimes: TimeLimits = { minMs: 0, maxMs: Date.UTC(10_000, 0, 1) };
-
-function instant(name: string, text: string, times: TimeLimits): number {
-  const parsed = parseTimeText(text, times);
-  if ('ms' in parsed) return parsed.ms;
-  throw new HttpError(400, 'http.bad_instant' satisfies AnalyticsErrorCode, `${name} ${parsed.problem}`);
-}

@@ -2,16 +2,25 @@ import { decodeCursor, pageOf, type HttpApp } from '@thermomesh/runtime';
 import Type, { type Static } from 'typebox';
 import { RejectedRow, RejectionCount } from '../../core/telemetry.ts';
 import type { RouteDeps } from '../deps.ts';
-import { DeviceId, DeviceParams, Page, PageQuery, strict } from '../schemas.ts';
+import {
+  DeviceId,
+  DeviceParams,
+  filterOf,
+  Page,
+  PageQuery,
+  RejectedFilterQuery,
+  strict,
+} from '../schemas.ts';
 
-const RejectedQuery = Type.Object({ ...PageQuery, deviceId: Type.Optional(DeviceId) }, strict);
+const SummaryQuery = Type.Object({ ...PageQuery, deviceId: Type.Optional(DeviceId) }, strict);
+const RejectedQuery = Type.Object({ ...PageQuery, ...RejectedFilterQuery }, strict);
 const PageQueryObject = Type.Object(PageQuery, strict);
 
 /**
  * Adds the routes of rejections: dead letters (messages that were acknowledged and could not become
  * readings, with the reason and the raw bytes, newest first), and how many there were of each kind.
  */
-export function rejectedRoutes(app: HttpApp, { queries }: RouteDeps): void {
+export function rejectedRoutes(app: HttpApp, { queries, times }: RouteDeps): void {
   app.get(
     '/v1/rejected',
     { schema: { querystring: RejectedQuery, response: { 200: Page(RejectedRow) } } },
@@ -20,9 +29,11 @@ export function rejectedRoutes(app: HttpApp, { queries }: RouteDeps): void {
         query.cursor === undefined
           ? [Number.MAX_SAFE_INTEGER]
           : decodeCursor<[number]>(query.cursor, ['integer']);
-      return pageOf(await queries.rejected(query.limit, before, query.deviceId), query.limit, (row) => [
-        row.id,
-      ]);
+      return pageOf(
+        await queries.rejected(query.limit, before, filterOf(query, times)),
+        query.limit,
+        (row) => [row.id],
+      );
     },
   );
 
@@ -34,7 +45,7 @@ export function rejectedRoutes(app: HttpApp, { queries }: RouteDeps): void {
   };
   app.get(
     '/v1/rejected/summary',
-    { schema: { querystring: RejectedQuery, response: { 200: Page(RejectionCount) } } },
+    { schema: { querystring: SummaryQuery, response: { 200: Page(RejectionCount) } } },
     async ({ query }) => countsOf(query, query.deviceId),
   );
   app.get(

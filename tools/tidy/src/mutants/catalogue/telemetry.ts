@@ -5,6 +5,8 @@ const migration = 'services/analytics/migrations/001.do.telemetry.sql';
 const rejectionMigration = 'services/analytics/migrations/003.do.rejection-counts.sql';
 // The last migration that defines apply_drain_batch.
 const batchMigration = 'services/analytics/migrations/006.do.incarnations.sql';
+const upkeepMigration = 'services/analytics/migrations/008.do.everyday-data.sql';
+const upkeepSuite = 'services/analytics/src/adapters/pg-data-upkeep.int.ts';
 const storeSuite = 'services/analytics/src/adapters/pg-drain-store.int.ts';
 const rejectionSuite = 'services/analytics/src/adapters/pg-rejections.int.ts';
 const livesSuite = 'services/analytics/src/adapters/pg-device-incarnations.int.ts';
@@ -192,6 +194,33 @@ export const telemetryMutants: Mutant[] = [
     find: 'return active.drain.release();',
     replace: 'return active.drain.abort();',
     suites: [coordinatorSuite],
+  },
+  {
+    name: 'replay-keeps-the-rejection',
+    promise: 'I1',
+    guard: 'a replayed message leaves the rejected ones in the transaction that stores it',
+    file: upkeepMigration,
+    find: 'DELETE FROM rejected_readings WHERE id = p_id RETURNING * INTO message;',
+    replace: 'SELECT * INTO message FROM rejected_readings WHERE id = p_id;',
+    suites: [upkeepSuite],
+  },
+  {
+    name: 'replay-not-in-the-accounts',
+    promise: 'I6',
+    guard: 'a replayed message moves from rejected to stored in the accounts of its log',
+    file: upkeepMigration,
+    find: 'rejected = l.rejected - 1',
+    replace: 'rejected = l.rejected',
+    suites: [upkeepSuite],
+  },
+  {
+    name: 'erased-not-counted',
+    promise: 'I6',
+    guard: 'erased readings are counted in the transaction that erases them',
+    file: upkeepMigration,
+    find: "PERFORM note_erased(p_device_id, life.incarnation, '', life.first_seq, life.last_seq, life.n);",
+    replace: 'PERFORM 1;',
+    suites: [upkeepSuite],
   },
   {
     name: 'any-minute-has-a-leap-second',
