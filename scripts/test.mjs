@@ -66,11 +66,11 @@ const suites = [
     budgetSeconds: 360,
     // If these suites have passed, the mutants do not run the unchanged code again.
     run: async (life, passed) =>
-      check(
-        life,
-        'tools/tidy/src/mutants/main.ts',
-        passed.has('unit') && passed.has('integration') ? ['--untouched-passed'] : [],
-      ),
+      check(life, 'scripts/with-servers.mjs', [
+        pinnedNode,
+        path.join(root, 'tools/tidy/src/mutants/main.ts'),
+        ...(passed.has('unit') && passed.has('integration') ? ['--untouched-passed'] : []),
+      ]),
   },
   // Without a container engine, and where none can be started, it reports that it did not run. In
   // CI that is a failure.
