@@ -16,6 +16,7 @@ export * from './invariants.ts';
 export * from './json-ambiguity.ts';
 export * from './payments.ts';
 export * from './reading.ts';
+export * from './readings-api.ts';
 export { Nullable } from './schema-parts.ts';
 export * from './time.ts';
 export * from './topics.ts';

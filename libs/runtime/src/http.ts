@@ -3,7 +3,7 @@
  * documents and OpenAPI.
  */
 import type { Socket } from 'node:net';
-import swagger from '@fastify/swagger';
+import swagger, { type SwaggerTransform } from '@fastify/swagger';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import { ambiguityIn } from '@thermomesh/contracts';
 import fastify, {
@@ -80,6 +80,7 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
     .setValidatorCompiler(compileValidator) as unknown as HttpApp;
   app.addHook('onRoute', refuseUnknownNames);
   await app.register(swagger, {
+    transform: withScope,
     openapi: {
       openapi: '3.1.0',
       info: { title: options.title, version: options.version },
@@ -139,6 +140,13 @@ function identifyRequests(app: HttpApp, log: Log): void {
 function nameRequest(request: FastifyRequest, reply: FastifyReply): void {
   for (const name of requestIdHeaders) void reply.header(name, request.id);
 }
+
+/** Names the scope of a route in its operation: a role of the scheme `key` (OpenAPI 3.1). */
+const withScope: SwaggerTransform = ({ schema, url, route }) => {
+  const access = route.config?.access ?? 'read';
+  const security = access === 'public' ? [] : [{ key: [access] }];
+  return { schema: { ...schema, security }, url };
+};
 
 /** Refuses JSON that would be read as something else than the caller has sent. */
 function readBodies(app: HttpApp): void {

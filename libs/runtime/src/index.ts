@@ -24,3 +24,4 @@ export { HttpError, type ParameterIssue, type ProblemOptions } from './problems.
 export { currentRequestId, passedOnRequestId, withRequestId } from './request-context.ts';
 export * from './sealing.ts';
 export * from './settings.ts';
+export * from './slots.ts';

@@ -8,6 +8,7 @@ import {
 } from '@thermomesh/contracts';
 import { electionLimitIssues, type ElectionLimits } from '@thermomesh/election';
 import {
+  announcedHostSettings,
   count,
   crashPlanIssues,
   hostList,
@@ -37,6 +38,11 @@ const Settings = Type.Object({
     description: 'URLs of all nodes, including this one, as 1=http://host:port,2=http://host:port,….',
   }),
   ...serviceSettings,
+  ANNOUNCED_HOST: Type.Optional({
+    ...announcedHostSettings.ANNOUNCED_HOST,
+    description:
+      'Host name or address at which the gateway reaches this node. Default: the host of this node in PEERS.',
+  }),
   DATABASE_URL: postgresUrl(),
   MQTT_URL: Type.String({
     pattern: '^mqtt://',
@@ -154,6 +160,10 @@ const Settings = Type.Object({
     '/thermomesh/analytics',
     'ZooKeeper node below which the group keeps everything.',
   ),
+  SERVICES_PATH: znodePath(
+    '/thermomesh/services',
+    'ZooKeeper node below which services list themselves; the gateway finds this node there.',
+  ),
   ZOOKEEPER_SESSION_TIMEOUT_MS: ms(
     2_000,
     'Session timeout of ZooKeeper. It frees the place of a dead coordinator after this time; the server grants 2 to 20 of its ticks.',
@@ -264,6 +274,7 @@ export function settingsOf(config: Config) {
       links: { pingIntervalMs: config.PEER_PING_INTERVAL_MS, peerTimeoutMs: config.PEER_TIMEOUT_MS },
     },
     zookeeper: zookeeperOf(config),
+    announcement: announcementOf(config),
     crash: { point: config.CRASH_POINT, witnessFile: config.CRASH_WITNESS_FILE },
   };
 }
@@ -276,6 +287,17 @@ function zookeeperOf(config: RawConfig) {
     path: config.ZOOKEEPER_PATH,
     sessionTimeoutMs: config.ZOOKEEPER_SESSION_TIMEOUT_MS,
     rendezvousTimeoutMs: config.RENDEZVOUS_TIMEOUT_MS,
+  };
+}
+
+/** Where and as what this node lists itself for the gateway; undefined without ZooKeeper. */
+function announcementOf(config: Config) {
+  if (config.ZOOKEEPER_HOSTS === undefined) return undefined;
+  return {
+    hosts: config.ZOOKEEPER_HOSTS,
+    path: config.SERVICES_PATH,
+    sessionTimeoutMs: config.ZOOKEEPER_SESSION_TIMEOUT_MS,
+    address: config.ANNOUNCED_HOST ?? new URL(config.ownUrl).hostname.replace(/^\[|\]$/g, ''),
   };
 }
 

@@ -6,7 +6,6 @@ import type { CoordinatorDocument } from '@thermomesh/contracts';
 import type { Election } from '@thermomesh/election';
 import {
   createCrashHook,
-  createGatekeeper,
   createHealth,
   createMetrics,
   listen,
@@ -18,6 +17,7 @@ import {
   type Service,
 } from '@thermomesh/runtime';
 import { createPool } from '@thermomesh/sql';
+import { createAccess } from './access.ts';
 import { announce } from './adapters/mqtt-announcer.ts';
 import { openDrainSource } from './adapters/mqtt-drain-source.ts';
 import { createMqttProbe } from './adapters/mqtt-probe.ts';
@@ -26,6 +26,7 @@ import { createSqlProbe } from './adapters/pg-probe.ts';
 import { createDataUpkeep } from './adapters/pg-data-upkeep.ts';
 import { createDeviceIncarnations } from './adapters/pg-device-incarnations.ts';
 import { createTelemetryQueries } from './adapters/pg-telemetry-queries.ts';
+import { announceNode } from './adapters/zk-announcement.ts';
 import type { NodeSettings } from './config.ts';
 import { createCoordinator, type Coordinator } from './coordinator/coordinator.ts';
 import { createElection } from './coordinator/election.ts';
@@ -82,12 +83,14 @@ export async function createService(settings: NodeSettings, log: Log): Promise<A
   addHealth(health, election, fitness, coordinator);
 
   let httpPort = 0;
+  let announcement: ReturnType<typeof announceSelf>;
   let stopped: Promise<void> | undefined;
   async function stop(): Promise<void> {
     health.close();
     fitness.stop();
     closeProbes();
-    await Promise.all([election.stop(), zookeeper.stop()]);
+    // The gateway learns of the stop while the election hands over.
+    await Promise.all([announcement?.withdraw(), election.stop(), zookeeper.stop()]);
     coordinator.close();
     await app.close();
     await pool.close();
@@ -100,6 +103,7 @@ export async function createService(settings: NodeSettings, log: Log): Promise<A
       attach(app.server);
       httpPort = Number(new URL(await listen(app, http.host, http.port)).port);
       log.info({ event: 'analytics.listening', httpPort, node: nodeId });
+      announcement = announceSelf(settings, log, httpPort);
       zookeeper.start();
       await zookeeper.meet();
       // The service may have been stopped while it waited for the other nodes.
@@ -113,6 +117,20 @@ export async function createService(settings: NodeSettings, log: Log): Promise<A
     },
     stop: () => (stopped ??= stop()),
   };
+}
+
+/**
+ * Lists this node in ZooKeeper. Without ZooKeeper the gateway has its address in its settings.
+ */
+function announceSelf({ announcement, nodeId, secret }: NodeSettings, log: Log, port: number) {
+  if (announcement === undefined) return undefined;
+  return announceNode({
+    ...announcement,
+    nodeId,
+    port,
+    secret,
+    onError: (err) => log.warn({ event: 'analytics.announcement_failed', err }),
+  });
 }
 
 /**
@@ -137,7 +155,11 @@ function addHealth(health: Health, election: Election, fitness: Fitness, coordin
 }
 
 function composeGatekeeper({ secret, apiKeysFile: file }: NodeSettings, log: Log): Gatekeeper {
-  return createGatekeeper(secret, file, (lines) => log.error({ event: 'api_keys.damaged', file, lines }));
+  return createAccess({
+    secret,
+    apiKeysFile: file,
+    onDamagedKeys: (lines) => log.error({ event: 'api_keys.damaged', file, lines }),
+  });
 }
 
 function composeFitness(settings: NodeSettings): { fitness: Fitness; closeProbes: () => void } {

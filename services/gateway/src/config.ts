@@ -15,6 +15,12 @@ import {
   imageJobsSettings,
   type ImageJobsOptions,
 } from './image-jobs/settings.ts';
+import {
+  readingsIssues,
+  readingsOptions,
+  readingsSettings,
+  type ReadingsOptions,
+} from './readings-api/settings.ts';
 
 const Settings = Type.Object({
   ...serviceSettings,
@@ -24,6 +30,7 @@ const Settings = Type.Object({
   ...discoverySettings,
   ...checkoutSettings,
   ...imageJobsSettings,
+  ...readingsSettings,
 });
 
 export type Config = Static<typeof Settings>;
@@ -41,6 +48,7 @@ function crossChecks(config: Config): string[] {
     ...brokerIssues(config),
     ...checkoutIssues(config),
     ...imageJobsIssues(config),
+    ...readingsIssues(config),
     ...crashPlanIssues(config),
   ];
 }
@@ -60,6 +68,8 @@ export interface GatewaySettings {
   checkout: CheckoutOptions | undefined;
   /** Undefined if the settings name no way to find an equalizer. */
   imageJobs: ImageJobsOptions | undefined;
+  /** Undefined if the settings name no way to find an analytics node. */
+  readings: ReadingsOptions | undefined;
 }
 
 /** Translates the configuration into the options of the parts. */
@@ -77,5 +87,6 @@ export function settingsOf(config: Config): GatewaySettings {
     broker: brokerOptions(config),
     checkout: checkoutOptions(config),
     imageJobs: imageJobsOptions(config),
+    readings: readingsOptions(config),
   };
 }

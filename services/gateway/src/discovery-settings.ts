@@ -1,11 +1,13 @@
-/** Settings of service discovery, which the checkout and the image jobs share. */
+/** Settings of service discovery, which checkout, image jobs and readings share. */
 import { hostList, ms, znodePath } from '@thermomesh/runtime';
 import Type, { type Static } from 'typebox';
 
 /** The settings as TypeBox properties. */
 export const discoverySettings = {
   ZOOKEEPER_HOSTS: Type.Optional(
-    hostList('ZooKeeper servers, as host:port,…. Replicas of billing and equalizer nodes are found there.'),
+    hostList(
+      'ZooKeeper servers, as host:port,…. Replicas of billing, equalizer and analytics nodes are found there.',
+    ),
   ),
   SERVICES_PATH: znodePath('/thermomesh/services', 'ZooKeeper node below which services list themselves.'),
   ZOOKEEPER_SESSION_TIMEOUT_MS: ms(4_000, 'Timeout of the ZooKeeper session that follows the lists.', {

@@ -1,4 +1,7 @@
-/** Composes the gateway: broker, checkout, image jobs and HTTP. Tests use the same composition. */
+/**
+ * Composes the gateway: broker, checkout, image jobs, readings and HTTP. Tests use the same
+ * composition.
+ */
 import {
   createCrashHook,
   createGatekeeper,
@@ -19,7 +22,8 @@ import { createBrokerMetrics } from './broker/metrics.ts';
 import { createCheckout } from './checkout/checkout.ts';
 import type { GatewaySettings } from './config.ts';
 import { createGatewayApp } from './http/app.ts';
-import { createImageJobs } from './image-jobs/image-jobs.ts';
+import { createImageJobs, type ImageJobsDeps } from './image-jobs/image-jobs.ts';
+import { createReadingsApi } from './readings-api/readings-api.ts';
 
 export type { BrokerParts } from './broker/compose.ts';
 
@@ -69,7 +73,7 @@ export function createService(settings: GatewaySettings, log: Log, parts: Broker
   });
   const gatekeeper = gatekeeperFor(settings, log);
   const checkout = settings.checkout && createCheckout(settings.checkout, { log, metrics, secret, crash });
-  const jobs = settings.imageJobs && createImageJobs(settings.imageJobs, { log, metrics, secret });
+  const { jobs, readings, ...proxies } = createProxies(settings, { log, metrics, secret });
 
   addHealthChecks(health, () => state);
 
@@ -82,6 +86,7 @@ export function createService(settings: GatewaySettings, log: Log, parts: Broker
         describeBroker: () => describe(running, settings.broker, brokerMetrics),
         checkout,
         jobs,
+        readings,
         limits: settings.rateLimits,
       },
     );
@@ -101,7 +106,7 @@ export function createService(settings: GatewaySettings, log: Log, parts: Broker
     const mqtt = await broker.listener.listen();
     state = { phase: 'listening', opened, ports: { mqtt, http } };
     checkout?.start();
-    jobs?.start();
+    proxies.start();
     log.info({ event: 'gateway.listening', mqttPort: mqtt, httpPort: http });
   }
 
@@ -114,7 +119,7 @@ export function createService(settings: GatewaySettings, log: Log, parts: Broker
     const deadlineMs = Date.now() + stopTimeoutMs * checkoutStopShare;
     await Promise.all([stopBroker(broker, stopTimeoutMs / 2), checkout?.stop(deadlineMs)]);
     await app?.close();
-    await Promise.all([checkout?.close(), jobs?.stop()]);
+    await Promise.all([checkout?.close(), proxies.stop()]);
     await lock?.release();
   }
 
@@ -135,6 +140,21 @@ export function createService(settings: GatewaySettings, log: Log, parts: Broker
     },
     start,
     stop,
+  };
+}
+
+/** The parts that pass requests on to other services. */
+function createProxies(settings: GatewaySettings, deps: ImageJobsDeps) {
+  const jobs = settings.imageJobs && createImageJobs(settings.imageJobs, deps);
+  const readings = settings.readings && createReadingsApi(settings.readings, deps);
+  return {
+    jobs,
+    readings,
+    start() {
+      jobs?.start();
+      readings?.start();
+    },
+    stop: async () => Promise.all([jobs?.stop(), readings?.stop()]),
   };
 }
 

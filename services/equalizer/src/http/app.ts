@@ -1,5 +1,5 @@
 /** The HTTP surface of a node. Any node serves any request. */
-import { createHttpApp, type HttpApp, type HttpOptions } from '@thermomesh/runtime';
+import { createHttpApp, type HttpApp, type HttpOptions, createSlots } from '@thermomesh/runtime';
 import type { Access } from './access.ts';
 import type { AppDeps, RouteDeps } from './deps.ts';
 import { createEventStreams } from './event-streams.ts';
@@ -10,7 +10,6 @@ import { coordinatorRoute } from './routes/coordinator.ts';
 import { eventRoute } from './routes/events.ts';
 import { jobRoutes } from './routes/jobs.ts';
 import { submitRoute } from './routes/submit.ts';
-import { createSlots } from './slots.ts';
 
 export interface AppOptions extends Pick<HttpOptions, 'log' | 'health' | 'metrics'> {
   access: Access;

@@ -1,11 +1,10 @@
 /** What the routes of a node need. `http/app.ts` makes the parts that belong to HTTP alone. */
-import type { HttpRequest, Log } from '@thermomesh/runtime';
+import type { HttpRequest, Log, Slots } from '@thermomesh/runtime';
 import type { BlobStore, Jobs } from '../core/ports.ts';
 import type { ImageWorkers } from '../worker/index.ts';
 import type { EventStreams } from './event-streams.ts';
 import type { HttpLimits } from './limits.ts';
 import type { HttpMetrics } from './metrics.ts';
-import type { Slots } from './slots.ts';
 
 /** What this node knows of the coordination, for `GET /v1/coordinator`. */
 export interface Coordination {

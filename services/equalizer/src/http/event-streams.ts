@@ -4,11 +4,10 @@
  */
 import { once } from 'node:events';
 import { PassThrough, type Readable } from 'node:stream';
-import { codeOf, type Log } from '@thermomesh/runtime';
+import { codeOf, type Log, createSlots, type SlotLimit } from '@thermomesh/runtime';
 import type { JobView } from '../core/jobs.ts';
 import type { Jobs } from '../core/ports.ts';
 import type { HttpLimits } from './limits.ts';
-import { createSlots, type Full } from './slots.ts';
 import { imageJobOf } from './view.ts';
 
 export interface EventStreams {
@@ -16,7 +15,7 @@ export interface EventStreams {
    * Opens a stream of one job, or returns the limit that is reached.
    * @param seen version of the last view that the client has seen: nothing up to it is sent again
    */
-  open(caller: string, id: string, seen: string): Readable | Full;
+  open(caller: string, id: string, seen: string): Readable | SlotLimit;
   /** Ends all streams; their clients reconnect to another node. */
   close(): void;
   readonly size: number;

@@ -11,6 +11,7 @@ import { brokerRoutes } from '../broker/http/routes.ts';
 import { callerLimit, limitAddresses } from '../checkout/http/rate-limits.ts';
 import { checkoutRoutes } from '../checkout/http/routes.ts';
 import { addImageJobRoutes } from '../image-jobs/http/routes.ts';
+import { addReadingsRoutes } from '../readings-api/http/routes.ts';
 import type { RouteDeps } from './deps.ts';
 
 /** Makes the app with all routes; the caller listens. */
@@ -18,7 +19,7 @@ export async function createGatewayApp(
   options: Omit<HttpOptions, 'title' | 'version' | 'gatekeeper' | 'beforeAccess'> & {
     gatekeeper: CallerGatekeeper;
   },
-  { describeBroker, checkout, jobs, limits }: RouteDeps,
+  { describeBroker, checkout, jobs, readings, limits }: RouteDeps,
 ): Promise<HttpApp> {
   const app = await createHttpApp({
     ...options,
@@ -34,5 +35,6 @@ export async function createGatewayApp(
     limit: callerLimit(app, limits.requestsPerMinuteMax, callerOf),
   });
   await addImageJobRoutes(app, { jobs, callerOf });
+  await addReadingsRoutes(app, { readings, callerOf });
   return app;
 }

@@ -1,11 +1,12 @@
 /** Proxies requests for image jobs to a node of the equalizer, and answers when no node does. */
 import { callerHeader } from '@thermomesh/contracts';
 import { deriveToken, subjects, type HttpError, type Log, type Metrics } from '@thermomesh/runtime';
-import { createNodeProxy } from './adapters/node-request.ts';
+import { createNodeProxy } from '../proxy/adapters/node-request.ts';
+import { NoAnswerError } from '../proxy/core/errors.ts';
+import type { Answer, ProxiedRequest } from '../proxy/core/ports.ts';
+import { createUpstreams } from '../proxy/core/upstreams.ts';
 import { findEqualizers } from './adapters/zk-equalizers.ts';
-import { NoAnswerError } from './core/errors.ts';
-import type { Answer, EqualizerFinder, ProxiedRequest } from './core/ports.ts';
-import { createUpstreams } from './core/upstreams.ts';
+import type { EqualizerFinder } from './core/ports.ts';
 import { problem } from './problem.ts';
 import type { ImageJobsOptions } from './settings.ts';
 

@@ -2,7 +2,7 @@
 import { ms } from '@thermomesh/runtime';
 import Type, { type Static } from 'typebox';
 import { discoveryOptions, type DiscoveryConfig, type DiscoveryOptions } from '../discovery-settings.ts';
-import type { ProxyLimits } from './core/ports.ts';
+import type { ProxyLimits } from '../proxy/core/ports.ts';
 
 /** The settings as TypeBox properties. */
 export const imageJobsSettings = {

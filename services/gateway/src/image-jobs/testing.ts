@@ -16,9 +16,12 @@ import {
   createMetrics,
   listen,
   type HttpApp,
+  type Log,
+  type Metrics,
 } from '@thermomesh/runtime';
 import { createGatewayApp } from '../http/app.ts';
-import { createImageJobs } from './image-jobs.ts';
+import type { ReadingsApiService } from '../readings-api/readings-api.ts';
+import { createImageJobs, type ImageJobsService } from './image-jobs.ts';
 import { imageJobsOptions, type ImageJobsConfig } from './settings.ts';
 
 export const secret = 'the mesh secret, at least thirty-two characters';
@@ -28,6 +31,8 @@ const keysFile = path.join(folder, 'keys');
 /** A key with the scope of the image jobs, and one with other scopes. */
 export const keys = {
   images: await createApiKey(keysFile, ['images']),
+  read: await createApiKey(keysFile, ['read']),
+  admin: await createApiKey(keysFile, ['read', 'admin']),
   other: (await createApiKey(keysFile, ['read', 'checkout'])).key,
 };
 let closers: (() => Promise<unknown> | void)[] = [];
@@ -107,28 +112,46 @@ export interface Gateway {
   upload: (headers?: Record<string, string>) => http.ClientRequest;
 }
 
-/** Starts the routes of the gateway, with a proxy to these nodes. */
+/** Starts the routes of the gateway, with a proxy to these nodes of the equalizer. */
 export async function gateway(urls: string[], over: Partial<ImageJobsConfig> = {}): Promise<Gateway> {
-  const metrics = createMetrics({ defaults: false });
-  const log = createLog('test', 'silent');
   const config = { ...defaults, ...(urls.length === 0 ? {} : { EQUALIZER_URLS: urls.join() }), ...over };
   const options = imageJobsOptions(config);
-  const jobs = options && createImageJobs(options, { log, metrics, secret });
+  return openGateway((deps) => ({ jobs: options && createImageJobs(options, deps) }), keys.images.key);
+}
+
+interface PartDeps {
+  log: Log;
+  metrics: Metrics;
+  secret: string;
+}
+
+/** The parts that pass requests on; those that are missing are off. */
+interface Parts {
+  jobs?: ImageJobsService | undefined;
+  readings?: ReadingsApiService | undefined;
+}
+
+/** Starts the routes of the gateway with some of its parts. @param key the key of `ask` */
+export async function openGateway(partsOf: (deps: PartDeps) => Parts, key: string): Promise<Gateway> {
+  const metrics = createMetrics({ defaults: false });
+  const log = createLog('test', 'silent');
+  const { jobs, readings } = partsOf({ log, metrics, secret });
   const app = await createGatewayApp(
     { log, health: createHealth(), metrics, gatekeeper: createGatekeeper(secret, keysFile) },
     {
       describeBroker: () => ({}) as BrokerDocument,
       checkout: undefined,
       jobs,
+      readings,
       limits: { requestsPerMinuteMax: 10_000, addressRequestsPerMinuteMax: 10_000 },
     },
   );
   const url = await listen(app, '127.0.0.1', 0);
   closers.push(async () => {
     await app.close();
-    await jobs?.stop();
+    await Promise.all([jobs?.stop(), readings?.stop()]);
   });
-  const authorization = `Bearer ${keys.images.key}`;
+  const authorization = `Bearer ${key}`;
   return {
     app,
     url,

@@ -1,9 +1,8 @@
-import type { HttpApp, HttpError, HttpRequest } from '@thermomesh/runtime';
+import type { HttpApp, HttpError, HttpRequest, SlotLimit } from '@thermomesh/runtime';
 import { isVersion } from '../../core/job-view.ts';
 import { isOver } from '../../core/jobs.ts';
 import type { RouteDeps } from '../deps.ts';
 import { httpError } from '../problems.ts';
-import type { Full } from '../slots.ts';
 import { config, findJob, JobParams } from './jobs.ts';
 
 type EventRouteDeps = Pick<RouteDeps, 'jobs' | 'callerOf' | 'limits' | 'streams'>;
@@ -41,7 +40,7 @@ function lastSeenBy(request: HttpRequest): string {
   return typeof header === 'string' && isVersion(header) ? header : '';
 }
 
-function tooMany(which: Full, retryAfterSeconds: number): HttpError {
+function tooMany(which: SlotLimit, retryAfterSeconds: number): HttpError {
   const options = { retryAfterSeconds };
   return which === 'all'
     ? httpError(503, 'events.too_many', 'too many event streams are open at this node', options)

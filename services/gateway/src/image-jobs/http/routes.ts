@@ -1,7 +1,7 @@
-import type { OutgoingHttpHeaders } from 'node:http';
 import { imageJobRoutes } from '@thermomesh/contracts';
-import type { HttpApp, HttpReply, HttpRequest } from '@thermomesh/runtime';
+import { passedOnRequestId, type HttpApp, type HttpReply, type HttpRequest } from '@thermomesh/runtime';
 import Type from 'typebox';
+import { forwardedHeaders, returnHead } from '../../proxy/http/headers.ts';
 import type { ImageJobs } from '../image-jobs.ts';
 import { problem } from '../problem.ts';
 
@@ -17,25 +17,6 @@ const offRetryAfterSeconds = 60;
 const Params = Type.Object({
   id: Type.String({ pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' }),
 });
-
-/** Headers that belong to one connection (RFC 9110 §7.6.1), in lower case. */
-const connectionHeaders = ['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'trailer'];
-
-/** Beside those of the connection: headers that the gateway sets itself or keeps to itself. */
-const notForwarded = new Set([
-  ...connectionHeaders,
-  'proxy-authenticate',
-  'proxy-authorization',
-  'te',
-  'upgrade',
-  'host',
-  'expect',
-  'authorization',
-  'cookie',
-  'thermomesh-caller',
-  'content-length',
-]);
-const notReturned = new Set(connectionHeaders);
 
 /**
  * `/v1/jobs` and the routes below it, which any node of the equalizer serves. The gateway checks
@@ -89,28 +70,13 @@ async function passOn(
   const onClose = () => gone.abort(problem(503, 'jobs.cut', 'the caller has gone'));
   reply.raw.once('close', onClose);
   try {
-    const headers = forwardedHeaders(request, body !== null);
+    const headers = { ...forwardedHeaders(request.headers), ...passedOnRequestId() };
+    const length = request.headers['content-length'];
+    if (body !== null && length !== undefined) headers['content-length'] = length;
     const answer = await jobs.forward(callerOf(request), { method, path, headers, body }, gone.signal);
-    void reply.code(answer.status);
-    for (const [name, value] of Object.entries(answer.headers))
-      if (value !== undefined && !notReturned.has(name)) void reply.header(name, value);
+    returnHead(reply, answer);
     return await reply.send(answer.body);
   } finally {
     reply.raw.off('close', onClose);
   }
-}
-
-function forwardedHeaders(request: HttpRequest, hasBody: boolean): OutgoingHttpHeaders {
-  const headers: OutgoingHttpHeaders = {};
-  // The header Connection names further headers that belong to the connection.
-  const named = new Set(
-    String(request.headers.connection ?? '')
-      .toLowerCase()
-      .split(/\s*,\s*/),
-  );
-  for (const [name, value] of Object.entries(request.headers))
-    if (value !== undefined && !notForwarded.has(name) && !named.has(name)) headers[name] = value;
-  const length = request.headers['content-length'];
-  if (hasBody && length !== undefined) headers['content-length'] = length;
-  return headers;
 }

@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { startPostgres } from '@thermomesh/servers';
 import type { Layout } from '../../mesh/files/layout.ts';
-import { analyticsPath } from '../../mesh/files/znodes.ts';
+import { analyticsPath, servicesPath } from '../../mesh/files/znodes.ts';
 import { controlName } from '../links/names.ts';
 import { linkPort, linkSpecs, nodeAddresses, type TrueAddresses } from './addresses.ts';
 import { launchNode } from './child.ts';
@@ -64,6 +64,10 @@ export function planMesh(options: PlanOptions): MeshPlan {
     coordination === undefined || (options.equalizers ?? 0) === 0
       ? undefined
       : planImages(options, { ...coordination, zookeeperHosts: addressed });
+  const discovery = () => {
+    const hosts = addressed();
+    return hosts === null ? {} : { ZOOKEEPER_HOSTS: hosts, SERVICES_PATH: servicesPath(options.name) };
+  };
   const stages: Stage[] = [
     ...(coordination?.stages ?? []),
     ...(payments === undefined ? [] : [payments.redis]),
@@ -74,7 +78,7 @@ export function planMesh(options: PlanOptions): MeshPlan {
     // They come before the gateway so that they end after it; the gateway does not wait for them.
     ...(payments === undefined ? [] : [payments.billing]),
     ...(images === undefined ? [] : [images.stage]),
-    { specs: [gatewaySpec(options, urls, { payments, images })] },
+    { specs: [gatewaySpec(options, urls, { payments, images, discovery })] },
     {
       specs: ports.nodes.map((port, index) =>
         nodeSpec(options, urls, index + 1, port, () => ({
@@ -101,9 +105,15 @@ export function planMesh(options: PlanOptions): MeshPlan {
 interface GatewayParts {
   payments: PaymentsPlan | undefined;
   images: ImagesPlan | undefined;
+  /** The variables for finding services; empty without ZooKeeper. */
+  discovery: () => Record<string, string>;
 }
 
-function gatewaySpec(options: PlanOptions, urls: Urls, { payments, images }: GatewayParts): ProcessSpec {
+function gatewaySpec(
+  options: PlanOptions,
+  urls: Urls,
+  { payments, images, discovery }: GatewayParts,
+): ProcessSpec {
   const { layout, ports } = options;
   const own = () => ({
     ...commonEnv(layout),
@@ -113,6 +123,9 @@ function gatewaySpec(options: PlanOptions, urls: Urls, { payments, images }: Gat
     HTTP_PORT: String(ports.http),
     ...payments?.checkoutEnv(),
     ...images?.gatewayEnv(),
+    // The nodes that the gateway asks until some have registered.
+    ANALYTICS_URLS: urls.nodes.join(','),
+    ...discovery(),
   });
   const script = 'services/gateway/src/main.ts';
   const { mqtt, http } = ports;
@@ -145,7 +158,9 @@ function nodeSpec(
       ...nodeAddresses(options, id, addresses),
       HTTP_PORT: String(port),
       ELECTION: options.election ?? 'bully',
-      ...(zookeeper.length === 0 ? {} : { ZOOKEEPER_PATH: analyticsPath(options.name) }),
+      ...(zookeeper.length === 0
+        ? {}
+        : { ZOOKEEPER_PATH: analyticsPath(options.name), SERVICES_PATH: servicesPath(options.name) }),
     };
   };
   const script = 'services/analytics/src/main.ts';

@@ -1,4 +1,4 @@
-/** Decides which equalizer node is asked next. */
+/** Decides which node is asked next. */
 
 /** The nodes in the order in which they are asked. */
 export interface Upstreams {

@@ -1,11 +1,11 @@
 /** Slots that bound work in flight, in total and for each caller. */
 
 /** The limit that is reached. */
-export type Full = 'all' | 'caller';
+export type SlotLimit = 'all' | 'caller';
 
 export interface Slots {
   /** Takes a slot. @returns its release function (idempotent), or the limit that is reached */
-  take(caller: string): (() => void) | Full;
+  take(caller: string): (() => void) | SlotLimit;
   /** Slots that the caller has taken. */
   of(caller: string): number;
   readonly size: number;

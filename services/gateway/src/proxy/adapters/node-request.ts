@@ -1,11 +1,12 @@
 /**
- * Sends one request to one equalizer node. Bodies are streamed both ways; the request fails when
- * the node falls silent.
+ * Sends one request to one node. Uploads and answers are streamed; the request fails when the node
+ * falls silent.
  */
 import http, { type IncomingMessage } from 'node:http';
 import https from 'node:https';
 import { finished, PassThrough, pipeline, type Readable } from 'node:stream';
-import { imageJobsError, NoAnswerError } from '../core/errors.ts';
+import { codeOf } from '@thermomesh/runtime';
+import { lateCode, NoAnswerError, proxyError, type Progress } from '../core/errors.ts';
 import type { Answer, NodeProxy, ProxiedRequest, ProxyLimits } from '../core/ports.ts';
 
 /** Maximum number of bytes that are still read of an upload that the node has refused. */
@@ -29,7 +30,12 @@ export function createNodeProxy(limits: ProxyLimits): NodeProxy {
     'https:': new https.Agent({ keepAlive: true }),
   };
 
-  async function send(url: string, proxied: ProxiedRequest, signal: AbortSignal): Promise<Answer> {
+  async function send(
+    url: string,
+    proxied: ProxiedRequest,
+    signal: AbortSignal,
+    tryTimeoutMs = limits.tryTimeoutMs,
+  ): Promise<Answer> {
     signal.throwIfAborted();
     const { protocol, hostname, port } = new URL(url);
     const { method, path, headers, body } = proxied;
@@ -40,13 +46,13 @@ export function createNodeProxy(limits: ProxyLimits): NodeProxy {
       port,
       method,
       path,
-      headers: body === null ? headers : { ...headers, ...uploadHeaders },
-      agent: body === null && agents[secure ? 'https:' : 'http:'],
+      headers: isUpload(body) ? { ...headers, ...uploadHeaders } : headers,
+      agent: !isUpload(body) && agents[secure ? 'https:' : 'http:'],
     });
     const abort = () => request.destroy(new Error('the caller has gone'));
     signal.addEventListener('abort', abort, { once: true });
     try {
-      const response = await answerTo(request, body, url, limits);
+      const response = await answerTo(request, body, url, { ...limits, tryTimeoutMs });
       return {
         status: response.statusCode ?? 502,
         headers: response.headers,
@@ -65,20 +71,29 @@ export function createNodeProxy(limits: ProxyLimits): NodeProxy {
   };
 }
 
-/** Sends the request, and the body after "100 Continue". */
+function isUpload(body: ProxiedRequest['body']): body is Readable {
+  return body !== null && !Buffer.isBuffer(body);
+}
+
+/** Sends the request, and an upload after "100 Continue". */
 async function answerTo(
   request: http.ClientRequest,
-  body: Readable | null,
+  body: ProxiedRequest['body'],
   url: string,
   limits: ProxyLimits,
 ): Promise<IncomingMessage> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
   let begun = false;
-  const deadline = new Deadline(() => request.destroy(new Error('no answer in time')));
+  const progress = (error: unknown): Progress => {
+    if (begun) return 'begun';
+    return codeOf(error) === 'ECONNREFUSED' ? 'unsent' : 'sent';
+  };
+  const deadline = new Deadline(() => request.destroy(proxyError(lateCode, 'no answer in time')));
   deadline.set(limits.tryTimeoutMs);
-  request.on('error', (error) => reject(new NoAnswerError(url, begun, error)));
+  request.on('error', (error) => reject(new NoAnswerError(url, progress(error), error)));
   request.once('response', resolve);
   if (body === null) request.end();
+  else if (!isUpload(body)) request.end(body);
   else {
     request.once('continue', () => {
       begun = true;
@@ -87,7 +102,7 @@ async function answerTo(
     // The caller broke off, so the node has not failed.
     finished(body, { writable: false }, (cause) => {
       if (!cause) return;
-      reject(imageJobsError('jobs.cut', 'the caller has gone', { cause }));
+      reject(proxyError('proxy.cut', 'the caller has gone', { cause }));
       request.destroy();
     });
     request.flushHeaders();
