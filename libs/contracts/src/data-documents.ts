@@ -2,7 +2,8 @@
  * What everyday work on stored data answers: a replay, a deletion of rejected messages, the erasure
  * of a device.
  */
-import Type, { type Static } from 'typebox';
+import Type, { type Static, type TSchema } from 'typebox';
+import { DeviceIncarnationDocument } from './documents.ts';
 import { Count, Nullable } from './schema-parts.ts';
 
 /** Answer of `POST /v1/rejected/:id/replay`. */
@@ -48,3 +49,55 @@ export type ErasedRow = Static<typeof ErasedRow>;
 /** Answer of `GET /v1/devices/:deviceId/erased`. */
 export const ErasedRows = Type.Object({ items: Type.Array(ErasedRow) });
 export type ErasedRows = Static<typeof ErasedRows>;
+
+const Pageful = <T extends TSchema>(row: T) =>
+  Type.Object({ items: Type.Array(row), next: Nullable(Type.String()) });
+
+/** A page of `GET /v1/rejected`, as far as tools read it. */
+export const RejectedPage = Pageful(
+  Type.Object({
+    id: Type.Integer(),
+    deviceId: Nullable(Type.String()),
+    seq: Nullable(Type.Integer()),
+    receivedAtMs: Type.Integer(),
+    reason: Type.String(),
+    detail: Type.String(),
+    rawBase64: Type.String(),
+    rawBytes: Count,
+  }),
+);
+export type RejectedPage = Static<typeof RejectedPage>;
+
+/** A page of `GET /v1/rejected/summary` and `/v1/devices/:deviceId/rejections`. */
+export const RejectionCountPage = Pageful(
+  Type.Object({
+    deviceId: Nullable(Type.String()),
+    reason: Type.String(),
+    count: Count,
+    firstReceivedAtMs: Type.Integer(),
+    lastReceivedAtMs: Type.Integer(),
+    replayed: Count,
+    deleted: Count,
+  }),
+);
+export type RejectionCountPage = Static<typeof RejectionCountPage>;
+
+/** A device of `GET /v1/devices`, as far as tools read it; null: no reading of it is stored. */
+export const DeviceView = Type.Object({
+  deviceId: Type.String(),
+  incarnation: Nullable(Type.Integer()),
+  seq: Nullable(Type.Integer()),
+  measuredAtMs: Nullable(Type.Integer()),
+  receivedAtMs: Nullable(Type.Integer()),
+  celsius: Nullable(Type.Number()),
+  setpointCelsius: Nullable(Type.Number()),
+  humidityPercent: Nullable(Type.Number()),
+  heating: Nullable(Type.Boolean()),
+});
+export type DeviceView = Static<typeof DeviceView>;
+export const DevicePage = Pageful(DeviceView);
+export type DevicePage = Static<typeof DevicePage>;
+
+/** A page of `GET /v1/devices/:deviceId/incarnations`. */
+export const IncarnationPage = Pageful(DeviceIncarnationDocument);
+export type IncarnationPage = Static<typeof IncarnationPage>;

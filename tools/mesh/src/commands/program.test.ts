@@ -22,6 +22,8 @@ describe('command line', () => {
       'bench',
       'device',
       'device-token',
+      'rejected',
+      'kafka',
       'api-key',
     ]) {
       assert.equal(await usageOf(name, '--help'), 0, name);
@@ -43,6 +45,9 @@ describe('command line', () => {
       ['up', '--nodes', '0'],
       ['device', 'reset', 'room-1', '--incarnation', '0'],
       ['up', '--mqtt-port', '65536'],
+      ['rejected', 'list', '--limit', '0'],
+      ['rejected', 'replay', '--reason'],
+      ['device', 'delete'],
       ['up', '--env', 'gateway'],
       ['load', '--qos', '2'],
       ['load', '--rate', '-1'],

@@ -13,8 +13,10 @@ import { addDown } from './down.ts';
 import { addDrain } from './drain.ts';
 import { addEqualize } from './equalize.ts';
 import { addApiKey, addDeviceToken } from './keys.ts';
+import { addKafka } from './kafka.ts';
 import { addLoad } from './load.ts';
 import { addPayments } from './payments.ts';
+import { addRejected } from './rejected.ts';
 import { addStatus } from './status.ts';
 import { addUp } from './up.ts';
 import { addVerify } from './verify.ts';
@@ -38,6 +40,7 @@ The same for a mesh in containers: mesh --target compose status`;
 const composeCommands = [
   ...['status', 'load', 'chaos', 'payments', 'equalize', 'verify'],
   ...['device-token', 'create', 'list', 'revoke', 'accept-gap', 'reset'],
+  ...['show', 'count', 'replay', 'delete'],
 ];
 
 /** @param readConfig is called when a command runs, so that help works with any environment */
@@ -82,6 +85,8 @@ export function createProgram(readConfig: () => MeshConfig): Command {
   addVerify(program, context);
   addBench(program, readConfig);
   addDevice(program, context);
+  addRejected(program, context);
+  addKafka(program, readConfig);
   addDeviceToken(program, context);
   addApiKey(program, context);
   return program;

@@ -29,6 +29,15 @@ export interface MeshHttp {
     schema: S,
     request: { body: unknown; key: string },
   ): Promise<DocumentOf<S>>;
+  /**
+   * Sends a request without a body, whose refusal (4xx) is an answer; otherwise as {@link get}.
+   * @throws MeshError `mesh.refused` with the reason, if the process refuses the request
+   */
+  act<S extends DocumentSchema>(
+    method: 'GET' | 'POST' | 'DELETE',
+    url: string,
+    schema: S,
+  ): Promise<DocumentOf<S>>;
   delete<S extends DocumentSchema>(url: string, schema: S): Promise<DocumentOf<S>>;
   /** Reads text, such as metrics; undefined if there is no answer. */
   text(url: string): Promise<string | undefined>;
@@ -53,12 +62,12 @@ export function createMeshHttp(secret: string, timeoutMs = answerTimeoutMs): Mes
     url: string,
     schema: S,
     init?: RequestInit,
+    isRefusal = new Headers(init?.headers).has(keyHeader),
   ): Promise<DocumentOf<S>> {
     let body: unknown;
     try {
       const answer = await request(url, init);
-      const isOnce = new Headers(init?.headers).has(keyHeader);
-      if (isOnce && answer.status >= 400 && answer.status < 500)
+      if (isRefusal && answer.status >= 400 && answer.status < 500)
         throw meshError('mesh.refused', await reasonOf(answer));
       if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
       body = await answer.json();
@@ -81,6 +90,7 @@ export function createMeshHttp(secret: string, timeoutMs = answerTimeoutMs): Mes
         body: JSON.stringify(body),
         headers: { [keyHeader]: key },
       }),
+    act: async (method, url, schema) => ask(url, schema, { method }, true),
     delete: async (url, schema) => ask(url, schema, { method: 'DELETE' }),
     async text(url) {
       return request(url).then(
