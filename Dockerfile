@@ -41,6 +41,7 @@ RUN install -d libs && cp /all/package.json . \
       library="libs/$(basename "$link")"; \
       if [ -d "/all/$library" ]; then cp -a "/all/$library" "$library"; elif ! [ -e "$link" ]; then rm -f "$link"; fi; \
     done \
+ && install -D -m 0644 /all/docs/errors.md docs/errors.md \
  && install -m 0755 /all/tools/docker/healthy.sh /app/healthy
 
 FROM ${NODE_IMAGE} AS runtime

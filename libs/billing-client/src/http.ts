@@ -1,6 +1,6 @@
 /** One try over HTTP; its error says whether billing may have received the request. */
 import { isDocument, ProblemDocument } from '@thermomesh/contracts';
-import { codeOf } from '@thermomesh/runtime';
+import { codeOf, passedOnRequestId } from '@thermomesh/runtime';
 import { BillingNoAnswerError, BillingRefusedError, type errorCodes, type NoAnswerReason } from './errors.ts';
 
 export interface Call {
@@ -44,6 +44,7 @@ export async function send(
       method,
       headers: {
         authorization: `Bearer ${token}`,
+        ...passedOnRequestId(),
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
         ...(key === undefined ? {} : { 'idempotency-key': key }),
       },

@@ -5,14 +5,14 @@
 
 /** Every code. None is retriable: the same input gives the same answer. */
 export const errorCodes = {
-  'equalization.unsupported': { retriable: false },
+  'equalization.unsupported': { retriable: false, http: 422 },
   'equalization.bad_raster': { retriable: false },
   'equalization.too_many_pixels': { retriable: false },
   'equalization.chunk_unknown': { retriable: false },
   'equalization.chunk_conflict': { retriable: false },
   'equalization.incomplete': { retriable: false },
   'equalization.damaged': { retriable: false },
-} as const satisfies Record<string, { retriable: boolean }>;
+} as const satisfies Record<string, { retriable: boolean; http?: number }>;
 
 export type EqualizationErrorCode = keyof typeof errorCodes;
 

@@ -237,6 +237,12 @@ describe('the HTTP surface', () => {
   it('a problem names the page of its code', async () => {
     const { type, title, status } = (await get('/v1/nowhere')).json<Record<string, unknown>>();
     assert.deepEqual([type, title, status], ['/errors/http.not_found', 'Not Found', 404]);
+    const page = await get(String(type), {});
+    assert.match(String(page.headers['content-type']), /^text\/markdown/);
+    assert.match(page.body, /^### http\.not_found\n\n\*\*Status 404\.\*\*/);
+    assert.doesNotMatch(page.body.slice(3), /^###/m);
+    assert.equal((await get('/errors/none', {})).statusCode, 404);
+    assert.match((await get('/errors', {})).body, /^# Errors/);
   });
 
   it('a 503 says when to retry, and a deliberate answer is not logged', async () => {

@@ -13,6 +13,7 @@ import fastify, {
   type FastifyRequest,
 } from 'fastify';
 import type { ApiScope, CallerGatekeeper, Gatekeeper } from './access.ts';
+import { readErrorPages } from './error-pages.ts';
 import { messageOf } from './errors.ts';
 import type { Health } from './health.ts';
 import type { Log } from './log.ts';
@@ -56,7 +57,8 @@ const bodyBytesMaxDefault = 64 * 1024;
 const problemType = 'application/problem+json; charset=utf-8';
 
 /**
- * Makes a fastify app with the public routes `/livez`, `/readyz`, `/metrics` and `/openapi.json`.
+ * Makes a fastify app with the public routes `/livez`, `/readyz`, `/metrics`, `/openapi.json` and
+ * `/errors/<code>`.
  * Every other route requires a bearer token with the scope of the route, and answers errors with
  * RFC 9457 problem documents. Routes are added before `listen`.
  */
@@ -94,6 +96,7 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
   guard(app, options.gatekeeper);
   answerProblems(app, options, pages);
   addHealthRoutes(app, options);
+  addErrorPages(app);
   return app;
 }
 
@@ -258,6 +261,19 @@ function answerMalformed(error: Error & { code?: string }, socket: Socket, pages
 function statusOfMalformed(code: string | undefined): number {
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return 408;
   return code === 'HPE_HEADER_OVERFLOW' ? 431 : 400;
+}
+
+/** Adds the pages to which the `type` of a problem document leads. They need no key. */
+function addErrorPages(app: HttpApp): void {
+  const pages = readErrorPages();
+  const hidden = { schema: { hide: true }, config: { access: 'public' } } as const;
+  const markdown = 'text/markdown; charset=utf-8';
+  app.get('/errors', hidden, async (_request, reply) => reply.type(markdown).send(pages?.all ?? ''));
+  app.get<{ Params: { code: string } }>('/errors/:code', hidden, async ({ params }, reply) => {
+    const entry = pages?.entries.get(params.code);
+    if (entry === undefined) throw new HttpError(404, 'http.not_found', `no page of ${shown(params.code)}`);
+    return reply.type(markdown).send(entry);
+  });
 }
 
 function addHealthRoutes(app: HttpApp, { health, metrics }: HttpOptions): void {

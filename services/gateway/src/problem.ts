@@ -1,11 +1,5 @@
 /** Problem documents of the gateway's routes. */
-import { HttpError } from '@thermomesh/runtime';
-
-export interface ProblemOptions {
-  /** Value of the header Retry-After. */
-  retryAfterSeconds?: number;
-  cause?: unknown;
-}
+import { HttpError, type ProblemOptions } from '@thermomesh/runtime';
 
 /** Makes an HTTP error whose code is in a closed list. */
 export type MakeProblem<Code extends string> = (

@@ -7,9 +7,9 @@ export const { codes: errorCodes, error: analyticsError } = defineErrors({
   /** The term of a coordinator ended while it connected to the gateway. */
   'drain.ended': { retriable: false },
   /** HTTP 409: the drain does not wait at this gap. */
-  'drain.no_such_gap': { retriable: false },
+  'drain.no_such_gap': { retriable: false, http: 409 },
   /** HTTP 409: this node does not coordinate. */
-  'drain.not_coordinator': { retriable: false },
+  'drain.not_coordinator': { retriable: false, http: 409 },
   /** Other users may write the document of drain limits, so the node does not follow it. */
   'drain.limits_unguarded': { retriable: false },
   /** The MQTT connection closed before the awaited packet came. */
@@ -21,23 +21,23 @@ export const { codes: errorCodes, error: analyticsError } = defineErrors({
   /** No MQTT connection to the gateway. */
   'mqtt.unreachable': { retriable: true },
   /** HTTP 404: no reading of this device is stored. */
-  'devices.unknown': { retriable: false },
+  'devices.unknown': { retriable: false, http: 404 },
   /** HTTP 400: the `Idempotency-Key` is not 1 to 128 visible ASCII characters. */
-  'devices.bad_key': { retriable: false },
+  'devices.bad_key': { retriable: false, http: 400 },
   /** HTTP 409: the incarnation is not above all that are known of the device. */
-  'devices.incarnation_too_low': { retriable: false },
+  'devices.incarnation_too_low': { retriable: false, http: 409 },
   /** HTTP 409: the device has used the highest incarnation that there is. */
-  'devices.no_incarnation_left': { retriable: false },
+  'devices.no_incarnation_left': { retriable: false, http: 409 },
   /** HTTP 422: the `Idempotency-Key` was used to open another incarnation. */
-  'devices.key_reused': { retriable: false },
+  'devices.key_reused': { retriable: false, http: 422 },
   /** HTTP 404: no rejected message with this id is kept. */
-  'rejected.unknown': { retriable: false },
+  'rejected.unknown': { retriable: false, http: 404 },
   /** HTTP 409: only the beginning of the rejected message is kept, so it cannot be replayed. */
-  'rejected.cut': { retriable: false },
+  'rejected.cut': { retriable: false, http: 409 },
   /** HTTP 400: a deletion of rejected messages without any filter. */
-  'rejected.no_filter': { retriable: false },
+  'rejected.no_filter': { retriable: false, http: 400 },
   /** HTTP 400: `from` or `to` is not a point in time. */
-  'http.bad_instant': { retriable: false },
+  'http.bad_instant': { retriable: false, http: 400 },
 });
 
 /** A code of the list. */

@@ -35,7 +35,10 @@ export const Instant = (description: string) =>
 export function instant(name: string, text: string, times: TimeLimits): number {
   const parsed = parseTimeText(text, times);
   if ('ms' in parsed) return parsed.ms;
-  throw new HttpError(400, 'http.bad_instant' satisfies AnalyticsErrorCode, `${name} ${parsed.problem}`);
+  throw new HttpError(400, 'http.bad_instant' satisfies AnalyticsErrorCode, `${name} ${parsed.problem}`, {
+    param: name,
+    in: 'query',
+  });
 }
 
 /** The conditions on rejected messages. */

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, it } from 'node:test';
+import { withRequestId } from '@thermomesh/runtime';
 import type { Operation } from '../core/operation.ts';
 import type { ProcessorClient } from '../core/ports.ts';
 import { createProcessorClient } from './http-processor.ts';
@@ -54,10 +55,11 @@ it('an order is sent under the derived key and its answer is read', async () => 
       [request.method, request.url, request.headers['idempotency-key'], request.headers['content-type']],
       ['POST', '/api/v1/charges', 'tm_1', 'application/json'],
     );
+    assert.equal(request.headers['request-id'], 'mine');
     assert.deepEqual(JSON.parse(body), { amountMinor: 100, currency: 'EUR', paymentToken: token });
     response.writeHead(201).end(JSON.stringify({ ...answer, more: 'of its own' }));
   };
-  const reply = await client.send(operation, token);
+  const reply = await withRequestId('mine', () => client.send(operation, token));
   assert.deepEqual(reply, { known: true, answer: { outcome: 'charged', reference: 'ch_1', reason: null } });
 });
 

@@ -5,7 +5,7 @@
 import http from 'node:http';
 import https from 'node:https';
 import { isDocument, Nullable } from '@thermomesh/contracts';
-import { codeOf, deriveToken, messageOf, subjects } from '@thermomesh/runtime';
+import { codeOf, deriveToken, messageOf, passedOnRequestId, subjects } from '@thermomesh/runtime';
 import Type, { type Static } from 'typebox';
 import { billingError } from '../core/errors.ts';
 import type { Operation } from '../core/operation.ts';
@@ -87,7 +87,7 @@ function createPost({ url, timeoutMs, connectionsMax }: ProcessorClientOptions):
     const call = request({
       ...options,
       path: prefix + route,
-      headers: { ...headers, 'content-length': Buffer.byteLength(body) },
+      headers: { ...headers, ...passedOnRequestId(), 'content-length': Buffer.byteLength(body) },
     });
     const timer = setTimeout(
       () => call.destroy(billingError('processor.timeout', `no answer in ${timeoutMs} ms`)),

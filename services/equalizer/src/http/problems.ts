@@ -2,7 +2,7 @@
  * Errors as answers of HTTP. An error that is not listed here is a bug: it is answered with 500 and
  * logged.
  */
-import { codeOf, HttpError, messageOf } from '@thermomesh/runtime';
+import { codeOf, HttpError, messageOf, type ProblemOptions } from '@thermomesh/runtime';
 import type { EqualizerErrorCode } from '../core/errors.ts';
 import type { ImageErrorCode } from '../image/index.ts';
 
@@ -11,7 +11,7 @@ export function httpError(
   status: number,
   code: EqualizerErrorCode | ImageErrorCode,
   message: string,
-  options: { retryAfterSeconds?: number; cause?: unknown } = {},
+  options: ProblemOptions = {},
 ): HttpError {
   return new HttpError(status, code, message, options);
 }

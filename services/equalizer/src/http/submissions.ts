@@ -208,5 +208,8 @@ function keyOf(request: HttpRequest): string | undefined {
   const header = request.headers['idempotency-key'];
   if (header === undefined) return undefined;
   if (typeof header === 'string' && isCustomerKey(header)) return header;
-  throw httpError(400, 'jobs.bad_key', 'Idempotency-Key must be 1–128 visible ASCII characters');
+  throw httpError(400, 'jobs.bad_key', 'Idempotency-Key must be 1–128 visible ASCII characters', {
+    param: 'idempotency-key',
+    in: 'header',
+  });
 }

@@ -9,6 +9,7 @@ import {
   deriveToken,
   isRetriable,
   subjects,
+  withRequestId,
   type CrashHook,
   type Log,
   type Metrics,
@@ -179,12 +180,16 @@ function openBilling(
   secret: string,
   finder: BillingFinder | undefined,
 ): SettleDeps['billing'] {
-  return createBillingClient({
+  const client = createBillingClient({
     urls: finder?.urls ?? staticUrls,
     token: deriveToken(secret, subjects.service('gateway')),
     deadlineMs: callTimeoutMs,
     tryTimeoutMs,
   });
+  // The worker has no request: the logs of billing and of the processor name the transaction.
+  return {
+    pay: (transactionId, order) => withRequestId(transactionId, () => client.pay(transactionId, order)),
+  };
 }
 
 function composeRelay(metrics: CheckoutMetrics, deps: Omit<RelayDeps, 'onHandOver'>): Relay {

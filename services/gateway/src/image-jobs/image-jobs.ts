@@ -1,6 +1,13 @@
 /** Proxies requests for image jobs to a node of the equalizer, and answers when no node does. */
 import { callerHeader } from '@thermomesh/contracts';
-import { deriveToken, subjects, type HttpError, type Log, type Metrics } from '@thermomesh/runtime';
+import {
+  deriveToken,
+  passedOnRequestId,
+  subjects,
+  type HttpError,
+  type Log,
+  type Metrics,
+} from '@thermomesh/runtime';
 import { createNodeProxy } from '../proxy/adapters/node-request.ts';
 import { NoAnswerError } from '../proxy/core/errors.ts';
 import type { Answer, ProxiedRequest } from '../proxy/core/ports.ts';
@@ -73,7 +80,12 @@ export function createImageJobs(options: ImageJobsOptions, deps: ImageJobsDeps):
 
   return {
     async forward(caller, request, signal) {
-      const headers = { ...request.headers, authorization: `Bearer ${token}`, [callerHeader]: caller };
+      const headers = {
+        ...request.headers,
+        ...passedOnRequestId(),
+        authorization: `Bearer ${token}`,
+        [callerHeader]: caller,
+      };
       const answer = await ask({ ...request, headers }, signal);
       if (answer.status !== 401 && answer.status !== 403) return answer;
       // The gateway has accepted the caller's key, so the node refuses the gateway's own token.

@@ -52,6 +52,7 @@ async function execute(deps: RouteDeps, reply: HttpReply, key: string | undefine
       400,
       'charges.missing_key' satisfies ProcessorErrorCode,
       'send the header Idempotency-Key',
+      { param: 'idempotency-key', in: 'header' },
     );
   const { delayMs, idempotency } = faults.plan;
   const fault = faults.draw();

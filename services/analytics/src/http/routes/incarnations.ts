@@ -72,7 +72,12 @@ export function incarnationRoutes(app: HttpApp, { incarnations }: RouteDeps): vo
 function keyOf(request: HttpRequest): string | undefined {
   const key = request.headers['idempotency-key'];
   if (key === undefined || (typeof key === 'string' && /^[\x21-\x7e]{1,128}$/.test(key))) return key;
-  throw refusal(400, 'devices.bad_key', 'Idempotency-Key must be 1–128 visible ASCII characters');
+  throw new HttpError(
+    400,
+    'devices.bad_key' satisfies AnalyticsErrorCode,
+    'Idempotency-Key must be 1–128 visible ASCII characters',
+    { param: 'idempotency-key', in: 'header' },
+  );
 }
 
 /** @throws HttpError 409 or 422 if nothing was opened */

@@ -52,6 +52,8 @@ async function answer(
   return reply.code(201).type('application/json; charset=utf-8').send(body);
 }
 
+const keyHeader = { param: 'idempotency-key', in: 'header' } as const;
+
 function transactionIdOf(request: HttpRequest): string {
   const header = request.headers['idempotency-key'];
   if (header === undefined || header === '')
@@ -59,6 +61,7 @@ function transactionIdOf(request: HttpRequest): string {
       400,
       'payments.missing_key' satisfies BillingErrorCode,
       'send the transaction UUID in the header Idempotency-Key: create and store it before the first call',
+      keyHeader,
     );
   const transactionId = typeof header === 'string' ? parseTransactionId(header) : undefined;
   if (transactionId === undefined)
@@ -66,6 +69,7 @@ function transactionIdOf(request: HttpRequest): string {
       400,
       'payments.bad_key' satisfies BillingErrorCode,
       'Idempotency-Key must be one UUID',
+      keyHeader,
     );
   return transactionId;
 }

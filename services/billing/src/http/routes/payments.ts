@@ -75,5 +75,8 @@ export function paymentRoutes(app: HttpApp, { queries, callerOf }: RouteDeps): v
 function instant(name: string, text: string): number {
   const parsed = parseTimeText(text);
   if ('ms' in parsed) return parsed.ms;
-  throw new HttpError(400, 'http.bad_instant' satisfies BillingErrorCode, `${name} ${parsed.problem}`);
+  throw new HttpError(400, 'http.bad_instant' satisfies BillingErrorCode, `${name} ${parsed.problem}`, {
+    param: name,
+    in: 'query',
+  });
 }

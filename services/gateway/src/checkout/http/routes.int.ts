@@ -60,6 +60,8 @@ async function startBilling(): Promise<Server> {
       asked += 1;
       const { payer, amountMinor, currency } = body as typeof order;
       const transactionId = request.headers['idempotency-key'];
+      // The logs of billing name the transaction of a checkout.
+      assert.equal(request.headers['request-id'], transactionId);
       const refusal = payer === 'refused' ? 400 : payer === 'unsure' ? doubts.shift() : undefined;
       const status = payer === 'poor' ? 'declined' : 'charged';
       const reason = payer === 'poor' ? 'no funds' : null;

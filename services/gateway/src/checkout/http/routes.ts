@@ -167,6 +167,8 @@ async function find(deps: CheckoutRouteDeps, request: HttpRequest, checkoutId: s
   return found;
 }
 
+const keyHeader = { param: 'idempotency-key', in: 'header' } as const;
+
 function customerKeyOf(request: HttpRequest): string {
   const header = request.headers['idempotency-key'];
   if (header === undefined || header === '')
@@ -174,9 +176,15 @@ function customerKeyOf(request: HttpRequest): string {
       400,
       'checkout.missing_key',
       'send a key of your own in the header Idempotency-Key: the same key is the same checkout',
+      keyHeader,
     );
   if (typeof header !== 'string' || !isCustomerKey(header))
-    throw problem(400, 'checkout.bad_key', 'Idempotency-Key must be 1–128 visible ASCII characters');
+    throw problem(
+      400,
+      'checkout.bad_key',
+      'Idempotency-Key must be 1–128 visible ASCII characters',
+      keyHeader,
+    );
   return header;
 }
 

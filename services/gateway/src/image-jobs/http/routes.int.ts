@@ -31,7 +31,10 @@ describe('the way to the equalizer', () => {
       ['GET', `/v1/jobs/${id}/events`],
       ['GET', `/v1/jobs/${id}/result`],
     ] as const) {
-      const response = await ask(route, { method, headers: { 'last-event-id': '7', cookie: 'a=b' } });
+      const response = await ask(route, {
+        method,
+        headers: { 'last-event-id': '7', cookie: 'a=b', 'x-request-id': 'mine' },
+      });
       assert.equal(response.status, method === 'DELETE' ? 202 : 200);
       assert.deepEqual(await response.json(), { method, url: route });
       assert.equal(response.headers.get('x-node'), 'one');
@@ -40,6 +43,8 @@ describe('the way to the equalizer', () => {
       assert.equal(headers['thermomesh-caller'], `key:${keys.images.id}`);
       assert.equal(headers.authorization, `Bearer ${deriveToken(secret, subjects.service('gateway'))}`);
       assert.equal(headers.cookie, undefined);
+      assert.equal(headers['request-id'], 'mine');
+      assert.equal(response.headers.get('x-request-id'), 'mine');
     }
   });
 
