@@ -1,7 +1,8 @@
 /**
  * Tests the whole mesh in real containers: builds the images, starts those of the previous commit,
  * upgrades one service at a time under load, injects every fault, judges the result, and takes
- * everything down without a trace. Runs on the pinned Node (`npm run test:compose`).
+ * everything down without a trace. Runs on the pinned Node (`npm run test:compose`). With
+ * `--from <commit>` the upgrade begins at that commit instead of the one before.
  *
  * Exit code 0: passed; 1: failed; 77: it did not run, because there is no container engine here and
  * none can be started. The reason then also goes to the file that `NOT_RUN_REASON_FILE` names.
@@ -12,6 +13,7 @@ import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
+import { parseArgs } from 'node:util';
 import { ensureBaseImages } from '../tools/docker/base-images.mjs';
 import { findEngine } from '../tools/docker/engine.mjs';
 import { images } from '../tools/docker/images.mjs';
@@ -34,6 +36,7 @@ const readings = ['--load', '--devices', '20', '--rate', '200'];
 /** Readings and image jobs; each series first runs every kind of job without a fault. */
 const jobs = [...readings, '--jobs', '1'];
 
+const { from } = parseArgs({ options: { from: { type: 'string' } } }).values;
 const startedAt = Date.now();
 const say = (line) => console.log(`${((Date.now() - startedAt) / 1000).toFixed(1).padStart(6)} s  ${line}`);
 const interrupted = new AbortController();
@@ -74,7 +77,7 @@ try {
 
 async function test() {
   // A clone that lacks the previous commit is reported before anything is built.
-  const previousCommit = await findPrevious(project);
+  const previousCommit = await findPrevious(project, from);
   const { pulled, made } = await ensureBaseImages(engine, say, { signal });
   say(
     `base images: ${pulled.length} pulled, ${made.length} made of Debian's packages, the others were there`,

@@ -50,6 +50,15 @@ it('the first commit, and one after a commit without containers, have no upgrade
   assert.deepEqual(await findPreviousCommit(young), { none: 'the previous commit has no containers' });
 });
 
+it('the upgrade may begin at any commit that is named, and at no other', async () => {
+  const named = repository('named');
+  const first = commit(named, 'docker-compose.yml');
+  commit(named, 'second');
+  commit(named, 'third');
+  assert.deepEqual(await findPreviousCommit(named, 'HEAD~2'), { commit: first });
+  await assert.rejects(findPreviousCommit(named, 'v9'), { message: 'there is no commit v9 here' });
+});
+
 it('a folder that is no clone fails the upgrade with a clear error', async () => {
   await assert.rejects(findPreviousCommit(work), /this folder is no clone/);
 });

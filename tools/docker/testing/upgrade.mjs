@@ -48,11 +48,12 @@ const rolled = [
 
 /**
  * Finds the commit before this one.
+ * @param {string | undefined} from a commit to take instead
  * @returns {Promise<string | undefined>} undefined if there is none to upgrade from
  * @throws Error that says what to do, if the commit exists but is not here
  */
-export async function findPrevious({ say }) {
-  const found = await findPreviousCommit(root);
+export async function findPrevious({ say }, from) {
+  const found = await findPreviousCommit(root, from);
   if ('commit' in found) return found.commit;
   say(`  ${found.none}: the upgrade is NOT tested`);
   return undefined;
