@@ -121,7 +121,11 @@ describe('the mesh command', () => {
     assert.ok((status.coordinator?.epoch ?? 0) > (first.coordinator?.epoch ?? 0));
 
     const pids = [...pidsOf(status), ...pidsOf(second)];
-    await succeeded('down', '--name', 'second');
+    await refused(2, /removes all its data: .*--yes confirms it/, 'down', '--name', 'second', '--wipe');
+    const { stdout } = await succeeded('down', '--name', 'second', '--wipe', '--yes');
+    assert.match(stdout, /is down\nremoved .*second \(\d+ files/);
+    assert.equal(existsSync(path.join(home, 'second')), false);
+    assert.equal((await json(StatusDocument, 'status', '--name', 'first')).ready, true);
     await succeeded('down', '--name', 'first');
     await allGone(pids);
   });

@@ -84,10 +84,17 @@ describe('a restored database', () => {
       assert.ok(counters.buffered > 100, `${counters.buffered} buffered`);
       assert.equal(await rows(mesh), 0);
 
-      const { accepted } = await cli.json(AcceptedGap, 'drain', 'accept-gap', '--name', mesh.mesh.name);
+      const { accepted } = await cli.json(
+        AcceptedGap,
+        'drain',
+        'accept-gap',
+        '--yes',
+        '--name',
+        mesh.mesh.name,
+      );
       assert.deepEqual(accepted, stopped.drain?.gap);
       assertIntact((await mesh.judgeLoad(load)).document);
-      assert.equal((await cli.mesh('drain', 'accept-gap', '--name', mesh.mesh.name)).code, 1);
+      assert.equal((await cli.mesh('drain', 'accept-gap', '--yes', '--name', mesh.mesh.name)).code, 1);
       const [i1, , i6] = await verdicts(mesh);
       assert.equal(i1?.ok, false, 'the accepted readings are lost');
       assert.match(i1?.detail ?? '', new RegExp(`${lost} messages were lost with a restored database`));

@@ -74,7 +74,7 @@ describe('mesh zk and the demonstrations', { concurrency: true }, () => {
         [node, 0],
       ],
     );
-    const gone = await json(ZkChangeDocument, 'zk', 'delete', '/e2e/settings', '--recursive');
+    const gone = await json(ZkChangeDocument, 'zk', 'delete', '/e2e/settings', '--recursive', '--yes');
     assert.deepEqual([gone.version, gone.nodes], [null, 2]);
     assert.equal(await watch.ended, 0);
     assert.deepEqual(

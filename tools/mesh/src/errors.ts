@@ -45,7 +45,9 @@ export const { codes: errorCodes, error: meshError } = defineErrors({
   'zk.not_text': { retriable: false },
   'zookeeper.absent': { retriable: false },
   'zookeeper.bad_version': { retriable: false },
+  'zookeeper.no_auth': { retriable: false },
   'zookeeper.no_node': { retriable: false },
+  'zookeeper.not_empty': { retriable: false },
   'zookeeper.timeout': { retriable: true },
   'zookeeper.too_large': { retriable: false },
 });

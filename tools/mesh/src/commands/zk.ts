@@ -1,21 +1,34 @@
 /** `mesh zk` reads and changes nodes of ZooKeeper. */
 import type { Command } from 'commander';
-import { openAcl, privateAcl, readableAcl, type AclEntry, type Credentials } from '@thermomesh/zookeeper';
+import type { ZkChangeDocument } from '@thermomesh/contracts';
+import {
+  openAcl,
+  privateAcl,
+  readableAcl,
+  type AclEntry,
+  type Credentials,
+  type ZooKeeper,
+} from '@thermomesh/zookeeper';
 import type { MeshConfig } from '../config.ts';
 import { meshError } from '../errors.ts';
 import { readContent, type ContentFlags } from '../zookeeper/content.ts';
 import { dataFormats, parseData, type DataFormat } from '../zookeeper/data.ts';
 import { readMembers } from '../zookeeper/members.ts';
 import {
+  checkDeletable,
   createNode,
   deleteNode,
+  deleteNodesMax,
   deleteTree,
   getNode,
   readTree,
+  refuseReserved,
   setNode,
   statNode,
 } from '../zookeeper/nodes.ts';
+import { planDeletion, type Deletion } from '../zookeeper/rights.ts';
 import { watchNode } from '../zookeeper/watch.ts';
+import { confirm, withYes, type YesOption } from './confirm.ts';
 import { printJson, say, wholeNumber } from './options.ts';
 import {
   renderData,
@@ -39,6 +52,7 @@ import {
 interface FormatFlags extends ZkFlags {
   format?: DataFormat;
 }
+type DeleteFlags = ZkFlags & YesOption & { version?: number; recursive?: boolean };
 type WriteFlags = FormatFlags & ContentFlags & { version?: number };
 
 const aclNames = ['open', 'readable', 'private'] as const;
@@ -181,20 +195,49 @@ function addChanging(zk: Command, config: () => MeshConfig): void {
 }
 
 function addDelete(zk: Command, config: () => MeshConfig): void {
-  withPlace(zk.command('delete <path>'))
+  withYes(withPlace(zk.command('delete <path>')))
     .description('delete a node; with --recursive also everything below it; never / and /zookeeper')
     .option('--version <n>', 'delete only if the node is at this version', wholeNumber(0, versionMax))
     .option('--recursive', 'delete everything below it too')
-    .action(async (path: string, flags: ZkFlags & { version?: number; recursive?: boolean }) => {
+    .addHelpText(
+      'after',
+      `
+It asks first; --yes confirms, for scripts. With --recursive it first checks every ACL: if one node
+stops it, nothing is deleted.
+
+Examples:
+  mesh zk delete /app/settings
+  mesh zk delete /app --recursive --yes`,
+    )
+    .action(async (path: string, flags: DeleteFlags) => {
       if (flags.recursive === true && flags.version !== undefined) {
         throw meshError('usage', '--version is for one node, --recursive for many: choose one of them');
       }
-      const gone = await atZooKeeper(config(), flags, async (client) =>
-        flags.recursive === true ? deleteTree(client, path) : deleteNode(client, path, flags.version),
-      );
+      const gone = await atZooKeeper(config(), flags, async (client, credentials) => {
+        refuseReserved(path);
+        if (flags.recursive !== true) return deleteOne(client, path, flags);
+        const planned = await planDeletion(client, path, credentials, deleteNodesMax);
+        await confirm(describeDeletion(planned), flags);
+        return deleteTree(client, path);
+      });
       if (flags.json === true) printJson(gone);
-      else console.log(`${path}: ${gone.nodes} ${gone.nodes === 1 ? 'node' : 'nodes'} deleted`);
+      else console.log(`${path}: ${countOf(gone.nodes)} deleted`);
     });
+}
+
+async function deleteOne(client: ZooKeeper, path: string, flags: DeleteFlags): Promise<ZkChangeDocument> {
+  await checkDeletable(client, path, flags.version);
+  await confirm(`this deletes ${path}`, flags);
+  return deleteNode(client, path, flags.version);
+}
+
+function describeDeletion({ path, paths, ofSessions }: Deletion): string {
+  const rest = ofSessions === 0 ? '' : ` (${ofSessions} of them belong to running processes)`;
+  return `this deletes ${path} and everything below it: ${countOf(paths.length)}${rest}`;
+}
+
+function countOf(nodes: number): string {
+  return `${nodes} ${nodes === 1 ? 'node' : 'nodes'}`;
 }
 
 function withFormat(command: Command): Command {

@@ -43,7 +43,7 @@ function wordsOf(error: ZooKeeperError, path: string): string {
     case 'zookeeper.no_children_for_ephemerals':
       return `${path} cannot be created: its parent belongs to a session, and such nodes have no children`;
     case 'zookeeper.not_empty':
-      return `${path} has children: --recursive deletes everything below it too`;
+      return notEmptyText(path);
     case 'zookeeper.connection_loss':
     case 'zookeeper.session_lost':
     case 'zookeeper.not_connected':
@@ -60,4 +60,13 @@ export function wrongVersion(path: string, wanted: number, now: number, verb: 's
     'zookeeper.bad_version',
     `${path} is at version ${now} now, not ${wanted}: someone has changed it since you looked. Nothing was done; look again ("mesh zk get ${path}"), then ${verb} it with --version ${now}`,
   );
+}
+
+/** The error of a node that has children. */
+export function notEmpty(path: string): MeshError {
+  return meshError('zookeeper.not_empty', notEmptyText(path));
+}
+
+function notEmptyText(path: string): string {
+  return `${path} has children: --recursive deletes everything below it too`;
 }

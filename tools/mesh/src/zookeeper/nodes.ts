@@ -11,7 +11,7 @@ import {
 } from '@thermomesh/zookeeper';
 import { meshError } from '../errors.ts';
 import { showData, showOwner, showStat, type DataFormat } from './data.ts';
-import { inWords, worded, wrongVersion } from './error-messages.ts';
+import { inWords, notEmpty, worded, wrongVersion } from './error-messages.ts';
 
 export interface TreeOptions {
   depthMax: number;
@@ -22,7 +22,7 @@ export interface TreeOptions {
 const batchMax = 200;
 /** Number of rounds of a recursive delete while other clients write there. */
 const deleteRoundsMax = 3;
-const deleteNodesMax = 1_000_000;
+export const deleteNodesMax = 1_000_000;
 
 export async function getNode(zk: ZooKeeper, path: string, format?: DataFormat): Promise<ZkNodeDocument> {
   const { data, stat } = await inWords(path, async () => zk.getData(path));
@@ -151,6 +151,22 @@ export async function setNode(
 }
 
 /**
+ * Looks whether a node can be deleted, so that a question about it is not in vain.
+ * @throws MeshError `zookeeper.no_node`, `zookeeper.not_empty`, `zookeeper.bad_version`
+ */
+export async function checkDeletable(
+  zk: ZooKeeper,
+  path: string,
+  version: number | undefined,
+): Promise<void> {
+  const stat = await inWords(path, async () => zk.exists(path));
+  if (stat === undefined) throw meshError('zookeeper.no_node', `there is no ${path}`);
+  if (version !== undefined && version !== stat.version)
+    throw wrongVersion(path, version, stat.version, 'delete');
+  if (stat.children > 0) throw notEmpty(path);
+}
+
+/**
  * Deletes one node without children.
  * @throws MeshError `usage`, `zookeeper.bad_version`, `zookeeper.not_empty`, …
  */
@@ -170,7 +186,8 @@ export async function deleteNode(
 
 /**
  * Deletes a node and everything below it, the deepest nodes first; repeats if another client writes
- * there meanwhile.
+ * there meanwhile. Call planDeletion before: a refusal here comes after some nodes are gone, and
+ * says how many.
  */
 export async function deleteTree(zk: ZooKeeper, path: string): Promise<ZkChangeDocument> {
   refuseReserved(path);
@@ -185,7 +202,7 @@ export async function deleteTree(zk: ZooKeeper, path: string): Promise<ZkChangeD
           if (await deleteOne(zk, each)) nodes += 1;
         });
         const refused = (await Promise.allSettled(deleting)).find(({ status }) => status === 'rejected');
-        if (refused !== undefined) throw (refused as PromiseRejectedResult).reason;
+        if (refused !== undefined) throw (refused as PromiseRejectedResult).reason as Error;
       }
       return { action: 'delete', path, version: null, nodes };
     } catch (error) {
@@ -197,7 +214,8 @@ export async function deleteTree(zk: ZooKeeper, path: string): Promise<ZkChangeD
           { cause: error },
         );
       }
-      throw error;
+      if (nodes === 0 || !(error instanceof MeshError)) throw error;
+      throw new MeshError(error.code, `${nodes} nodes are deleted; then ${error.message}`, { cause: error });
     }
   }
 }
@@ -215,7 +233,7 @@ async function deleteOne(zk: ZooKeeper, path: string): Promise<boolean> {
 }
 
 /** Refuses ZooKeeper's own nodes, and the root, which contains the nodes of all clients. */
-function refuseReserved(path: string): void {
+export function refuseReserved(path: string): void {
   if (path === '/' || path === '/zookeeper' || path.startsWith('/zookeeper/')) {
     throw meshError('usage', `${path} is never deleted: name a node of your own`);
   }

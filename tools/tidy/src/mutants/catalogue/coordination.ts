@@ -221,4 +221,13 @@ export const coordinationMutants: Mutant[] = [
     replace: 'instances.map(urlOf)',
     suites: ['libs/billing-client/src/discovery.int.ts'],
   },
+  {
+    name: 'delete-without-rights',
+    promise: 'I5',
+    guard: 'a recursive delete checks the rights to all of the tree before the first node goes',
+    file: 'tools/mesh/src/zookeeper/rights.ts',
+    find: 'if (refusing !== undefined) throw refusedAt(refusing, path, tree.nodes.length);',
+    replace: '',
+    suites: ['tools/mesh/src/zookeeper/rights.int.ts'],
+  },
 ];
