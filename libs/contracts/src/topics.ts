@@ -48,6 +48,12 @@ export function deviceOfBestEffortTopic(topic: string): string | undefined {
   return topic.startsWith(bestEffortPrefix) ? topic.slice(bestEffortPrefix.length) : undefined;
 }
 
+/**
+ * On the drain session only: the coordinator publishes a {@link DrainDatabase} to it at QoS 1. The
+ * gateway acknowledges it when it is durable.
+ */
+export const drainDatabaseTopic = 'mesh/drain/database';
+
 /** Readings of one device. */
 export function dataTopic(deviceId: string): string {
   return `thermostat/data/${deviceId}`;

@@ -74,6 +74,13 @@ const Settings = Type.Object({
     description:
       'What the drain does when a restored database lacks readings that the gateway no longer has: stop (it waits for "mesh drain accept-gap") or accept (it records the loss and continues).',
   }),
+  ADOPT_DATABASE: Type.Optional(
+    Type.String({
+      pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$',
+      description:
+        'UUID of the database of DATABASE_URL, if an operator has adopted it: a gateway store that was drained into another database may go on in this one. The refusal names it.',
+    }),
+  ),
   MEASURED_AT_YEAR_MIN: count(
     2000,
     'First year in which a reading may be measured; earlier ones are rejected as bad_measured_at.',
@@ -258,6 +265,7 @@ export function settingsOf(config: Config) {
       seqLeapMax: config.SEQ_LEAP_MAX,
       queueBytesMax: config.DRAIN_QUEUE_BYTES_MAX,
       gapPolicy: config.DRAIN_GAP,
+      adoptDatabase: config.ADOPT_DATABASE,
       leaseMs: config.LEASE_MS,
       leaseRenewMs: config.LEASE_RENEW_MS,
       retention: {

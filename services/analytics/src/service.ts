@@ -32,7 +32,7 @@ import { createCoordinator, type Coordinator } from './coordinator/coordinator.t
 import { createElection } from './coordinator/election.ts';
 import { replayMessage } from './coordinator/replay.ts';
 import { createFitness, type Fitness } from './coordinator/fitness.ts';
-import { describeGap } from './core/continuity.ts';
+import { describeGap, describeOtherDatabase } from './core/continuity.ts';
 import type { BatchLimits, DrainLimitsSource, TelemetryQueries } from './core/ports.ts';
 import { createAnalyticsApp } from './http/app.ts';
 import { createDrainMetrics } from './metrics.ts';
@@ -142,8 +142,9 @@ function addHealth(health: Health, election: Election, fitness: Fitness, coordin
     election.snapshot().coordinator === null ? 'no coordinator is known' : undefined,
   );
   health.add('drain', () => {
-    const gap = coordinator.drainView()?.gap ?? null;
-    return gap === null ? undefined : describeGap(gap);
+    const view = coordinator.drainView();
+    if (view?.otherDatabase !== undefined) return describeOtherDatabase(view.otherDatabase);
+    return view === null || view.gap === null ? undefined : describeGap(view.gap);
   });
   health.add(
     'fitness',
@@ -211,6 +212,7 @@ function composeCoordinator(deps: CoordinatorDeps): Coordinator {
     retention: drain.retention,
     retry: drain.retry,
     gapPolicy: drain.gapPolicy,
+    adoptDatabase: drain.adoptDatabase,
     limits: () => batchLimitsOf(drainLimits),
     openStore: () =>
       openDrainStore({

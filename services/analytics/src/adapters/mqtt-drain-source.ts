@@ -4,6 +4,7 @@
  */
 import {
   drainClientId,
+  drainDatabaseTopic,
   drainFilter,
   drainLogTopic,
   DrainLogState,
@@ -67,7 +68,15 @@ export async function openDrainSource(options: DrainSourceOptions): Promise<Drai
   }
   try {
     const logState = await askForLogState(connection, options.timeoutMs);
-    return { ...source, logState, resend: resendOn(connection, logState?.log, options.timeoutMs) };
+    const log = logState?.log;
+    const ask = async (topic: string, document: object) =>
+      publishOn(connection, topic, { log, ...document }, options.timeoutMs);
+    return {
+      ...source,
+      logState,
+      resend: async (afterLogId) => ask(drainResendTopic, { afterLogId }),
+      bindDatabase: async (database) => ask(drainDatabaseTopic, { database }),
+    };
   } catch (error) {
     connection.destroy();
     throw error;
@@ -100,21 +109,17 @@ async function askForLogState(
   );
 }
 
-function resendOn(connection: MqttConnection, log: string | undefined, timeoutMs: number) {
-  return async (afterLogId: number): Promise<void> => {
-    const puback = connection.expect('puback', timeoutMs);
-    const payload = JSON.stringify({ log, afterLogId });
-    connection.send({
-      cmd: 'publish',
-      topic: drainResendTopic,
-      payload,
-      qos: 1,
-      messageId: 1,
-      dup: false,
-      retain: false,
-    });
-    await puback;
-  };
+/** Publishes a document at QoS 1 and waits until the gateway has it on disk. */
+async function publishOn(
+  connection: MqttConnection,
+  topic: string,
+  document: object,
+  timeoutMs: number,
+): Promise<void> {
+  const puback = connection.expect('puback', timeoutMs);
+  const payload = JSON.stringify(document);
+  connection.send({ cmd: 'publish', topic, payload, qos: 1, messageId: 1, dup: false, retain: false });
+  await puback;
 }
 
 /** Maximum time that the end of a session waits for the gateway. */
@@ -146,7 +151,7 @@ interface Received {
 function createSource(
   connection: MqttConnection,
   { queueBytesMax, times, plausible, onInvalid }: DrainSourceOptions,
-): Omit<DrainSource, 'logState' | 'resend'> {
+): Omit<DrainSource, 'logState' | 'resend' | 'bindDatabase'> {
   let queue: Received[] = [];
   let queuedBytes = 0;
   let intake: IntakeState = { state: 'open' };

@@ -62,7 +62,7 @@ export async function openDrainStore(options: DrainStoreOptions): Promise<DrainS
     applyBestEffort: (epoch, nodeId, entries) => applyBestEffort(session, epoch, nodeId, entries),
     noteDevices: (epoch, report) => noteDevices(session, epoch, report),
     position: (log) => readPosition(session, log),
-    acceptGap: (epoch, nodeId, gap) => acceptGap(session, epoch, nodeId, gap),
+    acceptGap: (epoch, nodeId, gap, keptIn) => acceptGap(session, epoch, nodeId, { ...gap, keptIn }),
     replay: (epoch, nodeId, id, entry) => replay(session, { epoch, nodeId, id, entry }),
     close: () => session.close(),
   };

@@ -4,65 +4,29 @@
  * of all errors only a stale epoch ends it. It never passes over acknowledged messages by itself: a
  * database that lacks some gets them again, or the drain stops until an operator accepts the gap.
  */
-import { createBackoff, raceAbort, type BackoffLimits, type CrashHook } from '@thermomesh/runtime';
-import type { DrainGap, DrainView } from '@thermomesh/contracts';
+import { createBackoff, raceAbort } from '@thermomesh/runtime';
+import type { DrainGap, DrainView, OtherDatabase } from '@thermomesh/contracts';
 import { StaleEpochError } from '@thermomesh/sql';
 import { applyEntries, DrainGapError } from '../core/apply.ts';
 import { nothingApplied, type Applied, type Entry } from '../core/batch.ts';
-import { describeGap, judgeContinuity, type Continuity } from '../core/continuity.ts';
+import { describeGap, describeOtherDatabase, judgeContinuity, type Gap } from '../core/continuity.ts';
 import { analyticsError } from '../core/errors.ts';
-import type { BatchLimits, DrainSource, DrainStore, ReceivedBatch } from '../core/ports.ts';
+import type { DrainSource, DrainStore, ReceivedBatch } from '../core/ports.ts';
 import { createConflictLog, type ConflictLog } from './conflict-log.ts';
+import {
+  isSameGap,
+  viewOf,
+  type Drain,
+  type DrainOptions,
+  type DrainState,
+  type GapName,
+  type ReplayOutcome,
+} from './drain-options.ts';
+import { LogRequests } from './log-requests.ts';
 import { createTermPhase, type TermPhase } from './term-phase.ts';
-import { TermStore, type TermStoreOptions } from './term-store.ts';
+import { TermStore } from './term-store.ts';
 
-/** What the drain does at a gap: it waits for an operator, or accepts the loss by itself. */
-export type GapPolicy = 'stop' | 'accept';
-
-export interface DrainOptions extends TermStoreOptions {
-  nodeId: number;
-  /** Opens the drain session at the gateway. */
-  openSource: (epoch: number) => Promise<DrainSource>;
-  /** Called before each batch, so that the limits can change while the node drains. */
-  limits: () => BatchLimits;
-  gapPolicy: GapPolicy;
-  retry: BackoffLimits;
-  crash: CrashHook;
-  /** Called when the fence has refused this node: another node is coordinator now. */
-  onDeposed: (epoch: number) => void;
-}
-
-/** The log ids of a gap, by which an operator names it. */
-export type GapName = Pick<DrainGap, 'log' | 'fromLogId' | 'toLogId'>;
-
-/** What a replay did with a message. */
-export type ReplayOutcome = Awaited<ReturnType<DrainStore['replay']>>;
-
-/** One term as coordinator. */
-export interface Drain {
-  /** Resolves when the term is over; rejects only for a bug of this program. */
-  readonly finished: Promise<void>;
-  view(): DrainView;
-  /**
-   * Accepts that the messages of the gap at which the drain waits are lost, and lets it continue.
-   * @throws MeshError `drain.no_such_gap`, `drain.not_coordinator`; or the error of the database
-   */
-  acceptGap(gap: GapName): Promise<DrainGap>;
-  /**
-   * Stores a rejected message that is a valid reading now, in its turn between two batches.
-   * @param id of the row among the rejected messages
-   * @throws MeshError `drain.not_coordinator`; SeqConflictError, DataRefusedError; or the error of
-   *   the database
-   */
-  replay(id: number, entry: Entry): Promise<ReplayOutcome>;
-  /**
-   * Ends the term gracefully: commits and acknowledges the batch under way, then releases the drain
-   * session and the lease.
-   */
-  release(): Promise<void>;
-  /** Ends the term at once: it commits and acknowledges nothing more. */
-  abort(): void;
-}
+export type { Drain, DrainOptions, GapName, ReplayOutcome } from './drain-options.ts';
 
 /**
  * Starts draining with the epoch that `store` has just won.
@@ -84,30 +48,26 @@ export function startDrain(epoch: number, store: DrainStore, options: DrainOptio
   };
 }
 
-/** What a term does at this moment. */
-type DrainState =
-  /** Connects to the gateway, and compares its log with the database. */
-  | { state: 'opening' }
-  | { state: 'draining' }
-  /** Waits at a gap; `resume` compares again. */
-  | { state: 'gap'; gap: DrainGap; resume: () => void };
-
 class DrainTerm {
   readonly #epoch: number;
   readonly #options: DrainOptions;
   readonly #phase: TermPhase;
   readonly #store: TermStore;
+  readonly #requests: LogRequests;
   readonly #conflicts: ConflictLog;
   #source: DrainSource | undefined;
   #state: DrainState = { state: 'opening' };
   /** Log id up to which the present connection knows that messages are acknowledged. */
   #ackedLogId = 0;
+  /** The database that the present connection drains into. */
+  #database: string | undefined;
   /** The gap that was reported last, so that a gap is reported once. */
   #reported: DrainGap | undefined;
 
   constructor(epoch: number, store: DrainStore, options: DrainOptions) {
     this.#epoch = epoch;
     this.#options = options;
+    this.#requests = new LogRequests(epoch, options);
     this.#conflicts = createConflictLog(options.log, () => performance.now());
     this.#phase = createTermPhase(analyticsError('drain.ended', `the term of epoch ${epoch} ends`));
     this.#store = new TermStore(epoch, store, this.#phase, options, {
@@ -148,13 +108,7 @@ class DrainTerm {
   }
 
   view(): DrainView {
-    switch (this.#state.state) {
-      case 'opening':
-      case 'draining':
-        return { state: this.#state.state, gap: null };
-      case 'gap':
-        return { state: 'gap', gap: this.#state.gap };
-    }
+    return viewOf(this.#state);
   }
 
   stopIntake(): void {
@@ -210,44 +164,58 @@ class DrainTerm {
     // A gateway of an earlier version does not tell; then only the database refuses a gap.
     if (logState === undefined) return true;
     this.#ackedLogId = 0;
+    this.#database = undefined;
     const position = await this.#attempt('postgresql', async () => {
       const store = await this.#store.current();
       return this.#store.execute(async () => store.position(logState.log));
     });
     if (position === undefined) return false;
     this.#ackedLogId = logState.drainedLogId;
-    const found = judgeContinuity(logState, position);
+    const found = judgeContinuity(logState, position, this.#options.adoptDatabase);
     switch (found.kind) {
       case 'continues':
         this.#reported = undefined;
-        return true;
+        this.#database = position.database;
+        return !found.isNew || this.#requests.bind(source, position.database);
+      case 'other_database':
+        await this.#refuse(found.otherDatabase);
+        return false;
       case 'behind':
-        await this.#askAgain(found, source);
+        await this.#requests.resend(found, source);
         return false;
       case 'gap':
-        await this.#stopAt(found.gap);
+        await this.#stopAt(found);
         return false;
     }
   }
 
-  async #askAgain(
-    { afterLogId, messages }: Extract<Continuity, { kind: 'behind' }>,
-    source: DrainSource,
-  ): Promise<void> {
+  /** Waits until the database is another one, or the term ends. Nothing is stored in this one. */
+  async #refuse(otherDatabase: OtherDatabase): Promise<void> {
     const { log, metrics } = this.#options;
-    metrics.gaps.inc({ outcome: 'asked_again' });
-    log.warn({ event: 'drain.database_behind', epoch: this.#epoch, afterLogId, messages });
-    try {
-      await source.resend(afterLogId);
-    } catch (error) {
-      metrics.failures.inc({ what: 'gateway' });
-      log.warn({ event: 'drain.waiting', what: 'gateway', epoch: this.#epoch, err: error });
-    }
+    this.#source?.destroy();
+    metrics.gaps.inc({ outcome: 'other_database' });
+    log.error(
+      { event: 'drain.other_database', epoch: this.#epoch, ...otherDatabase },
+      describeOtherDatabase(otherDatabase),
+    );
+    await this.#waitAs((resume) => ({ state: 'other_database', otherDatabase, resume }));
+  }
+
+  async #waitAs(state: (resume: () => void) => DrainState): Promise<void> {
+    const resumed = Promise.withResolvers<void>();
+    this.#state = state(resumed.resolve);
+    await raceAbort(resumed.promise, this.#phase.ending).catch(() => undefined);
   }
 
   /** Waits until the gap is accepted, the database is another one, or the term ends. */
-  async #stopAt(gap: DrainGap): Promise<void> {
-    const { log, metrics, gapPolicy } = this.#options;
+  async #stopAt({ gap, keptIn }: Gap): Promise<void> {
+    const { log, metrics } = this.#options;
+    // The operator has adopted the database; the former one has these messages.
+    if (keptIn !== undefined) {
+      await this.#attempt('postgresql', () => this.#storeAcceptance(gap, keptIn));
+      return;
+    }
+    const { gapPolicy } = this.#options;
     // The gateway keeps what it has; a connection would only fill the node's memory.
     this.#source?.destroy();
     if (!isSameGap(this.#reported, gap)) {
@@ -259,11 +227,8 @@ class DrainTerm {
       case 'accept':
         await this.#attempt('postgresql', () => this.#storeAcceptance(gap));
         return;
-      case 'stop': {
-        const resumed = Promise.withResolvers<void>();
-        this.#state = { state: 'gap', gap, resume: resumed.resolve };
-        await raceAbort(resumed.promise, this.#phase.ending).catch(() => undefined);
-      }
+      case 'stop':
+        await this.#waitAs((resume) => ({ state: 'gap', gap, resume }));
     }
   }
 
@@ -298,12 +263,12 @@ class DrainTerm {
     }
   }
 
-  async #storeAcceptance(gap: DrainGap): Promise<void> {
+  async #storeAcceptance(gap: DrainGap, keptIn?: string): Promise<void> {
     const { nodeId, log, metrics } = this.#options;
     const store = await this.#store.current();
-    await this.#store.execute(async () => store.acceptGap(this.#epoch, nodeId, gap));
+    await this.#store.execute(async () => store.acceptGap(this.#epoch, nodeId, gap, keptIn));
     metrics.gaps.inc({ outcome: 'accepted' });
-    log.warn({ event: 'drain.gap_accepted', epoch: this.#epoch, ...gap });
+    log.warn({ event: 'drain.gap_accepted', epoch: this.#epoch, ...gap, keptIn: keptIn ?? null });
   }
 
   /**
@@ -312,11 +277,11 @@ class DrainTerm {
    * @throws DrainGapError
    */
   async #compareAgain(store: DrainStore): Promise<void> {
-    if (this.#state.state === 'gap') return this.#state.resume();
+    if (this.#state.state === 'gap' || this.#state.state === 'other_database') return this.#state.resume();
     const source = this.#source;
-    if (source?.logState === undefined || this.#ackedLogId === 0) return;
-    const { highWaterMark } = await store.position(source.logState.log);
-    if (highWaterMark >= this.#ackedLogId) return;
+    if (source?.logState === undefined || this.#database === undefined) return;
+    const { highWaterMark, database } = await store.position(source.logState.log);
+    if (highWaterMark >= this.#ackedLogId && database === this.#database) return;
     source.destroy();
     throw new DrainGapError(
       `the database stands at message ${highWaterMark}, but ${this.#ackedLogId} is acknowledged`,
@@ -413,8 +378,4 @@ class DrainTerm {
     this.abort();
     this.#options.onDeposed(this.#epoch);
   }
-}
-
-function isSameGap(one: GapName | undefined, other: GapName): boolean {
-  return one?.log === other.log && one.fromLogId === other.fromLogId && one.toLogId === other.toLogId;
 }

@@ -85,9 +85,10 @@ export interface DrainStore {
   /**
    * Records that the messages of a gap are lost, so that the drain may continue behind them.
    * Idempotent.
+   * @param keptIn the other database that has them, if they are not lost
    * @throws StaleEpochError, MeshError `drain.no_such_gap`
    */
-  acceptGap(epoch: number, nodeId: number, gap: DrainGap): Promise<void>;
+  acceptGap(epoch: number, nodeId: number, gap: DrainGap, keptIn?: string): Promise<void>;
   /**
    * Stores a rejected message that is a valid reading now, as a batch of one, and removes it from
    * the rejected ones in the same transaction.
@@ -125,6 +126,11 @@ export interface DrainSource {
    * @throws MeshError `mqtt.*`, retriable
    */
   resend(afterLogId: number): Promise<void>;
+  /**
+   * Lets the gateway remember, durably, the database that its log is drained into.
+   * @throws MeshError `mqtt.*`, retriable
+   */
+  bindDatabase(database: string): Promise<void>;
   /**
    * Resolves with the next messages, at least one, or with undefined when the connection or the
    * intake has ended.

@@ -16,6 +16,7 @@ import { createCommitter, type Committer, type StoreState } from './storage/comm
 import { createIntake, type Intake } from './storage/intake.ts';
 import { createKeptExpiry, type KeptExpiry } from './storage/kept-expiry.ts';
 import { openMessageLog } from './storage/message-log.ts';
+import { rememberDatabase } from './storage/remembered-database.ts';
 import { createSessionExpiry, type SessionExpiry } from './storage/session-expiry.ts';
 import type { DropReason } from './storage/session.ts';
 import { Sessions } from './storage/sessions.ts';
@@ -86,6 +87,7 @@ export async function compose(context: BrokerContext): Promise<RunningBroker> {
   const drain = createDrainSession({
     log,
     messages,
+    database: rememberDatabase(storage.store, storage.committer),
     crash,
     secret: options.secret,
     connectTimeoutMs: options.connectTimeoutMs,

@@ -4,12 +4,15 @@
  */
 import type { Socket } from 'node:net';
 import {
+  DrainDatabase,
   DrainResend,
+  drainDatabaseTopic,
   drainFilter,
   drainLogTopic,
   drainResendTopic,
   isDocument,
   uuidText,
+  type DocumentOf,
   type DrainLogState,
 } from '@thermomesh/contracts';
 import type { CrashHook } from '@thermomesh/runtime';
@@ -18,6 +21,7 @@ import { createDrainWindow, type DrainWindow, type WindowLimits } from '../core/
 import { indexAfter, logIdAt, packets, packetsAgain, type Group } from '../core/group.ts';
 import type { MessageLog } from '../core/message-log.ts';
 import { readLength } from '../core/mqtt-bytes.ts';
+import type { RememberedDatabase } from '../storage/remembered-database.ts';
 import { refuseIllFormedStrings, violationIn, type Parser } from './packet-rules.ts';
 
 /** Maximum size of a packet from the coordinator, in bytes: CONNECT and SUBSCRIBE are small. */
@@ -41,6 +45,7 @@ export interface ConnectionOptions {
   /** The newest message that was sent on any connection; messages up to it are sent with DUP. */
   sent: { logId: number };
   onEnd: (connection: DrainConnection, reason: string) => void;
+  database: RememberedDatabase;
   /** Called when acknowledged messages after `afterLogId` were put back into the buffer. */
   onResend: (afterLogId: number, count: number) => void;
 }
@@ -172,7 +177,9 @@ export class DrainConnection {
   /** Tells where the log stands, so that the coordinator sees whether its database is behind. */
   #tellState(): void {
     const { uuid, accepted, buffered, drainedLogId, keptAfterLogId } = this.#options.messages;
-    const state: DrainLogState = { log: uuidText(uuid), accepted, buffered, drainedLogId, keptAfterLogId };
+    const database = this.#options.database.id;
+    const log = uuidText(uuid);
+    const state: DrainLogState = { log, accepted, buffered, drainedLogId, keptAfterLogId, database };
     const payload = JSON.stringify(state);
     this.#socket.write(
       mqtt.generate({ cmd: 'publish', topic: drainLogTopic, payload, qos: 0, dup: false, retain: false }),
@@ -185,7 +192,7 @@ export class DrainConnection {
    */
   #resend(packet: IPublishPacket): void {
     const { messages, onResend } = this.#options;
-    const request = resendOf(packet, uuidText(messages.uuid));
+    const request = documentOf(DrainResend, packet, uuidText(messages.uuid));
     if (request === undefined) return this.end('this PUBLISH is not allowed on the drain session');
     // What was acknowledged before this packet comes first.
     this.#settle();
@@ -198,6 +205,29 @@ export class DrainConnection {
     onResend(request.afterLogId, messages.buffered - before);
   }
 
+  /** Remembers the database that the coordinator drains into from now on. */
+  #bind(packet: IPublishPacket): void {
+    const { messages, database } = this.#options;
+    const bound = documentOf(DrainDatabase, packet, uuidText(messages.uuid));
+    if (bound === undefined) return this.end('this PUBLISH is not allowed on the drain session');
+    void database.bind(bound.database).then(
+      () => this.#socket.write(mqtt.generate({ cmd: 'puback', messageId: packet.messageId ?? 0 })),
+      // The store is closing, and so is this connection: the coordinator asks again.
+      () => this.end('the database could not be remembered'),
+    );
+  }
+
+  #published(packet: IPublishPacket): void {
+    switch (packet.topic) {
+      case drainResendTopic:
+        return this.#resend(packet);
+      case drainDatabaseTopic:
+        return this.#bind(packet);
+      default:
+        this.end('this PUBLISH is not allowed on the drain session');
+    }
+  }
+
   /** Handles a packet that is not a PUBACK. */
   #control(packet: Packet): void {
     switch (packet.cmd) {
@@ -208,7 +238,7 @@ export class DrainConnection {
         this.#subscribe(packet);
         break;
       case 'publish':
-        this.#resend(packet);
+        this.#published(packet);
         break;
       case 'disconnect':
         this.end('disconnected');
@@ -226,12 +256,15 @@ function grantedFor({ topic, qos }: ISubscribePacket['subscriptions'][number]): 
   return topic === drainFilter && qos > 0 ? 1 : 0x80;
 }
 
-/** The request in the payload; undefined if it is not one for the log `uuid`. */
-function resendOf({ topic, payload }: IPublishPacket, uuid: string): DrainResend | undefined {
-  if (topic !== drainResendTopic) return undefined;
+/** The document in the payload; undefined if it is not one about the log `uuid`. */
+function documentOf<S extends typeof DrainResend | typeof DrainDatabase>(
+  schema: S,
+  { payload }: IPublishPacket,
+  uuid: string,
+): DocumentOf<S> | undefined {
   try {
-    const request = JSON.parse(payload.toString()) as unknown;
-    return isDocument(DrainResend, request) && request.log === uuid ? request : undefined;
+    const document = JSON.parse(payload.toString()) as unknown;
+    return isDocument(schema, document) && document.log === uuid ? document : undefined;
   } catch {
     return undefined;
   }

@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { drainLogTopic, drainResendTopic, type DrainLogState } from '@thermomesh/contracts';
+import {
+  drainDatabaseTopic,
+  drainLogTopic,
+  drainResendTopic,
+  type DrainLogState,
+} from '@thermomesh/contracts';
 import { until } from '@thermomesh/testing';
 import type { IPublishPacket } from 'mqtt-packet';
 import { startGateway, folderFor, type TestGateway } from '../../testing.ts';
@@ -49,7 +54,14 @@ it('a coordinator whose database is behind gets acknowledged messages again', as
   const state = await stateOf(behind);
   const drainedLogId = read(sent[19]!).logId;
   const log = before.log;
-  assert.deepEqual(state, { log, accepted: 20, buffered: 0, drainedLogId, keptAfterLogId: 0 });
+  assert.deepEqual(state, {
+    log,
+    accepted: 20,
+    buffered: 0,
+    drainedLogId,
+    keptAfterLogId: 0,
+    database: null,
+  });
   askAgain(behind, log, place);
   await behind.next('puback');
   await behind.untilClosed();
@@ -74,6 +86,25 @@ it('a gateway that keeps nothing tells that, and sends nothing again', async (t)
   askAgain(drain, log, 0);
   await drain.untilClosed();
   assert.equal((await gateway.broker()).counters.buffered, 0);
+});
+
+it('row 1: the store remembers the database that it was drained into', async (t) => {
+  const folder = await folderFor(t);
+  const first = await startGateway(t, { folder });
+  const { log } = await first.broker();
+  const database = '11111111-1111-4111-8111-111111111111';
+  const drain = await first.drain(1);
+  const payload = JSON.stringify({ log, database });
+  const fixed = { cmd: 'publish', qos: 1, messageId: 1, dup: false, retain: false } as const;
+  drain.send({ ...fixed, topic: drainDatabaseTopic, payload });
+  await drain.next('puback');
+  assert.equal((await stateOf(drain)).database, database);
+  await first.stop();
+  const second = await startGateway(t, { folder });
+  const again = await second.drain(2);
+  assert.equal((await stateOf(again)).database, database);
+  again.send({ ...fixed, topic: drainDatabaseTopic, payload: JSON.stringify({ log: database, database }) });
+  await again.untilClosed();
 });
 
 it('acknowledged messages are removed when they have been kept for their time', async (t) => {

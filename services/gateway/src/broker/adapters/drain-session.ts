@@ -9,6 +9,7 @@ import mqtt, { type IConnectPacket } from 'mqtt-packet';
 import { identifyDrain } from '../core/access.ts';
 import type { WindowLimits } from '../core/drain-window.ts';
 import type { MessageLog } from '../core/message-log.ts';
+import type { RememberedDatabase } from '../storage/remembered-database.ts';
 import { DrainConnection, packetEndIn, parsePacket, type Holder } from './drain-connection.ts';
 
 /** CONNACK return codes [MQTT 3.1.1, 3.2.2.3]. */
@@ -18,6 +19,7 @@ const notAuthorized = 5;
 export interface DrainSessionOptions {
   log: Log;
   messages: MessageLog;
+  database: RememberedDatabase;
   secret: string;
   limits: WindowLimits;
   crash: CrashHook;
@@ -44,7 +46,7 @@ export interface DrainSession {
 
 /** Makes the session; connections come through `accept`. */
 export function createDrainSession(options: DrainSessionOptions): DrainSession {
-  const { log, messages, limits, crash } = options;
+  const { log, messages, database, limits, crash } = options;
   // A former process may have sent the messages that are in the log at the start.
   const sent = { logId: messages.lastLogIdAtStart };
   let current: DrainConnection | undefined;
@@ -66,6 +68,7 @@ export function createDrainSession(options: DrainSessionOptions): DrainSession {
       holder,
       keepaliveSeconds,
       messages,
+      database,
       limits,
       crash,
       sent,

@@ -249,4 +249,13 @@ export const telemetryMutants: Mutant[] = [
     replace: 'return false;',
     suites: ['libs/contracts/src/reading.test.ts'],
   },
+  {
+    name: 'other-database-drained',
+    promise: 'I6',
+    guard: 'a log that was drained into one database goes on in another one only if that is adopted',
+    file: 'services/analytics/src/core/continuity.ts',
+    find: 'if (isOther && adopted !== database)',
+    replace: 'if (isOther && adopted === former)',
+    suites: ['services/analytics/src/core/continuity.test.ts'],
+  },
 ];
