@@ -42,15 +42,17 @@ async function start(t: TestContext, options: Partial<WorkQueueOptions> = {}): P
   return queue;
 }
 
-/** Adds ids until Redis takes them, because a call may exceed `hastyMs`. */
+/**
+ * Adds ids until Redis takes them, because a call may exceed `hastyMs`. A client that is not
+ * connected refuses at once, so the tries have pauses: without them the event loop would never turn.
+ */
 async function addTo(queue: WorkQueue, ids: string[]): Promise<void> {
-  for (;;) {
-    const taken = await queue.add(ids).then(
+  const isTaken = async () =>
+    queue.add(ids).then(
       () => true,
       () => false,
     );
-    if (taken) return;
-  }
+  await until('Redis to take the work', isTaken, { timeoutMs: patientMs });
 }
 
 describe('the queue', () => {
