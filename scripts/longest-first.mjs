@@ -10,6 +10,7 @@ import path from 'node:path';
 export const slow = [
   ...['partition.e2e', 'cli.e2e', 'partition-zookeeper.e2e', 'checkout.e2e', 'equalizer-mesh.e2e'],
   ...[
+    'documents.e2e',
     'large-images.e2e',
     'outage.e2e',
     'gateway.e2e',

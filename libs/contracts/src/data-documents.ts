@@ -101,3 +101,19 @@ export type DevicePage = Static<typeof DevicePage>;
 /** A page of `GET /v1/devices/:deviceId/incarnations`. */
 export const IncarnationPage = Pageful(DeviceIncarnationDocument);
 export type IncarnationPage = Static<typeof IncarnationPage>;
+
+/** A page of `GET /v1/devices/:deviceId/readings`, as far as tools read it. */
+export const ReadingPage = Pageful(
+  Type.Object({
+    incarnation: Type.Integer(),
+    seq: Type.Integer(),
+    measuredAtMs: Type.Integer(),
+    receivedAtMs: Type.Integer(),
+    celsius: Type.Number(),
+    setpointCelsius: Nullable(Type.Number()),
+    humidityPercent: Nullable(Type.Number()),
+    heating: Nullable(Type.Boolean()),
+    implausible: Type.Boolean(),
+  }),
+);
+export type ReadingPage = Static<typeof ReadingPage>;

@@ -1,4 +1,4 @@
-/** `mesh device` lists and shows devices, opens a new life for one, and erases one. */
+/** `mesh device` lists, shows and exports devices, opens a new life for one, and erases one. */
 import { randomUUID } from 'node:crypto';
 import {
   anonymousPrefix,
@@ -16,14 +16,24 @@ import type { Command } from 'commander';
 import { meshError } from '../errors.ts';
 import { askAnalytics, queryOf, readPages } from '../mesh/analytics.ts';
 import { openMesh, type Mesh, type MeshContext } from '../mesh/mesh.ts';
+import { exportReadings } from '../mesh/export.ts';
 import { confirm, withYes, type YesOption } from './confirm.ts';
 import { renderDevice, renderDevices, type DeviceDocument } from './view/data.ts';
-import { checkDeviceId, printJson, wholeNumber, withOutput, type OutputOptions } from './options.ts';
+import {
+  checkDeviceId,
+  printJson,
+  wholeNumber,
+  withName,
+  withOutput,
+  type NameOption,
+  type OutputOptions,
+} from './options.ts';
 
 const groupHelp = `
 Examples:
   mesh device list
   mesh device show room-1 --json
+  mesh device export room-1 > room-1.csv
   mesh device reset room-1
   mesh device delete room-1 --yes`;
 
@@ -53,7 +63,7 @@ Examples:
 export function addDevice(program: Command, context: () => MeshContext): void {
   const group = program
     .command('device')
-    .description('list, show, reset and delete devices')
+    .description('list, show, export, reset and delete devices')
     .addHelpText('after', groupHelp);
   withOutput(group.command('list'))
     .description('list the devices with their latest values')
@@ -73,6 +83,16 @@ export function addDevice(program: Command, context: () => MeshContext): void {
       const document = await describeDevice(openMesh(context(), options.name), device);
       if (options.json === true) printJson(document);
       else console.log(renderDevice(document, process.stdout.isTTY));
+    });
+  withName(group.command('export <device>'))
+    .description('print the readings of a device as CSV, for spreadsheets')
+    .option('--from <time>', 'measured at this time or later (RFC 3339 with a zone, or Unix ms)')
+    .option('--to <time>', 'measured before this time')
+    .addHelpText('after', '\nExample:\n  mesh device export room-1 --from 2026-01-01T00:00:00Z > room-1.csv')
+    .action(async (device: string, { name, from, to }: NameOption & { from?: string; to?: string }) => {
+      checkResettable(device);
+      const mesh = openMesh(context(), name);
+      await exportReadings(mesh, { device, from, to }, (lines) => process.stdout.write(lines));
     });
   withYes(withOutput(group.command('delete <device>')))
     .description('erase the data of a device for good')

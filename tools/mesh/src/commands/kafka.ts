@@ -1,4 +1,4 @@
-/** `mesh kafka` shows topics, offsets and lag as the brokers and the equalizer's nodes know them. */
+/** `mesh kafka` shows topics, offsets and lag. */
 import type { Command } from 'commander';
 import type { MeshConfig } from '../config.ts';
 import { readLag, readOffsets, withKafka, type PartitionView } from '../kafka/offsets.ts';

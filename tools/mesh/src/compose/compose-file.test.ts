@@ -99,16 +99,17 @@ describe('pinned images', () => {
 });
 
 describe('the dashboard', () => {
-  it('the dashboard shows only metrics that some process has', () => {
+  it('dashboard and alerts name only metrics that some process has', () => {
     const sources = globSync('{services,apps,libs}/*/src/**/*.ts', { cwd: root })
       .filter((file) => !/\.(test|int)\.ts$/.test(file))
       .map((file) => text(file))
       .join('\n');
-    const shown = [
-      ...text('tools/docker/metrics/grafana/dashboards/thermomesh.json').matchAll(/thermomesh_([a-z0-9_]+)/g),
+    const namesIn = (file: string) => [
+      ...text(`tools/docker/metrics/${file}`).matchAll(/thermomesh_([a-z0-9_]+)/g),
     ];
-    assert.ok(shown.length > 10);
-    for (const [, name = ''] of shown)
+    const [shown, alerts] = [namesIn('grafana/dashboards/thermomesh.json'), namesIn('alerts.yml')];
+    assert.ok(shown.length > 10 && alerts.length > 5);
+    for (const [, name = ''] of [...shown, ...alerts])
       assert.ok(sources.includes(`'${name.replace(/_bucket$/, '')}'`), `no process has thermomesh_${name}`);
   });
 });

@@ -35,8 +35,8 @@ export async function askAnalytics<S extends DocumentSchema>(
 }
 
 /**
- * The address of the node that coordinates, as it says itself.
- * @throws MeshError `mesh.no_answer` if no node says so
+ * The address of the node that reports to be coordinator, with the highest epoch.
+ * @throws MeshError `mesh.no_answer` if there is none
  */
 export async function coordinatorUrl(mesh: Mesh): Promise<string> {
   const nodes = await readNodes(mesh);
