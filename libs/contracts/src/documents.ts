@@ -3,6 +3,7 @@
  * renamed.
  */
 import Type, { type Static } from 'typebox';
+import { Qos0Account } from './device-notices.ts';
 import { DrainView } from './drain-log.ts';
 import { ImageJob } from './image-jobs.ts';
 import { Count, Nullable } from './schema-parts.ts';
@@ -34,6 +35,16 @@ export const Accounts = Type.Object({
   acceptedGap: Type.Optional(Count),
   inFlight: Nullable(Count),
   balanced: Nullable(Type.Boolean()),
+  /** Readings at QoS 0. They are outside I6: no term above counts them. */
+  qos0: Type.Optional(
+    Type.Object({
+      mode: Nullable(
+        Type.Enum(['relay', 'store'], { description: 'QOS0 of the gateway; null if it does not answer.' }),
+      ),
+      waiting: Nullable(Count),
+      account: Nullable(Qos0Account),
+    }),
+  ),
 });
 export type Accounts = Static<typeof Accounts>;
 

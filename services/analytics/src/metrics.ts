@@ -19,6 +19,8 @@ export interface DrainMetrics {
   readonly gaps: Counter<'outcome'>;
   readonly batchesPruned: Counter<string>;
   readonly implausible: Counter<string>;
+  /** Label `outcome`: stored, duplicate, rejected or dropped. */
+  readonly bestEffort: Counter<'outcome'>;
   readonly takeOvers: Counter<'cause'>;
   readonly epoch: Gauge<string>;
 }
@@ -52,6 +54,11 @@ export function createDrainMetrics(metrics: Metrics): DrainMetrics {
     implausible: metrics.counter(
       'implausible_readings_total',
       'Readings outside the plausible limits, in committed batches',
+    ),
+    bestEffort: metrics.counter(
+      'qos0_messages_total',
+      'Readings that came at QoS 0, by outcome, of this process',
+      ['outcome'],
     ),
     takeOvers: metrics.counter('takeovers_total', 'Epochs that this node won, by cause', ['cause']),
     epoch: metrics.gauge('coordinator_epoch', 'Epoch that this node holds; 0 if it is not coordinator'),

@@ -3,8 +3,12 @@
  * in receive order (I1). There is one such session.
  */
 import {
+  bestEffortFilter,
+  deviceOfBestEffortTopic,
+  DevicesReport,
   drainClientId,
   drainDatabaseTopic,
+  drainDevicesTopic,
   drainFilter,
   drainLogTopic,
   DrainLogState,
@@ -21,7 +25,8 @@ import { deriveToken, raceTimeout, subjects } from '@thermomesh/runtime';
 import { toEntry, type Entry } from '../core/batch.ts';
 import { analyticsError } from '../core/errors.ts';
 import type { PlausibleLimits } from '../core/plausibility.ts';
-import type { DrainSource, ReceivedBatch } from '../core/ports.ts';
+import { toBestEffortEntry } from '../core/best-effort.ts';
+import type { BatchLimits, BestEffortListener, DrainSource, ReceivedBatch } from '../core/ports.ts';
 import { connectMqtt, type MqttAddress, type MqttConnection } from './mqtt-connection.ts';
 
 export interface DrainSourceOptions {
@@ -73,6 +78,7 @@ export async function openDrainSource(options: DrainSourceOptions): Promise<Drai
       publishOn(connection, topic, { log, ...document }, options.timeoutMs);
     return {
       ...source,
+      onBestEffort: (listener) => askForBestEffort(connection, options, listener),
       logState,
       resend: async (afterLogId) => ask(drainResendTopic, { afterLogId }),
       bindDatabase: async (database) => ask(drainDatabaseTopic, { database }),
@@ -107,6 +113,35 @@ async function askForLogState(
   return raceTimeout(Promise.race([told.promise, closed]), timeoutMs, () =>
     analyticsError('mqtt.timeout', `no state of the log within ${timeoutMs} ms`),
   );
+}
+
+/**
+ * Asks for what goes beside the log. A gateway of an earlier version refuses the filters, and sends
+ * nothing of it.
+ */
+function askForBestEffort(
+  connection: MqttConnection,
+  { times, plausible, onInvalid }: DrainSourceOptions,
+  listener: BestEffortListener,
+): void {
+  connection.onNotice((topic, payload) => {
+    const deviceId = deviceOfBestEffortTopic(topic);
+    try {
+      if (deviceId !== undefined) {
+        // A copy, because the payload is a view of everything that was read with it.
+        const message = readDrainMessage(Buffer.from(payload));
+        listener.reading(toBestEffortEntry(deviceId, message, times, plausible));
+      } else if (topic === drainDevicesTopic) {
+        const report = JSON.parse(payload.toString()) as unknown;
+        if (isDocument(DevicesReport, report)) listener.report(report);
+      }
+    } catch (error) {
+      onInvalid(error);
+      connection.destroy();
+    }
+  });
+  const subscriptions = [drainDevicesTopic, bestEffortFilter].map((topic) => ({ topic, qos: 0 as const }));
+  connection.send({ cmd: 'subscribe', messageId: 3, subscriptions });
 }
 
 /** Publishes a document at QoS 1 and waits until the gateway has it on disk. */
@@ -151,12 +186,13 @@ interface Received {
 function createSource(
   connection: MqttConnection,
   { queueBytesMax, times, plausible, onInvalid }: DrainSourceOptions,
-): Omit<DrainSource, 'logState' | 'resend' | 'bindDatabase'> {
+): Omit<DrainSource, 'logState' | 'resend' | 'bindDatabase' | 'onBestEffort'> {
   let queue: Received[] = [];
   let queuedBytes = 0;
   let intake: IntakeState = { state: 'open' };
   let wake: (() => void) | undefined;
   let last: DrainMessage | undefined;
+  let batch: BatchLimits | undefined;
 
   connection.onPublish((topic, packetId, payload) => {
     let message: DrainMessage;
@@ -196,7 +232,10 @@ function createSource(
 
   return {
     closed: connection.closed,
-    async next({ rowsMax, bytesMax, lingerMs }) {
+    isBehind: () => batch !== undefined && (queue.length >= batch.rowsMax || queuedBytes >= batch.bytesMax),
+    async next(limits) {
+      batch = limits;
+      const { rowsMax, bytesMax, lingerMs } = limits;
       if (queue.length === 0) await wait(() => queue.length > 0, undefined);
       if (lingerMs > 0) await wait(() => queue.length >= rowsMax || queuedBytes >= bytesMax, lingerMs);
       if (!isOpen(intake) || queue.length === 0) return undefined;

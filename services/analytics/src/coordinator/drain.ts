@@ -12,6 +12,7 @@ import { nothingApplied, type Applied, type Entry } from '../core/batch.ts';
 import { describeGap, describeOtherDatabase, judgeContinuity, type Gap } from '../core/continuity.ts';
 import { analyticsError } from '../core/errors.ts';
 import type { DrainSource, DrainStore, ReceivedBatch } from '../core/ports.ts';
+import { createBestEffortWork, type BestEffortWork } from './best-effort-work.ts';
 import { createConflictLog, type ConflictLog } from './conflict-log.ts';
 import {
   isSameGap,
@@ -55,6 +56,7 @@ class DrainTerm {
   readonly #store: TermStore;
   readonly #requests: LogRequests;
   readonly #conflicts: ConflictLog;
+  readonly #bestEffort: BestEffortWork;
   #source: DrainSource | undefined;
   #state: DrainState = { state: 'opening' };
   /** Log id up to which the present connection knows that messages are acknowledged. */
@@ -74,6 +76,8 @@ class DrainTerm {
       onStale: (error) => this.#deposed(error),
       onAttached: async (session) => this.#compareAgain(session),
     });
+    const execute = <T>(statement: (store: DrainStore) => Promise<T>) => this.#store.beside(statement);
+    this.#bestEffort = createBestEffortWork({ ...options, epoch, execute });
   }
 
   async run(): Promise<void> {
@@ -90,6 +94,7 @@ class DrainTerm {
         if (isComplete) {
           backoff.reset();
           this.#state = { state: 'draining' };
+          this.#bestEffort.attach(source);
           await this.#drain(source);
         }
         this.#state = { state: 'opening' };
@@ -100,8 +105,10 @@ class DrainTerm {
         if (isComplete) this.#options.log.warn({ event: 'drain.session_lost', epoch: this.#epoch });
         await backoff.wait(this.#phase.ending);
       }
+      if (!this.#isAborted) await this.#bestEffort.flush();
       if (!this.#isAborted) await this.#store.release();
     } finally {
+      this.#bestEffort.stop();
       this.#source?.destroy();
       this.#store.close();
     }

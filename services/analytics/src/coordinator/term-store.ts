@@ -3,7 +3,7 @@
  * coordinator fresh, and removes old batch records.
  */
 import { createSequencer, type Log } from '@thermomesh/runtime';
-import { StaleEpochError } from '@thermomesh/sql';
+import { DataRefusedError, SqlUnavailableError, StaleEpochError } from '@thermomesh/sql';
 import { DrainGapError } from '../core/apply.ts';
 import { analyticsError } from '../core/errors.ts';
 import type { BatchRetention, DrainStore } from '../core/ports.ts';
@@ -93,6 +93,26 @@ export class TermStore {
   async execute<T>(statement: () => Promise<T>): Promise<T> {
     this.#statements++;
     return this.#inTurn(statement).finally(() => this.#statements--);
+  }
+
+  /**
+   * Executes a statement that the drain does not need. Undefined: it failed, or there is no session
+   * now.
+   * @throws DataRefusedError
+   */
+  async beside<T>(statement: (store: DrainStore) => Promise<T>): Promise<T | undefined> {
+    const session = this.#session;
+    if (session === undefined || this.#isAborted) return undefined;
+    try {
+      return await this.execute(async () => statement(session));
+    } catch (error) {
+      if (error instanceof DataRefusedError) throw error;
+      // The drain's session is given up only if it is the session that has failed.
+      if (error instanceof StaleEpochError || error instanceof SqlUnavailableError)
+        this.#upkeepFailed(error, session);
+      else this.#options.log.error({ event: 'drain.beside_failed', epoch: this.#epoch, err: error });
+      return undefined;
+    }
   }
 
   /** Records that a batch has renewed the lease. */

@@ -48,6 +48,8 @@ export interface BestEffortQueue {
   push(entry: BestEffortEntry): boolean;
   /** Removes the oldest entries, at most `rowsMax`. */
   take(rowsMax: number): BestEffortEntry[];
+  /** Puts entries back that were taken last. */
+  putBack(taken: readonly BestEffortEntry[]): void;
   readonly length: number;
 }
 
@@ -72,6 +74,11 @@ export function createBestEffortQueue({ messagesMax, bytesMax }: BestEffortLimit
       entries = entries.slice(rowsMax);
       for (const { raw } of taken) bytes -= raw.length;
       return taken;
+    },
+    putBack(taken) {
+      if (taken.length === 0) return;
+      entries = [...taken, ...entries];
+      for (const { raw } of taken) bytes += raw.length;
     },
     get length() {
       return entries.length;

@@ -114,6 +114,13 @@ export interface ReceivedBatch {
   packetIds: number[];
 }
 
+/** Receives what the gateway sends beside the log: it is outside I1 and I6. */
+export interface BestEffortListener {
+  /** A reading came at QoS 0. */
+  reading(entry: BestEffortEntry): void;
+  report(report: DevicesReport): void;
+}
+
 /** The coordinator's end of the drain session at the gateway. */
 export interface DrainSource {
   /** Resolves when the connection is gone. */
@@ -136,6 +143,10 @@ export interface DrainSource {
    * intake has ended.
    */
   next(limits: BatchLimits): Promise<ReceivedBatch | undefined>;
+  /** Asks the gateway for what it sends beside the log, once. */
+  onBestEffort(listener: BestEffortListener): void;
+  /** True while a whole batch of accepted messages waits. */
+  isBehind(): boolean;
   /** Acknowledges a batch. Called after its COMMIT, in the order in which `next` returned them. */
   ack(packetIds: readonly number[]): void;
   /**

@@ -3,9 +3,11 @@ import path from 'node:path';
 import { codeOf, type CrashHook, type Log } from '@thermomesh/runtime';
 import { createAedesBroker, type AedesBroker } from './adapters/aedes-broker.ts';
 import { LmdbPersistence } from './adapters/aedes-persistence.ts';
+import { createBestEffort, type BestEffort } from './adapters/best-effort.ts';
 import { createDrainSession, type DrainSession } from './adapters/drain-session.ts';
 import { openLmdbStore } from './adapters/lmdb-store.ts';
 import { createMqttListener, type MqttListener } from './adapters/mqtt-listener.ts';
+import type { PublishNotices } from './adapters/publish-gate.ts';
 import { maySubscribe, type Identity } from './core/access.ts';
 import { connectOverheadBytesMax } from './core/connect-sniffer.ts';
 import type { MessageLog } from './core/message-log.ts';
@@ -46,6 +48,8 @@ export interface RunningBroker extends MessageStorage {
   /** Takes publishes of the mesh's own clients: the coordinator must be able to announce itself. */
   mesh: Intake;
   drain: DrainSession;
+  /** Readings at QoS 0, and notices about devices. */
+  bestEffort: BestEffort;
   aedes: AedesBroker;
   expiry: SessionExpiry;
   keptExpiry: KeptExpiry;
@@ -72,6 +76,8 @@ const mapBytesExtra = 2 ** 30;
  */
 const subscriberWindowMax = 20_000;
 const heartbeatIntervalMs = 60_000;
+/** How often the coordinator gets a report about devices. */
+const reportIntervalMs = 500;
 /** The limits of sessions, for people. */
 const fullReasons: Record<DropReason, string> = {
   queue_full: 'its queue is full',
@@ -84,7 +90,16 @@ export async function compose(context: BrokerContext): Promise<RunningBroker> {
   const { options, log, metrics, crash } = context;
   const storage = await openMessageStorage(context);
   const { messages } = storage;
+  const bestEffort = createBestEffort({
+    ...options.qos0,
+    log: messages.uuid,
+    reportIntervalMs,
+    now: Date.now,
+    onDropped: () => metrics.qos0Dropped(),
+    onReading: () => drain.wake(),
+  });
   const drain = createDrainSession({
+    bestEffort,
     log,
     messages,
     database: rememberDatabase(storage.store, storage.committer),
@@ -105,7 +120,7 @@ export async function compose(context: BrokerContext): Promise<RunningBroker> {
     onExpired: (clientId, queued) => log.warn({ event: 'session.expired', clientId, queued }),
   });
   const intakeFor = ({ kind }: Identity) => (kind === 'device' ? devices : mesh);
-  const aedes = composeAedes(context, storage, intakeFor, expiry);
+  const aedes = composeAedes(context, storage, intakeFor, expiry, bestEffort);
   const listener = createMqttListener({
     host: options.host,
     port: options.port,
@@ -118,7 +133,7 @@ export async function compose(context: BrokerContext): Promise<RunningBroker> {
     onRefused: () => metrics.refusedConnection(),
   });
   const keptExpiry = createKeptExpiry(messages, options.kept.keptMs);
-  return { ...storage, devices, mesh, drain, aedes, expiry, keptExpiry, listener };
+  return { ...storage, devices, mesh, drain, bestEffort, aedes, expiry, keptExpiry, listener };
 }
 
 /** The state of the store; a reached buffer limit counts as full. */
@@ -182,6 +197,7 @@ function composeAedes(
   { store, committer, sessions }: MessageStorage,
   intakeFor: (identity: Identity) => Intake,
   expiry: SessionExpiry,
+  notices: PublishNotices,
 ): AedesBroker {
   return createAedesBroker({
     log,
@@ -211,6 +227,7 @@ function composeAedes(
     publishBytesMax: options.publishBytesMax,
     subscriberBufferBytesMax: options.subscriberBufferBytesMax,
     events: metrics,
+    notices,
   });
 }
 

@@ -55,6 +55,11 @@ export function describe(
       oldestReceivedAtMs: messages.oldestReceivedAtMs(),
     },
     kept: { bytes: messages.keptBytes, bytesMax: kept.bytesMax, afterLogId: messages.keptAfterLogId },
+    qos0: {
+      mode: broker.bestEffort.mode,
+      waiting: broker.bestEffort.waiting,
+      dropped: broker.bestEffort.dropped,
+    },
     counters: { accepted: messages.accepted, buffered: messages.buffered, ...metrics.counts },
   };
 }

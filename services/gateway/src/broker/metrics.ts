@@ -19,6 +19,7 @@ export interface BrokerMetrics {
   refusedConnection(): void;
   refusedPublish(reason: string): void;
   qos0Reading(): void;
+  qos0Dropped(): void;
   slowSubscriber(): void;
   /** A message was not queued for a persistent session because of this limit. */
   droppedForSession(reason: string): void;
@@ -30,7 +31,11 @@ export function createBrokerMetrics(metrics: Metrics, stats: () => BrokerStats |
   const commit = metrics.histogram('commit_ms', 'from a commit to its sync', latencyBucketsMs);
   const connections = metrics.counter('refused_connections_total', 'connections refused');
   const publishes = metrics.counter('refused_publishes_total', 'publishes refused', ['reason']);
-  const qos0 = metrics.counter('qos0_readings_total', 'readings at QoS 0: relayed, not stored');
+  const qos0 = metrics.counter('qos0_readings_total', 'readings at QoS 0');
+  const qos0Dropped = metrics.counter(
+    'qos0_dropped_readings_total',
+    'readings at QoS 0 that were dropped because their queue was full',
+  );
   const slow = metrics.counter('slow_subscribers_total', 'subscribers disconnected for being too slow');
   const dropped = metrics.counter(
     'session_dropped_messages_total',
@@ -54,6 +59,7 @@ export function createBrokerMetrics(metrics: Metrics, stats: () => BrokerStats |
       counts.qos0 += 1;
       qos0.inc();
     },
+    qos0Dropped: () => qos0Dropped.inc(),
     slowSubscriber: () => slow.inc(),
     droppedForSession: (reason) => dropped.inc({ reason }),
   };

@@ -3,6 +3,7 @@ import { count, ms, port, type BackoffLimits } from '@thermomesh/runtime';
 import Type, { type Static } from 'typebox';
 import type { WindowLimits } from './core/drain-window.ts';
 import type { KeptLimits } from './core/kept-groups.ts';
+import type { Qos0Limits } from './core/qos0-queue.ts';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -68,6 +69,20 @@ export const brokerSettings = {
     minimum: KiB,
     maximum: 64 * MiB,
   }),
+  QOS0: Type.Enum(['relay', 'store'], {
+    default: 'relay',
+    description:
+      'What happens to readings at QoS 0. relay: subscribers get them, and they are not stored. store: they are stored too, best effort, outside I1 and I6.',
+  }),
+  QOS0_QUEUE_MESSAGES_MAX: count(
+    10_000,
+    'Maximum number of readings at QoS 0 that wait in memory for the coordinator, with QOS0=store. Above it they are dropped and counted.',
+  ),
+  QOS0_QUEUE_BYTES_MAX: count(
+    8 * MiB,
+    'Maximum size of these readings, in bytes. Above it they are dropped and counted.',
+    { minimum: KiB },
+  ),
   DRAIN_WINDOW_MESSAGES: count(
     8_000,
     'Maximum number of messages sent to the coordinator and not yet acknowledged. MQTT has 65,535 packet ids.',
@@ -104,6 +119,8 @@ export interface BrokerOptions {
   /** Limits of the persistent sessions other than the drain session. */
   sessions: { messagesMax: number; bytesMax: number; expiryMs: number };
   commit: { lingerMs: number; lingerMessagesMax: number; retry: BackoffLimits };
+  /** Readings at QoS 0, and the limits of their queue. */
+  qos0: { mode: 'relay' | 'store'; limits: Qos0Limits };
   publishBytesMax: number;
   drainWindow: WindowLimits;
   subscriberBufferBytesMax: number;
@@ -136,6 +153,10 @@ export function brokerOptions(config: BrokerConfig & { MESH_SECRET: string }): B
       lingerMs: config.COMMIT_LINGER_MS,
       lingerMessagesMax: config.COMMIT_LINGER_MESSAGES_MAX,
       retry: { minMs: config.COMMIT_RETRY_MIN_MS, maxMs: config.COMMIT_RETRY_MAX_MS },
+    },
+    qos0: {
+      mode: config.QOS0,
+      limits: { messagesMax: config.QOS0_QUEUE_MESSAGES_MAX, bytesMax: config.QOS0_QUEUE_BYTES_MAX },
     },
     publishBytesMax: config.PUBLISH_BYTES_MAX,
     drainWindow: { messagesMax: config.DRAIN_WINDOW_MESSAGES, bytesMax: config.DRAIN_WINDOW_BYTES },

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Accounts, isDocument, type AccountsDocument, type BrokerDocument } from '@thermomesh/contracts';
+import { renderQos0 } from '../commands/view/status.ts';
 import { judgeBalance } from '../verdict/balance.ts';
 import { accountsOf } from './accounts.ts';
 
@@ -25,6 +26,18 @@ describe('accounts (I6)', () => {
     const accounts = accountsOf({ before: broker(10, 0), accounts: sql(7, 2, 1), after: broker(10, 0) });
     assert.equal(isDocument(Accounts, accounts), true);
     assert.deepEqual([accounts.balanced, accounts.inFlight], [true, 0]);
+  });
+
+  it('readings at QoS 0 change no term, and status says what became of them', () => {
+    const qos0 = { relayed: 2, stored: 3, duplicate: 1, rejected: 0, dropped: 4 };
+    const told = { ...broker(10, 0), qos0: { mode: 'relay' as const, waiting: 1, dropped: 4 } };
+    const accounts = accountsOf({ before: told, accounts: { ...sql(10), qos0 }, after: told });
+    assert.equal(isDocument(Accounts, accounts), true);
+    assert.deepEqual([accounts.balanced, accounts.stored], [true, 10]);
+    assert.deepEqual(accounts.qos0, { mode: 'relay', waiting: 1, account: qos0 });
+    assert.match(renderQos0(accounts).join(), /2 not stored .*QOS0=store.*stored 3, .*4 dropped/);
+    const silent = accountsOf({ before: broker(1, 0), accounts: sql(1), after: broker(1, 0) });
+    assert.deepEqual([silent.qos0, renderQos0(silent)], [undefined, []]);
   });
 
   it('a vanished message breaks the accounts', () => {

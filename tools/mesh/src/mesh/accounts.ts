@@ -29,6 +29,7 @@ export function accountsOf({ before, accounts, after }: AccountsSample): Account
     rejected: terms?.rejected ?? null,
     buffered: broker?.counters.buffered ?? null,
     ...(acceptedGap > 0 && { acceptedGap }),
+    ...qos0Of(broker, accounts),
   };
   if (before === undefined || after === undefined || terms === undefined || before.log !== after.log) {
     return { ...known, inFlight: broker?.drain.inFlight ?? null, balanced: null };
@@ -41,6 +42,17 @@ export function accountsOf({ before, accounts, after }: AccountsSample): Account
   // acknowledged.
   const unknown = difference < -inFlight && !(after.drain.connected && before.drain.connected);
   return { ...known, inFlight, balanced: unknown ? null : Math.abs(difference) <= inFlight };
+}
+
+/** The account of readings at QoS 0, outside I6; absent if neither side tells. */
+function qos0Of(
+  broker: BrokerDocument | undefined,
+  accounts: AccountsDocument | undefined,
+): Pick<Accounts, 'qos0'> {
+  if (broker?.qos0 === undefined && accounts?.qos0 === undefined) return {};
+  const mode = broker?.qos0?.mode ?? null;
+  const waiting = broker?.qos0?.waiting ?? null;
+  return { qos0: { mode, waiting, account: accounts?.qos0 ?? null } };
 }
 
 /**

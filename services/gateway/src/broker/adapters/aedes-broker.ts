@@ -6,19 +6,23 @@ import type { Log } from '@thermomesh/runtime';
 import {
   clientIdBytesMax,
   emptySessionFilter,
+  connectRefusal,
   identify,
   mayPublish,
   maySubscribe,
+  subscribeRule,
   type AccessOptions,
+  type Credentials,
   type Identity,
 } from '../core/access.ts';
+import type { Refusal } from '../core/device-notices.ts';
 import type { Intake } from '../storage/intake.ts';
 import type { LmdbPersistence } from './aedes-persistence.ts';
 import { createDeliveryFilter } from './delivery-filter.ts';
 import { replaceDelivery } from './delivery.ts';
 import { createForwardGate } from './forward-gate.ts';
 import { guardPackets } from './packet-guard.ts';
-import { createPublishGate, type PublishEvents } from './publish-gate.ts';
+import { createPublishGate, type PublishEvents, type PublishNotices } from './publish-gate.ts';
 import { createLiveRelay } from './live-relay.ts';
 import { createRepeatedFilters } from './repeated-filters.ts';
 
@@ -39,6 +43,7 @@ export interface AedesOptions {
   /** Called before a client enters its persistent session; it waits for the promise, if any. */
   onSessionEntered: (clientId: string) => Promise<void> | undefined;
   events: BrokerEvents;
+  notices: PublishNotices;
 }
 
 /** Events that the broker counts. */
@@ -90,10 +95,7 @@ export function createAedesBroker(options: AedesOptions): AedesBroker {
       const will = wills.get(client);
       const allowed = identity !== undefined && (will === undefined || mayPublish(identity, will));
       if (allowed) identities.set(client, identity);
-      else {
-        events.refusedConnection();
-        log.warn({ event: 'connection.refused', reason: 'not authorized', clientId: client.id, username });
-      }
+      else refuseConnect(options, credentials, will);
       if (Buffer.byteLength(client.id) > clientIdBytesMax) return done(identifierRejected(), false);
       const ending = allowed && !client.clean ? options.onSessionEntered(client.id) : undefined;
       if (ending === undefined) done(null, allowed);
@@ -105,6 +107,11 @@ export function createAedesBroker(options: AedesOptions): AedesBroker {
       const identity = identityOf(client);
       const allowed = identity !== undefined && maySubscribe(identity, subscription.topic);
       if (!allowed) {
+        noteDevice(options, identity, (id) => ({
+          kind: 'subscribe',
+          reason: subscribeRule(id),
+          topic: subscription.topic,
+        }));
         log.warn({ event: 'subscribe.refused', clientId: client.id, topic: subscription.topic });
       }
       // Aedes answers null with 0x80 [MQTT 3.1.1, 3.9.3].
@@ -124,12 +131,38 @@ export function createAedesBroker(options: AedesOptions): AedesBroker {
       guardPackets(client, {
         publishBytesMax: options.publishBytesMax,
         onTooLarge: () => incoming.tooLarge(client),
+        onViolation: (reason) =>
+          noteDevice(options, identityOf(client), () => ({ kind: 'protocol', reason, topic: null })),
         repeated,
       });
     },
     isConnected: (clientId) => Object.hasOwn(clientsOf(aedes), clientId),
     close: () => new Promise((resolve) => aedes.close(resolve)),
   };
+}
+
+/** Counts a CONNECT that is refused, and names it to the owner of the device that it proves. */
+function refuseConnect(
+  { log, access, events, notices }: AedesOptions,
+  credentials: Credentials,
+  will: string | undefined,
+): void {
+  const { clientId, username } = credentials;
+  events.refusedConnection();
+  const refusal = connectRefusal(credentials, will, access);
+  if (refusal !== undefined) {
+    notices.refused(refusal.deviceId, { kind: 'connect', reason: refusal.reason, topic: will ?? null });
+  }
+  const reason = refusal?.reason ?? 'not authorized';
+  log.warn({ event: 'connection.refused', reason, clientId, username });
+}
+
+function noteDevice(
+  { notices }: AedesOptions,
+  identity: Identity | undefined,
+  refusal: (deviceId: string) => Refusal,
+): void {
+  if (identity?.kind === 'device') notices.refused(identity.deviceId, refusal(identity.deviceId));
 }
 
 /** Aedes answers this with CONNACK 0x02 [MQTT-3.1.3-9]. */

@@ -22,6 +22,7 @@ import { indexAfter, logIdAt, packets, packetsAgain, type Group } from '../core/
 import type { MessageLog } from '../core/message-log.ts';
 import { readLength } from '../core/mqtt-bytes.ts';
 import type { RememberedDatabase } from '../storage/remembered-database.ts';
+import type { BestEffortFeed, BestEffortSource } from './best-effort.ts';
 import { refuseIllFormedStrings, violationIn, type Parser } from './packet-rules.ts';
 
 /** Maximum size of a packet from the coordinator, in bytes: CONNECT and SUBSCRIBE are small. */
@@ -44,6 +45,8 @@ export interface ConnectionOptions {
   crash: CrashHook;
   /** The newest message that was sent on any connection; messages up to it are sent with DUP. */
   sent: { logId: number };
+  /** What goes beside the log, at QoS 0. */
+  bestEffort: BestEffortSource;
   onEnd: (connection: DrainConnection, reason: string) => void;
   database: RememberedDatabase;
   /** Called when acknowledged messages after `afterLogId` were put back into the buffer. */
@@ -59,6 +62,7 @@ export class DrainConnection {
   readonly #socket: Socket;
   readonly #window: DrainWindow;
   readonly #silence: NodeJS.Timeout | undefined;
+  readonly #bestEffort: BestEffortFeed;
   /** The group that is being sent, and the index of its next message. */
   #group: Group | undefined;
   #index = 0;
@@ -71,6 +75,7 @@ export class DrainConnection {
     this.#socket = options.socket;
     this.holder = options.holder;
     this.#window = createDrainWindow(options.limits);
+    this.#bestEffort = options.bestEffort.feed(options.socket);
     if (options.keepaliveSeconds > 0) {
       // After one and a half intervals without a packet the client counts as gone [MQTT-3.1.2-24].
       this.#silence = setTimeout(() => this.end('keep-alive has expired'), options.keepaliveSeconds * 1500);
@@ -89,7 +94,11 @@ export class DrainConnection {
     this.#socket.cork();
     while (this.#socket.writableLength < socketBytesMax) {
       const group = this.#advance();
-      if (group === undefined) break;
+      if (group === undefined) {
+        // Every accepted message is sent; only then may others use the connection (I1).
+        this.#bestEffort.pump();
+        break;
+      }
       const taken = this.#window.room(group, this.#index);
       if (taken === 0) break;
       this.#send(group, this.#index, this.#index + taken);
@@ -113,6 +122,7 @@ export class DrainConnection {
     if (this.#ended) return;
     this.#ended = true;
     clearTimeout(this.#silence);
+    this.#bestEffort.end();
     this.#socket.destroy();
     this.#options.onEnd(this, reason);
   }
@@ -169,9 +179,13 @@ export class DrainConnection {
   }
 
   #subscribe({ messageId, subscriptions }: ISubscribePacket): void {
-    const granted = subscriptions.map(grantedFor);
+    const { bestEffort } = this.#options;
+    const asked = subscriptions.map(({ topic }) => topic).filter((topic) => bestEffort.offers(topic));
+    const granted = subscriptions.map((each) => (asked.includes(each.topic) ? 0 : grantedFor(each)));
     this.#socket.write(mqtt.generate({ cmd: 'suback', messageId: messageId ?? 0, granted }));
-    if (granted.includes(0)) this.#tellState();
+    if (subscriptions.some(({ topic }) => topic === drainLogTopic)) this.#tellState();
+    for (const topic of asked) this.#bestEffort.ask(topic);
+    if (asked.length > 0) this.pump();
   }
 
   /** Tells where the log stands, so that the coordinator sees whether its database is behind. */

@@ -10,6 +10,7 @@ import { identifyDrain } from '../core/access.ts';
 import type { WindowLimits } from '../core/drain-window.ts';
 import type { MessageLog } from '../core/message-log.ts';
 import type { RememberedDatabase } from '../storage/remembered-database.ts';
+import type { BestEffortSource } from './best-effort.ts';
 import { DrainConnection, packetEndIn, parsePacket, type Holder } from './drain-connection.ts';
 
 /** CONNACK return codes [MQTT 3.1.1, 3.2.2.3]. */
@@ -26,6 +27,8 @@ export interface DrainSessionOptions {
   /** Time limit for the rest of a CONNECT. */
   connectTimeoutMs: number;
   onRefused: () => void;
+  /** What goes beside the log, at QoS 0. */
+  bestEffort: BestEffortSource;
 }
 
 /** The one session through which the backlog leaves the gateway. */
@@ -72,6 +75,7 @@ export function createDrainSession(options: DrainSessionOptions): DrainSession {
       limits,
       crash,
       sent,
+      bestEffort: options.bestEffort,
       onEnd,
       onResend,
     });

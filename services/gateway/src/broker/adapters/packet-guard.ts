@@ -13,6 +13,8 @@ export interface PacketGuardOptions {
   publishBytesMax: number;
   /** Called when a packet announces too many bytes. */
   onTooLarge: () => void;
+  /** Called when a packet breaks a rule of MQTT 3.1.1. */
+  onViolation: (rule: string) => void;
   repeated: RepeatedFilters;
 }
 
@@ -21,7 +23,7 @@ export function guardPackets(client: Client, options: PacketGuardOptions): void 
   const parser = (client as unknown as { _parser: Parser })._parser;
   limitBytes(client, parser, options.publishBytesMax + publishOverheadBytes, options.onTooLarge);
   refuseIllFormedStrings(parser);
-  passOnly(parser, options.repeated);
+  passOnly(parser, options);
 }
 
 /**
@@ -44,12 +46,15 @@ function limitBytes(client: Client, parser: Parser, bytesMax: number, onTooLarge
  * Passes only packets without a violation to Aedes, and none after a DISCONNECT [MQTT-3.14.4-2]; an
  * error of the parser closes the connection.
  */
-function passOnly(parser: Parser, repeated: RepeatedFilters): void {
+function passOnly(parser: Parser, { repeated, onViolation }: PacketGuardOptions): void {
   const [handle] = parser.listeners('packet') as ((packet: Packet) => void)[];
   parser.removeAllListeners('packet');
   parser.on('packet', (packet: Packet) => {
     const violation = violationIn(packet, parser._pos);
-    if (violation !== undefined) return void parser.emit('error', new Error(violation));
+    if (violation !== undefined) {
+      onViolation(violation);
+      return void parser.emit('error', new Error(violation));
+    }
     if (packet.cmd === 'disconnect') parser.removeAllListeners('packet');
     handle!.call(parser, packet.cmd === 'subscribe' ? repeated.forAedes(packet) : packet);
   });

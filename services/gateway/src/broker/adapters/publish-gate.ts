@@ -2,7 +2,8 @@
 import type { AedesPublishPacket, Client, PublishPacket } from 'aedes';
 import { deviceOfDataTopic } from '@thermomesh/contracts';
 import type { Log } from '@thermomesh/runtime';
-import { mayPublish, storedTopic, type Identity } from '../core/access.ts';
+import { mayPublish, publishRule, storedTopic, type Identity } from '../core/access.ts';
+import type { Refusal } from '../core/device-notices.ts';
 import type { Intake } from '../storage/intake.ts';
 import type { Operation } from '../core/ports.ts';
 import { logBrokerPrefix, retainedOperation, type LmdbPersistence } from './aedes-persistence.ts';
@@ -14,6 +15,13 @@ export interface PublishEvents {
   qos0Reading(): void;
 }
 
+/** What the owner of a device must see. */
+export interface PublishNotices {
+  refused(deviceId: string, refusal: Refusal): void;
+  /** A reading came at QoS 0. */
+  qos0Reading(deviceId: string, payload: Buffer): void;
+}
+
 export interface PublishGateOptions {
   log: Log;
   persistence: LmdbPersistence;
@@ -22,6 +30,7 @@ export interface PublishGateOptions {
   intakeFor: (identity: Identity) => Intake;
   publishBytesMax: number;
   events: PublishEvents;
+  notices: PublishNotices;
 }
 
 type GateOptions = PublishGateOptions & { underWay: Qos2UnderWay };
@@ -40,8 +49,14 @@ export function createPublishGate(options: PublishGateOptions): PublishGate {
   const { log, persistence, events, publishBytesMax } = options;
   const gate: GateOptions = { ...options, underWay: createQos2UnderWay() };
 
-  function tooLarge(client: Client | null): void {
+  function notice(identity: Identity | undefined, refusal: Refusal): void {
+    if (identity?.kind === 'device') options.notices.refused(identity.deviceId, refusal);
+  }
+
+  function tooLarge(client: Client | null, topic: string | null = null): void {
     events.refusedPublish('too_large');
+    const identity = client === null ? undefined : options.identityOf(client);
+    notice(identity, { kind: 'publish', reason: `at most ${publishBytesMax} bytes`, topic });
     log.warn({ event: 'publish.too_large', clientId: client?.id, bytesMax: publishBytesMax });
   }
 
@@ -52,18 +67,25 @@ export function createPublishGate(options: PublishGateOptions): PublishGate {
       const identity = client === null ? persistence.identityOfWill(packet) : options.identityOf(client);
       if (identity === undefined || !mayPublish(identity, packet.topic)) {
         events.refusedPublish('not_allowed');
+        if (identity?.kind === 'device') {
+          notice(identity, { kind: 'publish', reason: publishRule(identity.deviceId), topic: packet.topic });
+        }
         log.warn({ event: 'publish.refused', clientId: client?.id, topic: packet.topic });
         return done(new Error('publish not allowed'));
       }
       if (packet.payload.length > publishBytesMax) {
-        tooLarge(client);
+        tooLarge(client, packet.topic);
         return done(new Error('publish too large'));
       }
       packet.topic = storedTopic(identity, packet.topic);
       // DUP describes the delivery from the publisher, not the one to subscribers [MQTT-3.3.1-3].
       packet.dup = false;
       if (packet.qos > 0) return makeDurable(gate, client, identity, packet, done);
-      if (deviceOfDataTopic(packet.topic) !== undefined) events.qos0Reading();
+      const deviceId = deviceOfDataTopic(packet.topic);
+      if (deviceId !== undefined) {
+        events.qos0Reading();
+        options.notices.qos0Reading(deviceId, packet.payload as Buffer);
+      }
       done(null);
     },
   };

@@ -78,15 +78,49 @@ export function identifyDrain(
 export function mayPublish(identity: Identity, topic: string): boolean {
   if (Buffer.byteLength(topic) > topicBytesMax || topic.startsWith('$')) return false;
   switch (identity.kind) {
-    case 'device': {
-      const { deviceId } = identity;
-      return [bareDataTopic, dataTopic(deviceId), statusTopic(deviceId)].includes(topic);
-    }
+    case 'device':
+      return publishTopicsOf(identity.deviceId).includes(topic);
     case 'node':
       return topic.startsWith('mesh/');
     case 'operator':
       return topic.startsWith('mesh/') || topic.startsWith('thermostat/command/');
   }
+}
+
+/** The topics on which a device may publish. */
+function publishTopicsOf(deviceId: string): string[] {
+  return [bareDataTopic, dataTopic(deviceId), statusTopic(deviceId)];
+}
+
+/** Says to the owner of a device what it may publish on. */
+export function publishRule(deviceId: string): string {
+  return `a device may publish on ${publishTopicsOf(deviceId).join(', ')}`;
+}
+
+/** Says to the owner of a device what it may subscribe to. */
+export function subscribeRule(deviceId: string): string {
+  return `a device may subscribe to ${commandTopic(deviceId)}`;
+}
+
+/**
+ * Why a CONNECT was refused that has the token of a device; undefined if it has none, because then
+ * the device itself may not have sent it.
+ */
+export function connectRefusal(
+  credentials: Credentials,
+  willTopic: string | undefined,
+  { secret }: Pick<AccessOptions, 'secret'>,
+): { deviceId: string; reason: string } | undefined {
+  const { clientId, username, password } = credentials;
+  const identity = username === undefined ? undefined : claimed(username);
+  if (identity?.kind !== 'device' || password === undefined) return undefined;
+  const { deviceId } = identity;
+  if (!verifyToken(secret, subjectOf(identity), password)) return undefined;
+  if (!mayUseClientId(identity, clientId)) {
+    return { deviceId, reason: `the client id must be ${deviceId}, or begin with ${deviceId}/` };
+  }
+  if (willTopic === undefined || mayPublish(identity, willTopic)) return undefined;
+  return { deviceId, reason: `the topic of the will: ${publishRule(deviceId)}` };
 }
 
 /** True if `identity` may subscribe to `filter`. */

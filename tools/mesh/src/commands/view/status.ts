@@ -39,6 +39,20 @@ export function renderAccounts(accounts: Accounts): string {
   return `accounts (I6): ${verdict}: ${sum} (in flight at most ${show(inFlight)})`;
 }
 
+/** Renders a line about readings at QoS 0, which are outside I6, if there were any. */
+export function renderQos0({ qos0 }: Accounts): string[] {
+  if (qos0 === undefined || qos0.account === null) return [];
+  const { relayed, stored, duplicate, rejected, dropped } = qos0.account;
+  const counts = [
+    ...(relayed > 0 ? [`${relayed} not stored (publish at QoS 1, or set QOS0=store at the gateway)`] : []),
+    ...(stored + duplicate + rejected > 0
+      ? [`stored ${stored}, duplicate ${duplicate}, rejected ${rejected}`]
+      : []),
+    ...(dropped > 0 ? [`${dropped} dropped, because a queue was full`] : []),
+  ];
+  return counts.length === 0 ? [] : [`readings at QoS 0, outside I6: ${counts.join('; ')}`];
+}
+
 /** Renders a line if the drain waits at a gap. */
 export function renderGap(drain: DrainView | null | undefined): string[] {
   const gap = drain?.gap ?? null;
@@ -83,5 +97,6 @@ export function renderStatus(view: StatusView, colours: boolean): string {
     ...renderMembers(document.members),
     ...renderGap(document.drain),
     renderAccounts(document.accounts),
+    ...renderQos0(document.accounts),
   ].join('\n');
 }

@@ -204,4 +204,13 @@ export const brokerMutants: Mutant[] = [
     replace: '',
     suites: ['services/gateway/src/broker/storage/committer.test.ts'],
   },
+  {
+    name: 'qos0-before-accepted',
+    promise: 'I1',
+    guard: 'readings at QoS 0 wait until every accepted message is sent',
+    file: 'services/gateway/src/broker/adapters/drain-connection.ts',
+    find: 'this.#socket.cork();',
+    replace: 'this.#socket.cork(); this.#bestEffort.pump();',
+    suites: ['services/gateway/src/broker/adapters/best-effort.int.ts'],
+  },
 ];

@@ -258,4 +258,13 @@ export const telemetryMutants: Mutant[] = [
     replace: 'if (isOther && adopted === former)',
     suites: ['services/analytics/src/core/continuity.test.ts'],
   },
+  {
+    name: 'qos0-without-fence',
+    promise: 'I2',
+    guard: 'readings at QoS 0 of a former epoch are refused in their own transaction',
+    file: 'services/analytics/migrations/007.do.device-notices.sql',
+    find: '  PERFORM renew_lease(p_epoch);\n  INSERT INTO readings',
+    replace: '  INSERT INTO readings',
+    suites: ['services/analytics/src/adapters/pg-best-effort.int.ts'],
+  },
 ];
