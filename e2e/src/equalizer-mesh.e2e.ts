@@ -63,6 +63,26 @@ describe('images in a mesh', () => {
     assert.match(JSON.stringify(status.equalizerCoordinator), /^\{"node":[123],"epoch":\d+\}$/);
   });
 
+  it('mesh kafka shows the topics, their offsets, and how far the readers are behind', async () => {
+    const kafka = async <T>(what: string): Promise<T> => {
+      const { code, stdout, stderr } = await run('kafka', what, '--json');
+      assert.equal(code, 0, stderr);
+      return JSON.parse(stdout) as T;
+    };
+    const { topics } = await kafka<{ topics: { topic: string; records: number }[] }>('topics');
+    const names = topics.map(({ topic }) => topic.split('.').at(-1));
+    assert.deepEqual(names.sort(), ['results', 'tasks']);
+    assert.ok(topics.every(({ records }) => records > 0));
+    type Row = { topic: string; reader: string; end: number; position: number | null; lag: number | null };
+    const offsets = await kafka<{ partitions: { start: number; end: number }[] }>('offsets');
+    const { partitions } = await kafka<{ partitions: Row[] }>('lag');
+    assert.equal(partitions.length, offsets.partitions.length);
+    // The tasks of the job above are answered, and a leader saves each answer.
+    const tasks = partitions.filter(({ topic, end }) => topic.endsWith('.tasks') && end > 0);
+    assert.ok(tasks.length > 0);
+    for (const row of tasks) assert.deepEqual([row.reader, row.position !== null], ['leader', true]);
+  });
+
   it('a refused image prints one clear line, fails, and leaves no file and no job', async () => {
     writeFileSync(at('text.png'), 'no image at all');
     const before = await run('equalize', '--jobs', '--json');

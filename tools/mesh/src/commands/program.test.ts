@@ -112,6 +112,15 @@ describe('command line', () => {
     }
   });
 
+  it('a command of the same name as one for containers is not taken for it', async () => {
+    const words = ['--target', 'compose', 'zk', 'delete', '/a'];
+    const program = createProgram(() => assert.fail('no mesh is opened'));
+    await assert.rejects(program.parseAsync(words, { from: 'user' }), {
+      code: 'usage',
+      message: /"delete" works on the local mesh only/,
+    });
+  });
+
   it('a variable for one process keeps everything after its first sign', () => {
     const first = collectEnv('gateway:A=1=2');
     assert.deepEqual(collectEnv('node-5:B=', collectEnv('gateway:C=x y', first)), {

@@ -37,11 +37,16 @@ The same for a mesh in containers: mesh --target compose status`;
  * Commands that work on a mesh in containers. Compose has its own for the rest (`docker compose
  * up`, `down`, `logs`).
  */
-const composeCommands = [
-  ...['status', 'load', 'chaos', 'payments', 'equalize', 'verify'],
-  ...['device-token', 'create', 'list', 'revoke', 'accept-gap', 'reset'],
-  ...['show', 'count', 'replay', 'delete'],
-];
+const composeCommands = ['status', 'load', 'chaos', 'payments', 'equalize', 'verify', 'device-token'];
+/** Groups of commands of which each works on a mesh in containers. */
+const composeGroups = ['api-key', 'drain', 'device', 'rejected'];
+
+/** A group's name counts, not that of its command: `zk delete` is about the local mesh. */
+function worksOnContainers(command: Command): boolean {
+  const group = command.parent;
+  const isGrouped = group !== null && group.parent !== null;
+  return isGrouped ? composeGroups.includes(group.name()) : composeCommands.includes(command.name());
+}
 
 /** @param readConfig is called when a command runs, so that help works with any environment */
 export function createProgram(readConfig: () => MeshConfig): Command {
@@ -63,7 +68,7 @@ export function createProgram(readConfig: () => MeshConfig): Command {
     )
     .hook('preAction', async (_, command) => {
       if (program.opts<{ target: string }>().target !== 'compose') return;
-      if (!composeCommands.includes(command.name()))
+      if (!worksOnContainers(command))
         throw meshError(
           'usage',
           `"${command.name()}" works on the local mesh only; for containers use "docker compose"`,

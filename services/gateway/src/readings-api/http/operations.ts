@@ -15,6 +15,7 @@ export interface ReadingsOperation {
 /** Operations of a node that the gateway does not serve, and why. */
 export const notServed: Readonly<Record<string, string>> = {
   'POST /v1/drain/accept-gap': 'only the coordinator can: an operator sends it to that node',
+  'POST /v1/rejected/{id}/replay': 'only the coordinator can: "mesh rejected replay" sends it to that node',
 };
 
 /** Every public operation of the analytics nodes. */
