@@ -3,7 +3,7 @@
  * documents and OpenAPI.
  */
 import type { Socket } from 'node:net';
-import swagger, { type SwaggerTransform } from '@fastify/swagger';
+import swagger, { type SwaggerTransform, type SwaggerTransformObject } from '@fastify/swagger';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import { ambiguityIn } from '@thermomesh/contracts';
 import fastify, {
@@ -47,6 +47,8 @@ export interface HttpOptions {
   requestTimeoutMs?: number;
   /** Address of the pages that explain the error codes; a code is appended to it. */
   errorPages?: string;
+  /** Completes the OpenAPI document that the routes have made. */
+  completeDocument?: (document: object) => object;
   /** Adds hooks that run before the access check, such as a rate limit per address. */
   beforeAccess?: (app: HttpApp) => Promise<void>;
 }
@@ -83,6 +85,7 @@ export async function createHttpApp(options: HttpOptions): Promise<HttpApp> {
   app.addHook('onRoute', refuseUnknownNames);
   await app.register(swagger, {
     transform: withScope,
+    ...(options.completeDocument === undefined ? {} : { transformObject: completing(options) }),
     openapi: {
       openapi: '3.1.0',
       info: { title: options.title, version: options.version },
@@ -142,6 +145,10 @@ function identifyRequests(app: HttpApp, log: Log): void {
 
 function nameRequest(request: FastifyRequest, reply: FastifyReply): void {
   for (const name of requestIdHeaders) void reply.header(name, request.id);
+}
+
+function completing({ completeDocument = (document) => document }: HttpOptions): SwaggerTransformObject {
+  return (made) => completeDocument('openapiObject' in made ? made.openapiObject : {});
 }
 
 /** Names the scope of a route in its operation: a role of the scheme `key` (OpenAPI 3.1). */

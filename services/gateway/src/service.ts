@@ -71,7 +71,6 @@ export function createService(settings: GatewaySettings, log: Log, parts: Broker
     const { broker } = openedIn(state);
     return broker && statsOf(broker);
   });
-  const gatekeeper = gatekeeperFor(settings, log);
   const checkout = settings.checkout && createCheckout(settings.checkout, { log, metrics, secret, crash });
   const { jobs, readings, ...proxies } = createProxies(settings, { log, metrics, secret });
 
@@ -81,9 +80,10 @@ export function createService(settings: GatewaySettings, log: Log, parts: Broker
     // The slowest requests are uploads of images.
     const uploads = settings.imageJobs && { requestTimeoutMs: settings.imageJobs.uploadTimeoutMs };
     return createGatewayApp(
-      { log, health, metrics, gatekeeper, ...uploads },
+      { log, health, metrics, gatekeeper: gatekeeperFor(settings, log), ...uploads },
       {
         describeBroker: () => describe(running, settings.broker, brokerMetrics),
+        mqttPort: () => portsIn(state).mqtt,
         checkout,
         jobs,
         readings,

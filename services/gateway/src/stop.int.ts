@@ -111,7 +111,11 @@ it('an open event stream and uploads under way do not hold SIGTERM', async (t) =
   });
   assert.equal(events.status, 200);
   const uploads = [1, 2].map(() => {
-    const headers = { authorization, 'content-type': 'image/png', 'content-length': 1_000_000 };
+    const headers = {
+      authorization,
+      'content-type': 'multipart/form-data; boundary=x',
+      'content-length': 1_000_000,
+    };
     const options = { port: gateway.httpPort, path: '/v1/jobs', method: 'POST', headers };
     const upload = http.request(options).on('error', () => undefined);
     upload.write(Buffer.alloc(1000));

@@ -33,7 +33,11 @@ export async function acceptForms(app: HttpApp): Promise<void> {
 /** Reads the whole form. @throws HttpError 400, 413, 415; errors of `beforeFile` and `store` */
 export async function readForm(request: HttpRequest, options: FormOptions): Promise<Form> {
   if (!request.isMultipart())
-    throw httpError(415, 'upload.not_multipart', 'send multipart/form-data with the image as its file');
+    throw httpError(415, 'upload.not_multipart', 'send multipart/form-data with the image as its file', {
+      param: 'content-type',
+      in: 'header',
+      allowed: ['multipart/form-data'],
+    });
   const fields: Record<string, unknown> = {};
   let stored: Pick<Form, 'fileName' | 'file'> | undefined;
   for await (const part of partsOf(request, options.bytesMax)) {

@@ -3,8 +3,9 @@ import type { BrokerRouteDeps } from '../broker/http/routes.ts';
 import type { Checkout } from '../checkout/checkout.ts';
 import type { ImageJobs } from '../image-jobs/image-jobs.ts';
 import type { ReadingsApi } from '../readings-api/readings-api.ts';
+import type { IndexRouteDeps } from './index-route.ts';
 
-export interface RouteDeps extends BrokerRouteDeps {
+export interface RouteDeps extends BrokerRouteDeps, IndexRouteDeps {
   /** Undefined if the checkout is switched off. */
   checkout: Checkout | undefined;
   /** Undefined if the settings name no way to find an equalizer. */

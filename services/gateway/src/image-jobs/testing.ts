@@ -25,6 +25,8 @@ import { createImageJobs, type ImageJobsService } from './image-jobs.ts';
 import { imageJobsOptions, type ImageJobsConfig } from './settings.ts';
 
 export const secret = 'the mesh secret, at least thirty-two characters';
+/** The content type of an upload. */
+export const form = 'multipart/form-data; boundary=x';
 export const id = '0b8f2c1e-1111-4222-8333-444455556666';
 const folder = mkdtempSync(path.join(os.tmpdir(), 'thermomesh-proxy-'));
 const keysFile = path.join(folder, 'keys');
@@ -140,6 +142,7 @@ export async function openGateway(partsOf: (deps: PartDeps) => Parts, key: strin
     { log, health: createHealth(), metrics, gatekeeper: createGatekeeper(secret, keysFile) },
     {
       describeBroker: () => ({}) as BrokerDocument,
+      mqttPort: () => 1883,
       checkout: undefined,
       jobs,
       readings,
@@ -158,7 +161,10 @@ export async function openGateway(partsOf: (deps: PartDeps) => Parts, key: strin
     ask: async (route, { headers, ...init } = {}) =>
       fetch(url + route, { headers: { authorization, ...(headers as object) }, ...init }),
     upload: (headers = {}) =>
-      http.request(`${url}/v1/jobs`, { method: 'POST', headers: { authorization, ...headers } }),
+      http.request(`${url}/v1/jobs`, {
+        method: 'POST',
+        headers: { authorization, 'content-type': form, ...headers },
+      }),
   };
 }
 

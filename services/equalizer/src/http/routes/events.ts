@@ -3,6 +3,7 @@ import { isVersion } from '../../core/job-view.ts';
 import { isOver } from '../../core/jobs.ts';
 import type { RouteDeps } from '../deps.ts';
 import { httpError } from '../problems.ts';
+import { EventHeaders, eventResponse, noMoreEvents } from '../schemas.ts';
 import { config, findJob, JobParams } from './jobs.ts';
 
 type EventRouteDeps = Pick<RouteDeps, 'jobs' | 'callerOf' | 'limits' | 'streams'>;
@@ -15,7 +16,15 @@ export function eventRoute(app: HttpApp, deps: EventRouteDeps): void {
   app.get(
     '/v1/jobs/:id/events',
     // No HEAD: no client would read its stream, so nothing would close it.
-    { config, exposeHeadRoute: false, schema: { params: JobParams, produces: ['text/event-stream'] } },
+    {
+      config,
+      exposeHeadRoute: false,
+      schema: {
+        params: JobParams,
+        headers: EventHeaders,
+        response: { 200: eventResponse, 204: noMoreEvents },
+      },
+    },
     async (request, reply) => {
       const { id } = request.params;
       const view = await findJob(deps, request, id);

@@ -4,6 +4,7 @@ import Type from 'typebox';
 import { isOver, type JobView } from '../../core/jobs.ts';
 import type { RouteDeps } from '../deps.ts';
 import { answering, httpError } from '../problems.ts';
+import { resultResponse } from '../schemas.ts';
 import { imageJobOf } from '../view.ts';
 
 type JobRouteDeps = Pick<RouteDeps, 'jobs' | 'blobs' | 'limits' | 'callerOf'>;
@@ -39,7 +40,7 @@ export function jobRoutes(app: HttpApp, deps: JobRouteDeps): void {
   );
   app.get(
     '/v1/jobs/:id/result',
-    { config, exposeHeadRoute: false, schema: { params: JobParams, produces: ['image/*'] } },
+    { config, exposeHeadRoute: false, schema: { params: JobParams, response: { 200: resultResponse } } },
     async (request, reply) => {
       const view = await findJob(deps, request, request.params.id);
       return sendResult(deps, view, reply);

@@ -2,6 +2,7 @@ import { ImageJob, imageJobRoutes } from '@thermomesh/contracts';
 import { HttpError, type HttpApp, type HttpReply, type HttpRequest } from '@thermomesh/runtime';
 import type { RouteDeps } from '../deps.ts';
 import { answerFor, httpError } from '../problems.ts';
+import { jobBody, SubmitHeaders } from '../schemas.ts';
 import { submit, type SubmissionDeps, type Submitted } from '../submissions.ts';
 import { config } from './jobs.ts';
 
@@ -11,7 +12,16 @@ type SubmitRouteDeps = SubmissionDeps & Pick<RouteDeps, 'callerOf' | 'metrics'>;
 export function submitRoute(app: HttpApp, deps: SubmitRouteDeps): void {
   app.post(
     '/v1/jobs',
-    { config, schema: { consumes: ['multipart/form-data'], response: { 201: ImageJob } } },
+    {
+      config,
+      schema: {
+        consumes: ['multipart/form-data'],
+        headers: SubmitHeaders,
+        body: jobBody,
+        response: { 201: ImageJob },
+      },
+      validatorCompiler: () => () => true,
+    },
     async (request, reply) => {
       const { job, replayed } = await counted(deps, request, reply);
       if (replayed) void reply.header('idempotency-replayed', 'true');

@@ -43,6 +43,26 @@ const ListQuery = Type.Object(
   { additionalProperties: false },
 );
 
+const OrderHeaders = Type.Object({
+  // Missing and malformed keys have codes of their own.
+  'idempotency-key': Type.Optional(
+    Type.String({ description: 'Required: 1–128 visible ASCII characters. The same key is the same order.' }),
+  ),
+});
+
+/** The stream and its end, for the document. */
+const eventResponses: Record<string, unknown> = {
+  200: {
+    description: 'Server-sent events: each `data` is the checkout; the stream ends after the final state.',
+    content: {
+      'text/event-stream': {
+        schema: Type.String({ contentMediaType: 'application/json', contentSchema: CheckoutView }),
+      },
+    },
+  },
+  204: Type.Null({ description: 'The final state was seen: do not connect again.' }),
+};
+
 /** Routes to place orders and to follow them, all with the scope `checkout`. */
 export function checkoutRoutes(app: HttpApp, deps: CheckoutRouteDeps): void {
   const config = { access: 'checkout' } as const;
@@ -65,7 +85,7 @@ function orderRoute(app: HttpApp, deps: CheckoutRouteDeps, { config, onRequest }
       config,
       // Before the body is validated: while no order can be taken, no order is a bad request.
       onRequest: [...onRequest, async () => void readyCheckout(deps)],
-      schema: { body: CheckoutRequest, response: { 202: CheckoutAccepted } },
+      schema: { headers: OrderHeaders, body: CheckoutRequest, response: { 202: CheckoutAccepted } },
     },
     async (request, reply) => {
       const { orders, retryAfterSeconds } = checkoutOf(deps);
@@ -120,7 +140,7 @@ function eventRoute(app: HttpApp, deps: CheckoutRouteDeps, { config, onRequest }
       config,
       onRequest,
       exposeHeadRoute: false,
-      schema: { params: Params, produces: ['text/event-stream'] },
+      schema: { params: Params, response: eventResponses },
     },
     async (request, reply) => {
       const { streams, retryAfterSeconds } = checkoutOf(deps);

@@ -6,6 +6,7 @@ import { deriveToken, subjects } from '@thermomesh/runtime';
 import { until } from '@thermomesh/testing';
 import {
   deadNode,
+  form,
   frozenNode,
   gateway,
   id,
@@ -69,6 +70,14 @@ describe('the way to the equalizer', () => {
     assert.equal(node.requests.length, before);
   });
 
+  it('an upload that is no form is refused before a node is asked', async () => {
+    const node = await upstream((_request, response) => void json(response, 201, {}));
+    const { ask } = await gateway([node.url]);
+    const image = { method: 'POST', body: Buffer.alloc(10), headers: { 'content-type': 'image/png' } };
+    assert.equal(await problemOf(await ask('/v1/jobs', image), 415), 'http.unsupported_media_type');
+    assert.equal(node.requests.length, 0);
+  });
+
   it('an answer without a body is returned without a body', async () => {
     const node = await upstream((_request, response) => void response.writeHead(204).end());
     const { ask } = await gateway([node.url]);
@@ -97,7 +106,7 @@ describe('nodes come and go', () => {
     for (let round = 0; round < 4; round++) assert.equal((await some.ask('/v1/jobs')).status, 200);
     const none = await gateway(dead, impatient);
     assert.equal(await problemOf(await none.ask('/v1/jobs'), 503), 'jobs.no_equalizer');
-    const post = { method: 'POST', body: Buffer.alloc(10_000) };
+    const post = { method: 'POST', body: Buffer.alloc(10_000), headers: { 'content-type': form } };
     assert.equal(await problemOf(await none.ask('/v1/jobs', post), 503), 'jobs.no_equalizer');
   });
 

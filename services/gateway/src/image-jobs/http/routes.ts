@@ -1,5 +1,11 @@
 import { imageJobRoutes } from '@thermomesh/contracts';
-import { passedOnRequestId, type HttpApp, type HttpReply, type HttpRequest } from '@thermomesh/runtime';
+import {
+  HttpError,
+  passedOnRequestId,
+  type HttpApp,
+  type HttpReply,
+  type HttpRequest,
+} from '@thermomesh/runtime';
 import Type from 'typebox';
 import { forwardedHeaders, returnHead } from '../../proxy/http/headers.ts';
 import type { ImageJobs } from '../image-jobs.ts';
@@ -30,8 +36,9 @@ export async function addImageJobRoutes(app: HttpApp, deps: ImageJobRouteDeps): 
     // The node judges the query.
     const config = { access: 'images', anyQuery: true } as const;
     // Without HEAD: no client would read a stream of events, and nothing would close it.
-    const common = { config, exposeHeadRoute: false };
-    const one = { ...common, schema: { params: Params } };
+    // The document has them from the equalizer's own.
+    const common = { config, exposeHeadRoute: false, schema: { hide: true } };
+    const one = { ...common, schema: { hide: true, params: Params } };
     const pass = (path: (request: HttpRequest) => string) => async (request: HttpRequest, reply: HttpReply) =>
       passOn(deps, request, reply, path(request));
     const idOf = (request: HttpRequest) => (request.params as { id: string }).id;
@@ -54,6 +61,16 @@ export async function addImageJobRoutes(app: HttpApp, deps: ImageJobRouteDeps): 
   });
 }
 
+/** @throws HttpError 415; the node would read the whole upload first */
+function requireForm({ headers }: HttpRequest): void {
+  if (/^multipart\/form-data\b/i.test(headers['content-type'] ?? '')) return;
+  throw new HttpError(415, 'http.unsupported_media_type', 'send the image as multipart/form-data', {
+    param: 'content-type',
+    in: 'header',
+    allowed: ['multipart/form-data'],
+  });
+}
+
 async function passOn(
   { jobs, callerOf }: ImageJobRouteDeps,
   request: HttpRequest,
@@ -66,6 +83,7 @@ async function passOn(
     });
   const { method, raw } = request;
   const body = method === 'POST' ? raw : null;
+  if (body !== null) requireForm(request);
   const gone = new AbortController();
   const onClose = () => gone.abort(problem(503, 'jobs.cut', 'the caller has gone'));
   reply.raw.once('close', onClose);

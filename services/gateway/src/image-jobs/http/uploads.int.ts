@@ -3,7 +3,19 @@ import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, it } from 'node:test';
 import { until } from '@thermomesh/testing';
-import { answerTo, bytesOf, deadNode, frozenNode, gateway, impatient, json, upstream } from '../testing.ts';
+import {
+  answerTo,
+  bytesOf,
+  deadNode,
+  frozenNode,
+  gateway,
+  impatient,
+  json,
+  upstream,
+  form,
+} from '../testing.ts';
+
+const headers = { 'content-type': form };
 
 describe('an upload', () => {
   it('an upload reaches the node while the caller still sends', async () => {
@@ -63,7 +75,7 @@ describe('an upload', () => {
       });
       const { ask } = await gateway([bad, node.url], impatient);
       for (let round = 0; round < 3; round++) {
-        const response = await ask('/v1/jobs', { method: 'POST', body: Buffer.alloc(300_000) });
+        const response = await ask('/v1/jobs', { method: 'POST', body: Buffer.alloc(300_000), headers });
         assert.deepEqual([response.status, await response.json()], [201, { bytes: 300_000 }]);
       }
       assert.equal(node.requests.length, 3);
@@ -92,7 +104,7 @@ describe('an upload', () => {
       request.resume();
     });
     const { ask } = await gateway([node.url]);
-    const response = await ask('/v1/jobs', { method: 'POST', body: Buffer.alloc(20_000_000) });
+    const response = await ask('/v1/jobs', { method: 'POST', body: Buffer.alloc(20_000_000), headers });
     assert.deepEqual([response.status, await response.json()], [413, { code: 'image.bytes_limit' }]);
     const hangingUp = await upstream((request, response) => {
       request.once('data', () => {
@@ -102,7 +114,7 @@ describe('an upload', () => {
       });
     });
     const other = await gateway([hangingUp.url]);
-    const cut = await other.ask('/v1/jobs', { method: 'POST', body: Buffer.alloc(20_000_000) });
+    const cut = await other.ask('/v1/jobs', { method: 'POST', body: Buffer.alloc(20_000_000), headers });
     assert.ok([413, 503].includes(cut.status), `${cut.status}`);
   });
 
