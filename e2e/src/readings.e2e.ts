@@ -133,6 +133,29 @@ describe('readings', () => {
     await device.endAsync();
   });
 
+  it('one address answers for readings and rejections, and lists its routes', async () => {
+    const device = await connectDevice(mesh, 'asked');
+    await publish(device, 'asked', reading('asked', 7));
+    await publish(device, 'asked', 'hello');
+    await mesh.drained();
+    await device.endAsync();
+    const authorization = `Bearer ${mesh.operatorToken}`;
+    const ask = async (route: string, headers: Record<string, string> = { authorization }) => {
+      const answer = await fetch(mesh.httpUrl + route, { headers });
+      return { status: answer.status, body: (await answer.json()) as Record<string, unknown> };
+    };
+    assert.equal((await ask('/v1/devices/asked')).body['seq'], 7);
+    const { body: rejections } = await ask('/v1/rejected?deviceId=asked');
+    assert.deepEqual(
+      (rejections['items'] as { reason: string }[]).map(({ reason }) => reason),
+      ['not_json'],
+    );
+    assert.equal((await ask('/v1/devices', {})).status, 401);
+    const index = (await ask('/', {})).body as { mqtt: { port: number }; routes: { path: string }[] };
+    assert.equal(index.mqtt.port, Number(new URL(mesh.mqttUrl).port));
+    assert.ok(index.routes.some(({ path }) => path === '/v1/devices/{deviceId}/readings'));
+  });
+
   it('the accounts balance when all readings are drained', async () => {
     await mesh.drained();
     const { accounts } = await mesh.status();
