@@ -44,7 +44,8 @@ async function start(t: TestContext, options: Partial<WorkQueueOptions> = {}): P
 
 /**
  * Adds ids until Redis takes them, because a call may exceed `hastyMs`. A client that is not
- * connected refuses at once, so the tries have pauses: without them the event loop would never turn.
+ * connected refuses at once, so the tries have pauses: without them the event loop would never
+ * turn.
  */
 async function addTo(queue: WorkQueue, ids: string[]): Promise<void> {
   const isTaken = async () =>
