@@ -36,9 +36,7 @@ export async function createGatewayApp(
     title: 'Thermomesh gateway',
     version: '1',
     completeDocument: (document) =>
-      completeDocument(document as OpenApiDocument, (method, url) =>
-        app.hasRoute({ method: method, url }),
-      ),
+      completeDocument(document as OpenApiDocument, (method, url) => app.hasRoute({ method: method, url })),
     beforeAccess: async (early) => {
       if (options.onRoute !== undefined) early.addHook('onRoute', options.onRoute);
       await limitAddresses(early, limits.addressRequestsPerMinuteMax);
