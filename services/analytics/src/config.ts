@@ -28,6 +28,10 @@ import { drainLimitIssues } from './limits/core/rules.ts';
 const limit = (value: number, description: string) =>
   Type.Number({ minimum: celsiusMin, maximum: celsiusMax, default: value, description });
 
+/** A lower-case UUID that may be absent. */
+const uuid = (description: string) =>
+  Type.Optional(Type.String({ pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$', description }));
+
 const Settings = Type.Object({
   NODE_ID: Type.Integer({
     minimum: 1,
@@ -74,12 +78,8 @@ const Settings = Type.Object({
     description:
       'What the drain does when a restored database lacks readings that the gateway no longer has: stop (it waits for "mesh drain accept-gap") or accept (it records the loss and continues).',
   }),
-  ADOPT_DATABASE: Type.Optional(
-    Type.String({
-      pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$',
-      description:
-        'UUID of the database of DATABASE_URL, if an operator has adopted it: a gateway store that was drained into another database may go on in this one. The refusal names it.',
-    }),
+  ADOPT_DATABASE: uuid(
+    'UUID of the database of DATABASE_URL, if an operator has adopted it: a gateway store that was drained into another database may go on in this one. The refusal names it.',
   ),
   MEASURED_AT_YEAR_MIN: count(
     2000,
@@ -201,6 +201,18 @@ const Settings = Type.Object({
   RETRY_MIN_MS: ms(50, 'Lower bound of the backoff after a failure of PostgreSQL or the gateway.'),
   RETRY_MAX_MS: ms(2_000, 'Upper bound of that backoff.'),
 });
+
+const MigrationSettings = Type.Object({
+  DATABASE_URL: postgresUrl(),
+  MESH_ID: uuid('UUID of the mesh that works with the database from now on. Without it, none is recorded.'),
+  MESH_NAME: Type.String({ default: 'main', description: 'Its name, for people.' }),
+  MESH_FORMER: uuid('UUID of the mesh from which the database is adopted.'),
+});
+
+/** The settings of the migration program. @throws MeshError `config.invalid` */
+export function readMigrationConfig(env: NodeJS.ProcessEnv = process.env): Static<typeof MigrationSettings> {
+  return readConfig(MigrationSettings, env);
+}
 
 type RawConfig = Static<typeof Settings>;
 

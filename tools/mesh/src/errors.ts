@@ -27,6 +27,7 @@ export const { codes: errorCodes, error: meshError } = defineErrors({
   'mesh.no_answer': { retriable: true },
   'mesh.no_database': { retriable: false },
   'mesh.not_up': { retriable: false },
+  'mesh.other_server': { retriable: false },
   'mesh.port_taken': { retriable: false },
   'mesh.refused': { retriable: false },
   'mesh.start_failed': { retriable: false },

@@ -2,6 +2,8 @@
 import { defineErrors } from '@thermomesh/runtime';
 
 export const { codes: errorCodes, error: analyticsError } = defineErrors({
+  /** The database belongs to another mesh, and no operator has adopted it. */
+  'database.other_mesh': { retriable: false },
   /** The term of a coordinator ended while a database session was being opened for it. */
   'drain.aborted': { retriable: false },
   /** The term of a coordinator ended while it connected to the gateway. */

@@ -39,6 +39,7 @@ interface UpFlags extends OutputOptions {
   mqttPort?: number;
   httpPort?: number;
   env?: UpOptions['extraEnv'];
+  adopt?: 'database'[];
 }
 
 /**
@@ -59,6 +60,10 @@ start only, so that a restarted process does not crash at the same point again.
 State is kept under .mesh/<name> (MESH_HOME moves .mesh). DATABASE_URL, REDIS_URL, ZOOKEEPER_HOSTS
 and KAFKA_BROKERS name servers to use instead of the mesh's own. With --json, --detach prints the
 status document plus "apiKey" (null unless this start created the first key).
+
+A mesh refuses a database that is not the one that it has worked with, and says how to go back.
+--adopt database takes it in its place: what was stored stays in the former one, and the accounts
+show how much that is.
 
 Examples:
   mesh up --fleet
@@ -105,6 +110,12 @@ export function addUp(program: Command, config: () => MeshConfig): void {
       portNumber,
     )
     .option('--env <process:KEY=VALUE>', 'set a variable of one process; may be repeated', collectEnv)
+    .addOption(
+      new Option(
+        '--adopt <server...>',
+        'work with a server from now on although the mesh has worked with another one',
+      ).choices(['database']),
+    )
     .addHelpText('after', help)
     .action(async (flags: UpFlags) => {
       if (flags.json === true && flags.detach !== true)
@@ -121,6 +132,7 @@ export function addUp(program: Command, config: () => MeshConfig): void {
         equalizers: flags.without?.includes('images') === true ? 0 : flags.equalizers,
         ...coordinationOf(flags, settings),
         extraEnv: flags.env ?? {},
+        adopt: flags.adopt ?? [],
       };
       await (flags.detach === true
         ? detached(settings, options, flags.json === true)

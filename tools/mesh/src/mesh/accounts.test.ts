@@ -138,7 +138,7 @@ describe('verdict on the accounts', () => {
     const accounts = accountsOf({ before: broker(10, 0), accounts: document, after: broker(10, 0) });
     const verdict = await judge([accounts]);
     assert.equal(verdict.ok, true);
-    assert.match(verdict.detail, /3 lost with a restored database, as accepted, exactly, at rest/);
+    assert.match(verdict.detail, /3 that this database lacks, as accepted, exactly, at rest/);
   });
 
   it('continuing traffic is judged by its bound, and the verdict mentions it', async () => {

@@ -20,6 +20,7 @@ import { meshError } from '../errors.ts';
 import { downMesh } from '../local/down.ts';
 import { holdRestart, releaseRestart } from '../local/state/holds.ts';
 import type { CoordinationSizes } from '../local/state/ports.ts';
+import type { ServerKind } from '../local/state/servers.ts';
 import { startDetached } from '../local/supervisor/detach.ts';
 import { openPool } from '../mesh/database.ts';
 import { untilDrained } from '../mesh/drained.ts';
@@ -68,6 +69,8 @@ export interface StartMeshOptions {
   environment?: Record<string, string>;
   /** An external database. By default the mesh runs its own, even if the environment names one. */
   databaseUrl?: string;
+  /** Servers that this start adopts in place of those that the mesh has worked with. */
+  adopt?: readonly ServerKind[];
   /** An external Redis. By default the mesh runs its own, even if the environment names one. */
   redisUrl?: string;
   /**
@@ -172,6 +175,7 @@ export async function startMesh(options: StartMeshOptions = {}): Promise<MeshHan
       equalizers: options.equalizers ?? 0,
       election,
       extraEnv: options.env ?? {},
+      adopt: options.adopt,
     });
   } catch (error) {
     await downMesh(config, meshName, () => undefined);

@@ -61,6 +61,6 @@ function sameTerms(a: Accounts | undefined, b: Accounts): boolean {
 
 function sum({ accepted, stored, duplicate, rejected, buffered, acceptedGap }: Accounts): string {
   const text = (value: number | null) => value ?? 'unknown';
-  const gap = acceptedGap === undefined ? '' : ` + ${acceptedGap} lost with a restored database, as accepted`;
+  const gap = acceptedGap === undefined ? '' : ` + ${acceptedGap} that this database lacks, as accepted`;
   return `accepted ${text(accepted)} = stored ${text(stored)} + duplicate ${text(duplicate)} + rejected ${text(rejected)} + buffered ${text(buffered)}${gap}`;
 }

@@ -86,7 +86,7 @@ class Session {
     if (typeof pool === 'string') return { verdict: notJudged('I1', pool), ...none };
     try {
       const stored = await judgeStored(this.#mesh, pool, this.#options, this.#backlog);
-      return { ...stored, verdict: await withAcceptedLoss(stored.verdict, pool) };
+      return { ...stored, verdict: await withAcceptedLoss(stored, pool) };
     } catch (error) {
       return { verdict: notJudged('I1', messageOf(error)), ...none };
     }
@@ -160,14 +160,29 @@ class Session {
   }
 }
 
-/** Names the messages whose loss an operator has accepted, if acknowledged readings are missing. */
-async function withAcceptedLoss(verdict: InvariantVerdict, pool: SqlPool): Promise<InvariantVerdict> {
+/**
+ * Names the messages whose loss an operator has accepted, if acknowledged readings are missing. If
+ * another database can have all that are missing, they are neither stored here nor lost.
+ */
+async function withAcceptedLoss(
+  { verdict, comparison }: StoredVerdict,
+  pool: SqlPool,
+): Promise<InvariantVerdict> {
   if (verdict.ok !== false) return verdict;
-  const [row] = await pool.query<{ messages: number }>(
-    'SELECT coalesce(sum(messages), 0)::bigint AS messages FROM drain_gaps',
+  const [row] = await pool.query<{ lost: number; elsewhere: number }>(
+    `SELECT coalesce(sum(messages) FILTER (WHERE kept_in IS NULL), 0)::bigint AS lost,
+            coalesce(sum(messages) FILTER (WHERE kept_in IS NOT NULL), 0)::bigint AS elsewhere
+     FROM drain_gaps`,
   );
-  const messages = row?.messages ?? 0;
-  if (messages === 0) return verdict;
-  const detail = `${verdict.detail}; ${messages} messages were lost with a restored database, and that was accepted`;
+  const { lost, elsewhere } = row ?? { lost: 0, elsewhere: 0 };
+  const detail = [
+    verdict.detail,
+    ...(lost === 0 ? [] : [`${lost} messages were lost with a restored database, and that was accepted`]),
+    ...(elsewhere === 0
+      ? []
+      : [`${elsewhere} messages are in the database that the mesh worked with before it adopted this one`]),
+  ].join('; ');
+  const { lost: missing = 0, duplicated = 0, corrupted = 0 } = comparison ?? {};
+  if (missing > 0 && missing <= elsewhere && duplicated + corrupted === 0) return notJudged('I1', detail);
   return { ...verdict, detail };
 }

@@ -3,7 +3,10 @@ import { describe, it } from 'node:test';
 import { until } from '@thermomesh/testing';
 import { electionConformance } from '../../conformance/election.ts';
 import { useZooKeeper } from '../../testing/use-zookeeper.ts';
+import type { ZooKeeper } from '../../client/zookeeper.ts';
+import { hasCode } from '../../errors.ts';
 import { LeaderElection, SimpleElection } from './leader-election.ts';
+import { PartitionLeadership } from './partition-leadership.ts';
 
 const { clients } = useZooKeeper();
 
@@ -46,6 +49,51 @@ describe('the order of the standby', () => {
     await Promise.all([...red, ...blue].map(async (election) => election.close()));
   });
 });
+
+describe('a deleted tree', () => {
+  it('row 4: candidates and partition leaders come back after their nodes were deleted', async () => {
+    const zk = await clients.connect();
+    const root = '/deleted-tree';
+    const failures: unknown[] = [];
+    const failed = (error: unknown) => void failures.push(error);
+    const ids = ['a', 'b', 'c'];
+    const elections = ids.map(
+      (id) => new LeaderElection(zk, { path: `${root}/coordinator`, id, listener: { failed } }),
+    );
+    const members = ids.map(
+      (id) =>
+        new PartitionLeadership(zk, { path: `${root}/partitions`, id, partitions: 4, listener: { failed } }),
+    );
+    const all = [...elections, ...members];
+    for (const recipe of all) recipe.start();
+    const whole = () =>
+      elections.filter(({ leads }) => leads).length === 1 &&
+      members.flatMap(({ leading }) => leading).length === 4 &&
+      members.every(({ leading }) => leading.length > 0);
+    await until('all roles', whole);
+    const before = elections.find(({ leads }) => leads)?.lease?.epoch ?? 0n;
+    await deleteAll(zk, root);
+    await until('a later leader', () => elections.some(({ leads, lease }) => leads && lease!.epoch > before));
+    await until('all roles again', whole);
+    await until('all candidates', async () => (await elections[0]?.candidates())?.length === 3);
+    assert.deepEqual(failures, []);
+    await Promise.all(all.map(async (recipe) => recipe.close()));
+  });
+});
+
+/** Deletes a tree from the leaves, as an operator does; its owners may make it again meanwhile. */
+async function deleteAll(zk: ZooKeeper, path: string): Promise<void> {
+  for (let round = 0; round < 3; round += 1) {
+    try {
+      const { names } = await zk.getChildren(path);
+      for (const name of names) await deleteAll(zk, `${path}/${name}`);
+      return await zk.delete(path);
+    } catch (error) {
+      if (hasCode(error, 'zookeeper.no_node')) return;
+      if (!hasCode(error, 'zookeeper.not_empty')) throw error;
+    }
+  }
+}
 
 describe('the herd', () => {
   /** Counts how often candidates were woken until each of them has led once. */

@@ -2,6 +2,7 @@
 import { join } from '../../client/paths.ts';
 import type { SessionHandle } from '../../client/types.ts';
 import type { ZooKeeper } from '../../client/zookeeper.ts';
+import { hasCode } from '../../errors.ts';
 import { waitForEvent, type WaitingListener } from './attempts.ts';
 import { deleteOwned, NodeLease } from './lease.ts';
 import { takeSeat, type Seat } from './seat.ts';
@@ -58,6 +59,8 @@ async function sit(zk: ZooKeeper, options: QueueOptions, seat: Seat): Promise<No
       await waitForEvent(zk, join(directory, mine.blocker.name), options);
     } catch (error) {
       signal.throwIfAborted();
+      // The whole directory was deleted, and the seat with it: the next seat makes it again.
+      if (hasCode(error, 'zookeeper.no_node')) return undefined;
       await zk.pauseAfter(error);
     }
   }

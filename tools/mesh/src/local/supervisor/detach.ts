@@ -74,6 +74,7 @@ function wordsOf(options: UpOptions): string[] {
   if (options.equalizers === 0) words.push('--without', 'images');
   else words.push('--equalizers', String(options.equalizers));
   words.push('--election', options.election);
+  for (const kind of options.adopt ?? []) words.push('--adopt', kind);
   if (options.mqttPort !== undefined) words.push('--mqtt-port', String(options.mqttPort));
   if (options.httpPort !== undefined) words.push('--http-port', String(options.httpPort));
   for (const [process, values] of Object.entries(options.extraEnv)) {

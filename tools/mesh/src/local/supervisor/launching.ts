@@ -10,6 +10,7 @@ import { meshError } from '../../errors.ts';
 import { tailOf } from '../../mesh/files/files.ts';
 import type { Layout } from '../../mesh/files/layout.ts';
 import type { CoordinationSizes, MeshPorts } from '../state/ports.ts';
+import type { ServerKind } from '../state/servers.ts';
 import { launchNode, markName } from './child.ts';
 import type { Launched } from './spec.ts';
 
@@ -33,6 +34,8 @@ export interface PlanOptions {
   election?: ElectionStrategy;
   /** Variables by process name, which override those of the plan. */
   extraEnv: Record<string, Record<string, string>>;
+  /** Servers that the operator adopts with this start. */
+  adopt?: readonly ServerKind[] | undefined;
   notice: (line: string) => void;
 }
 
@@ -84,6 +87,7 @@ export async function runMigrations(
   { config, layout }: PlanOptions,
   service: 'analytics' | 'billing' | 'gateway',
   databaseUrl: string,
+  more: Record<string, string> = {},
 ): Promise<void> {
   const logFile = layout.logFile('migrate');
   mkdirSync(layout.logsDir, { recursive: true });
@@ -91,7 +95,7 @@ export async function runMigrations(
   const script = path.join(config.root, 'services', service, 'src/migrate.ts');
   const child = spawn(process.execPath, [script], {
     detached: true,
-    env: { ...config.environment, DATABASE_URL: databaseUrl, [markName]: layout.folder },
+    env: { ...config.environment, ...more, DATABASE_URL: databaseUrl, [markName]: layout.folder },
     stdio: ['ignore', log, log],
   });
   closeSync(log);

@@ -5,10 +5,11 @@ import type { Layout } from '../../mesh/files/layout.ts';
 import { analyticsPath, servicesPath } from '../../mesh/files/znodes.ts';
 import { controlName } from '../links/names.ts';
 import { linkPort, linkSpecs, nodeAddresses, type TrueAddresses } from './addresses.ts';
+import { admitDatabase, adoptionEnv, checkDatabase } from './admit-database.ts';
 import { launchNode } from './child.ts';
 import { planCoordination, zooKeeperAddresses } from './coordination-plan.ts';
 import { planImages, type ImagesPlan } from './images-plan.ts';
-import { environmentOf, host, launchService, runMigrations, type PlanOptions } from './launching.ts';
+import { environmentOf, host, launchService, type PlanOptions } from './launching.ts';
 import { planPayments, type PaymentsPlan } from './payments-plan.ts';
 import type { ProcessSpec } from './spec.ts';
 import type { Stage } from './supervisor.ts';
@@ -16,6 +17,11 @@ import type { Stage } from './supervisor.ts';
 export type { PlanOptions } from './launching.ts';
 
 export interface MeshPlan {
+  /**
+   * Refuses external servers that do not belong to this mesh, before anything is started.
+   * @throws MeshError `mesh.other_server`
+   */
+  check(): Promise<void>;
   stages: Stage[];
   mqttUrl: string;
   httpUrl: string;
@@ -73,7 +79,7 @@ export function planMesh(options: PlanOptions): MeshPlan {
     ...(payments === undefined ? [] : [payments.redis]),
     {
       specs: options.proxied ? [...own, linksSpec(options)] : own,
-      after: async () => runMigrations(options, 'analytics', databaseUrl ?? ''),
+      after: async () => admitDatabase(options, databaseUrl ?? ''),
     },
     // They come before the gateway so that they end after it; the gateway does not wait for them.
     ...(payments === undefined ? [] : [payments.billing]),
@@ -90,6 +96,9 @@ export function planMesh(options: PlanOptions): MeshPlan {
   ];
   if (options.fleetDevices > 0) stages.push({ specs: [fleetSpec(options, urls)] });
   return {
+    check: async () => {
+      if (config.databaseUrl !== undefined) await checkDatabase(options, config.databaseUrl);
+    },
     stages,
     mqttUrl: urls.mqtt,
     httpUrl: urls.http,
@@ -158,6 +167,7 @@ function nodeSpec(
       ...nodeAddresses(options, id, addresses),
       HTTP_PORT: String(port),
       ELECTION: options.election ?? 'bully',
+      ...adoptionEnv(layout),
       ...(zookeeper.length === 0
         ? {}
         : { ZOOKEEPER_PATH: analyticsPath(options.name), SERVICES_PATH: servicesPath(options.name) }),

@@ -14,6 +14,7 @@ import { readCoordinator } from '../../mesh/status.ts';
 import { controlName, linkNames } from '../links/names.ts';
 import { isHeld, releaseAll } from '../state/holds.ts';
 import { choosePorts, type CoordinationSizes } from '../state/ports.ts';
+import type { ServerKind } from '../state/servers.ts';
 import { rotateLog } from './child.ts';
 import { endLeftovers } from './leftovers.ts';
 import { billingReplicas } from './payments-plan.ts';
@@ -40,6 +41,8 @@ export interface UpOptions {
   election: ElectionStrategy;
   /** Variables by process name, from `--env`. */
   extraEnv: Record<string, Record<string, string>>;
+  /** Servers that this start adopts although the mesh has worked with others. */
+  adopt?: readonly ServerKind[] | undefined;
 }
 
 export interface RunningMesh {
@@ -79,6 +82,7 @@ export async function runMesh(
     await endLeftovers(layout, tell);
     releaseAll(layout);
     const plan = await makePlan(config, options, layout, tell);
+    await plan.check();
     return await supervise(config, options, layout, plan, tell, abort, unlock);
   } catch (error) {
     unlock();
@@ -102,7 +106,14 @@ async function makePlan(
   const equalizers = hasBrokers(config, options) ? options.equalizers : 0;
   const wishes = { mqtt, http, nodes, links, billing, coordination, equalizers, standard: name === 'main' };
   const ports = await choosePorts(layout, wishes, notice);
-  const plan = planMesh({ ...options, equalizers, config, layout, ports, notice });
+  const plan = planMesh({
+    ...options,
+    equalizers,
+    config,
+    layout,
+    ports,
+    notice,
+  });
   const unknown = Object.keys(options.extraEnv).filter((process) => !plan.names.includes(process));
   if (unknown.length > 0) {
     throw meshError(

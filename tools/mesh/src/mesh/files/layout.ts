@@ -13,6 +13,8 @@ export interface Layout {
   apiKeysFile: string;
   runFile: string;
   portsFile: string;
+  /** The id of the mesh, and the servers that it has worked with. */
+  identityFile: string;
   lockFile: string;
   postgresDir: string;
   gatewayDir: string;
@@ -58,6 +60,7 @@ export function layoutOf(home: string, name: string): Layout {
     apiKeysFile: inside('api-keys.ndjson'),
     runFile: inside('run.json'),
     portsFile: inside('ports.json'),
+    identityFile: inside('identity.json'),
     lockFile: inside('supervisor.lock'),
     postgresDir: inside('pg'),
     gatewayDir: inside('gateway'),

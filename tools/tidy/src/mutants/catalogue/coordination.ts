@@ -230,4 +230,13 @@ export const coordinationMutants: Mutant[] = [
     replace: '',
     suites: ['tools/mesh/src/zookeeper/rights.int.ts'],
   },
+  {
+    name: 'deleted-queue-given-up',
+    promise: 'I5',
+    guard: 'a candidate whose queue was deleted as a whole draws a new ticket',
+    file: 'libs/zookeeper/src/recipes/leases/queue.ts',
+    find: "if (hasCode(error, 'zookeeper.no_node')) return undefined;",
+    replace: "hasCode(error, 'zookeeper.no_node');",
+    suites: ['libs/zookeeper/src/recipes/election/election.int.ts'],
+  },
 ];

@@ -267,4 +267,13 @@ export const telemetryMutants: Mutant[] = [
     replace: '  INSERT INTO readings',
     suites: ['services/analytics/src/adapters/pg-best-effort.int.ts'],
   },
+  {
+    name: 'other-server-started',
+    promise: 'I6',
+    guard: 'a mesh starts with another database than the one that it knows only if that is adopted',
+    file: 'tools/mesh/src/local/state/servers.ts',
+    find: 'if (known !== undefined && found.id !== known.id)',
+    replace: 'if (known !== undefined && found.id !== known.id && found.id !== null)',
+    suites: ['tools/mesh/src/local/state/servers.test.ts'],
+  },
 ];
