@@ -3,17 +3,9 @@ import { appendFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { describe, it } from 'node:test';
-import {
-  apiScopes,
-  createApiKey,
-  createCallerGatekeeper,
-  createGatekeeper,
-  deriveToken,
-  readApiKeys,
-  revokeApiKey,
-  subjects,
-  verifyToken,
-} from './access.ts';
+import { createCallerGatekeeper, createGatekeeper, deriveToken, subjects, verifyToken } from './access.ts';
+import { createApiKey, readApiKeys, revokeApiKey } from './api-keys.ts';
+import { apiScopes } from './scopes.ts';
 
 const secret = 'a secret of at least thirty-two characters';
 

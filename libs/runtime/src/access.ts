@@ -1,10 +1,13 @@
 /**
  * Access control. The tokens of devices, nodes, services and the mesh's own tools are derived from
- * one secret by HMAC-SHA-256; the API keys of people are kept as hashes in a file.
+ * one secret by HMAC-SHA-256; the API keys of people are kept as hashes in a file (`api-keys.ts`).
  */
-import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createHmac } from 'node:crypto';
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { appendFile } from 'node:fs/promises';
+import { judgeApiKey, parseApiKeys, type ApiKey } from './api-keys.ts';
+import { equalInConstantTime, sha256 } from './digests.ts';
+import { createKeyUses } from './key-uses.ts';
+import { apiScopes, type ApiScope } from './scopes.ts';
 
 /** Minimum length of the secret of a mesh, in characters. */
 export const secretCharsMin = 32;
@@ -26,71 +29,39 @@ export function deriveToken(secret: string, subject: string): string {
 
 /** True if `token` belongs to `subject`. The comparison takes the same time for every token. */
 export function verifyToken(secret: string, subject: string, token: string): boolean {
-  return equal(deriveToken(secret, subject), token);
-}
-
-function equal(a: string, b: string): boolean {
-  const digest = (text: string) => createHash('sha256').update(text).digest();
-  return timingSafeEqual(digest(a), digest(b));
-}
-
-/** The permissions that an API key can have. */
-export const apiScopes = ['read', 'checkout', 'images', 'admin'] as const;
-export type ApiScope = (typeof apiScopes)[number];
-
-/** A line of the key file. It contains the hash of a key, never the key. */
-export interface ApiKeyRecord {
-  id: string;
-  sha256: string;
-  scopes: ApiScope[];
-  createdAt: string;
-  /** True on a later line with the same id, which revokes the key. */
-  revoked?: boolean;
-}
-
-/** The leading line break keeps the record apart from a line that a full disk has cut short. */
-async function appendRecord(file: string, record: ApiKeyRecord): Promise<void> {
-  await appendFile(file, `\n${JSON.stringify(record)}\n`, { mode: 0o600 });
-}
-
-/** Makes a key, appends its hash to `file` and returns the key. Only the hash is stored. */
-export async function createApiKey(file: string, scopes: ApiScope[]): Promise<{ id: string; key: string }> {
-  const id = randomBytes(6).toString('hex');
-  const key = `tmk_${id}_${randomBytes(24).toString('base64url')}`;
-  const record: ApiKeyRecord = { id, sha256: sha256(key), scopes, createdAt: new Date().toISOString() };
-  await appendRecord(file, record);
-  return { id, key };
-}
-
-/** Revokes a key; processes notice when they next read the file. */
-export async function revokeApiKey(file: string, id: string): Promise<void> {
-  const record: ApiKeyRecord = {
-    id,
-    sha256: '',
-    scopes: [],
-    createdAt: new Date().toISOString(),
-    revoked: true,
-  };
-  await appendRecord(file, record);
-}
-
-/** The valid keys of `file`, and the number of its lines that are damaged. */
-export function readApiKeys(file: string): { keys: ApiKeyRecord[]; damaged: number } {
-  if (!existsSync(file)) return { keys: [], damaged: 0 };
-  const { keys, damaged } = parseKeys(readFileSync(file, 'utf8'));
-  return { keys: [...keys.values()], damaged };
+  return equalInConstantTime(deriveToken(secret, subject), token);
 }
 
 /** Knows which bearer tokens are valid, and their scopes. */
 export interface Gatekeeper {
-  /** The scopes of the token; undefined if it is unknown. */
+  /** The scopes of the token; undefined if it is unknown or no longer valid. */
   scopesOf(bearer: string): readonly ApiScope[] | undefined;
+  /**
+   * Why the mesh no longer accepts a key that it has issued; undefined for any other token. Only the
+   * holder of the whole key gets an answer: an id with another secret is an unknown key.
+   */
+  refusalOf?(bearer: string): KeyRefusal | undefined;
+}
+
+/** The answer to a request with a key that is no longer valid. */
+export interface KeyRefusal {
+  code: 'access.expired_key' | 'access.revoked_key' | 'access.rotated_key';
+  /** One sentence for the caller. */
+  detail: string;
+}
+
+/** What a gatekeeper reports, and its clock. */
+export interface GatekeeperOptions {
+  /** Receives an error that kept the last use of a key from being recorded; once per error code. */
+  onUseUnrecorded?: (error: unknown) => void;
+  /** Returns Unix ms. */
+  now?: () => number;
 }
 
 /**
  * A gatekeeper for the operator token and the keys in `file`, which it reads again after each
- * change. The caller of a key is `key:<id>`, so a customer with a new key is a new caller. Deleting
- * the file revokes all keys.
+ * change. The caller of a key is `key:<id>`, so a customer with a new key is a new caller, and a
+ * rotated key stays the same caller. Deleting the file revokes all keys.
  * @param onDamaged receives the number of lines that cannot be parsed. The other keys stay valid,
  *   but a damaged line may have been a revocation.
  */
@@ -98,9 +69,11 @@ export function createGatekeeper(
   secret: string,
   file: string | undefined,
   onDamaged: (lines: number) => void = () => undefined,
+  { onUseUnrecorded = () => undefined, now = Date.now }: GatekeeperOptions = {},
 ): CallerGatekeeper {
-  let keys = new Map<string, ApiKeyRecord>();
+  let keys: ReadonlyMap<string, ApiKey> = new Map();
   let readAt = '';
+  const uses = file === undefined ? undefined : createKeyUses(file, { now, onError: onUseUnrecorded });
   function refresh(): void {
     if (file === undefined) return;
     if (!existsSync(file)) {
@@ -109,27 +82,40 @@ export function createGatekeeper(
       return;
     }
     const stat = statSync(file);
-    const version = `${stat.mtimeMs}/${stat.size}`;
+    const version = `${stat.ino}/${stat.mtimeMs}/${stat.size}`;
     if (version === readAt) return;
-    const parsed = parseKeys(readFileSync(file, 'utf8'));
+    const parsed = parseApiKeys(readFileSync(file, 'utf8'));
     keys = parsed.keys;
     readAt = version;
     if (parsed.damaged > 0) onDamaged(parsed.damaged);
   }
+  function judge(bearer: string) {
+    refresh();
+    return judgeApiKey(keys, bearer, now());
+  }
   function find(bearer: string): Caller | undefined {
     if (verifyToken(secret, subjects.operator, bearer)) return { name: subjects.operator, scopes: apiScopes };
-    refresh();
-    const id = /^tmk_([0-9a-f]{12})_/.exec(bearer)?.[1];
-    const record = id === undefined ? undefined : keys.get(id);
-    return record !== undefined && equal(record.sha256, sha256(bearer))
-      ? { name: `key:${record.id}`, scopes: record.scopes }
-      : undefined;
+    const judged = judge(bearer);
+    if (judged?.state !== 'valid') return undefined;
+    uses?.record(judged.key.id);
+    return { name: `key:${judged.key.id}`, scopes: judged.key.scopes };
   }
   return {
     scopesOf: (bearer) => find(bearer)?.scopes,
     callerOf: (bearer) => find(bearer)?.name,
+    refusalOf(bearer) {
+      const judged = judge(bearer);
+      if (judged === undefined || judged.state === 'valid') return undefined;
+      return { code: `access.${judged.state}_key`, detail: refusalDetails[judged.state](judged.at) };
+    },
   };
 }
+
+const refusalDetails = {
+  expired: (at: string) => `this key expired at ${at}: "mesh api-key create" makes another`,
+  revoked: (at: string) => `this key was revoked at ${at}: "mesh api-key create" makes another`,
+  rotated: (at: string) => `this secret was replaced by "mesh api-key rotate", and was valid until ${at}`,
+} as const;
 
 /** Also knows the names of callers, for services with idempotency keys or quotas per caller. */
 export interface CallerGatekeeper extends Gatekeeper {
@@ -160,33 +146,4 @@ export function createCallerGatekeeper(
     scopesOf: (bearer) => byDigest.get(sha256(bearer))?.scopes,
     callerOf: (bearer) => byDigest.get(sha256(bearer))?.name,
   };
-}
-
-function parseKeys(text: string): { keys: Map<string, ApiKeyRecord>; damaged: number } {
-  const keys = new Map<string, ApiKeyRecord>();
-  let damaged = 0;
-  for (const line of text.split('\n')) {
-    if (line.trim() === '') continue;
-    const record = parseRecord(line);
-    if (record === undefined) damaged++;
-    else if (record.revoked === true) keys.delete(record.id);
-    else keys.set(record.id, record);
-  }
-  return { keys, damaged };
-}
-
-function parseRecord(line: string): ApiKeyRecord | undefined {
-  try {
-    const record = JSON.parse(line) as Partial<ApiKeyRecord> | null;
-    if (typeof record !== 'object' || record === null) return undefined;
-    const { id, sha256: hash, scopes } = record;
-    const isRecord = typeof id === 'string' && typeof hash === 'string' && Array.isArray(scopes);
-    return isRecord ? (record as ApiKeyRecord) : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
 }

@@ -78,6 +78,13 @@ export function codeOf(error: unknown): string | undefined {
 
 /** The error codes of this package, HTTP problem codes included. */
 export const { codes: errorCodes, error: runtimeError } = defineErrors({
+  /** The key was valid, and has expired. */
+  'access.expired_key': { retriable: false, http: 401 },
+  /** `mesh api-key` names a key that does not exist or is no longer valid. */
+  'access.no_such_key': { retriable: false },
+  'access.revoked_key': { retriable: false, http: 401 },
+  /** The secret was replaced by a rotation, and its grace time has passed. */
+  'access.rotated_key': { retriable: false, http: 401 },
   'access.scope': { retriable: false, http: 403 },
   'access.unknown_key': { retriable: false, http: 401 },
   'config.invalid': { retriable: false },

@@ -12,7 +12,7 @@ import fastify, {
   type FastifyReply,
   type FastifyRequest,
 } from 'fastify';
-import type { ApiScope, CallerGatekeeper, Gatekeeper } from './access.ts';
+import type { CallerGatekeeper, Gatekeeper } from './access.ts';
 import { readErrorPages } from './error-pages.ts';
 import { messageOf } from './errors.ts';
 import type { Health } from './health.ts';
@@ -21,6 +21,7 @@ import type { Metrics } from './metrics.ts';
 import { portError } from './ports.ts';
 import { answerTo, errorPagesDefault, HttpError, problemOf, titleOf } from './problems.ts';
 import { requestIdHeaders, requestIdOf, withRequestId } from './request-context.ts';
+import type { ApiScope } from './scopes.ts';
 import { compileValidator, refuseUnknownNames, shown } from './validation.ts';
 
 declare module 'fastify' {
@@ -177,17 +178,27 @@ function guard(app: HttpApp, gatekeeper: Gatekeeper): void {
   app.addHook('onRequest', async (request) => {
     const needed = request.routeOptions.config.access ?? 'read';
     if (needed === 'public' || request.is404) return;
-    const scopes = gatekeeper.scopesOf(bearerOf(request));
-    if (scopes === undefined) {
-      throw new HttpError(
-        401,
-        'access.unknown_key',
-        'send "Authorization: Bearer <key>"; mesh api-key create makes one',
-      );
-    }
+    const bearer = bearerOf(request);
+    const scopes = gatekeeper.scopesOf(bearer);
+    if (scopes === undefined) throw refusalOf(gatekeeper, bearer);
     if (!scopes.includes(needed))
-      throw new HttpError(403, 'access.scope', `this key lacks the scope "${needed}"`);
+      throw new HttpError(
+        403,
+        'access.scope',
+        `this key lacks the scope "${needed}": it has ${scopes.join(', ')}`,
+        { ...inKey, allowed: [needed] },
+      );
   });
+}
+
+const inKey = { param: 'authorization', in: 'header' } as const;
+
+/** The answer to a token that is not valid: the holder of an old key learns what became of it. */
+function refusalOf(gatekeeper: Gatekeeper, bearer: string): HttpError {
+  const refusal = gatekeeper.refusalOf?.(bearer);
+  if (refusal !== undefined) return new HttpError(401, refusal.code, refusal.detail, inKey);
+  const detail = 'send "Authorization: Bearer <key>"; mesh api-key create makes one';
+  return new HttpError(401, 'access.unknown_key', detail, inKey);
 }
 
 /** The bearer token of a request; empty if it has none. */

@@ -1,4 +1,14 @@
 export * from './access.ts';
+export {
+  apiKeyState,
+  createApiKey,
+  readApiKeys,
+  revokeApiKey,
+  rotateApiKey,
+  type ApiKey,
+  type ApiKeyOptions,
+  type ApiKeyState,
+} from './api-keys.ts';
 export * from './async.ts';
 export * from './config.ts';
 export * from './crash-points.ts';
@@ -13,6 +23,7 @@ export {
 } from './errors.ts';
 export * from './health.ts';
 export * from './http.ts';
+export { keyUsePrecisionMs, readKeyUses } from './key-uses.ts';
 export * from './lifecycle.ts';
 export * from './log.ts';
 export * from './metrics.ts';
@@ -22,6 +33,7 @@ export * from './polling-watch.ts';
 export * from './ports.ts';
 export { HttpError, type ParameterIssue, type ProblemOptions } from './problems.ts';
 export { currentRequestId, passedOnRequestId, withRequestId } from './request-context.ts';
+export * from './scopes.ts';
 export * from './sealing.ts';
 export * from './settings.ts';
 export * from './slots.ts';

@@ -9,14 +9,20 @@ export interface AccessOptions {
   apiKeysFile: string | undefined;
   /** Receives the number of unreadable lines of that file. */
   onDamagedKeys: (lines: number) => void;
+  /** Receives an error that kept the last use of a key from being recorded. */
+  onUseUnrecorded: (error: unknown) => void;
 }
 
 /** The gateway checks its caller's key, and has a token of its own for each scope. */
-export function createAccess({ secret, apiKeysFile, onDamagedKeys }: AccessOptions): Gatekeeper {
-  const keys = createGatekeeper(secret, apiKeysFile, onDamagedKeys);
+export function createAccess(options: AccessOptions): Gatekeeper {
+  const { secret, apiKeysFile, onDamagedKeys, onUseUnrecorded } = options;
+  const keys = createGatekeeper(secret, apiKeysFile, onDamagedKeys, { onUseUnrecorded });
   const gateway = createCallerGatekeeper(
     secret,
     Object.fromEntries(apiScopes.map((scope) => [readingsCallerOf(scope), [scope]])),
   );
-  return { scopesOf: (bearer) => gateway.scopesOf(bearer) ?? keys.scopesOf(bearer) };
+  return {
+    scopesOf: (bearer) => gateway.scopesOf(bearer) ?? keys.scopesOf(bearer),
+    refusalOf: (bearer) => keys.refusalOf?.(bearer),
+  };
 }

@@ -160,6 +160,7 @@ function composeGatekeeper({ secret, apiKeysFile: file }: NodeSettings, log: Log
     secret,
     apiKeysFile: file,
     onDamagedKeys: (lines) => log.error({ event: 'api_keys.damaged', file, lines }),
+    onUseUnrecorded: (err) => log.info({ event: 'api_keys.use_unrecorded', file, err }),
   });
 }
 

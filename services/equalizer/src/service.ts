@@ -32,6 +32,7 @@ export async function createService(settings: EqualizerSettings, log: Log): Prom
     secret: settings.secret,
     apiKeysFile: settings.http.apiKeysFile,
     onDamagedKeys: (lines) => log.error({ event: 'api_keys.damaged', lines }),
+    onUseUnrecorded: (err) => log.info({ event: 'api_keys.use_unrecorded', err }),
   });
   const app = await createEqualizerApp(
     { access, log, health, metrics: registry },

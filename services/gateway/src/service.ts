@@ -159,9 +159,10 @@ function createProxies(settings: GatewaySettings, deps: ImageJobsDeps) {
 }
 
 function gatekeeperFor({ secret, apiKeysFile }: GatewaySettings, log: Log): CallerGatekeeper {
-  return createGatekeeper(secret, apiKeysFile, (lines) =>
-    log.error({ event: 'api_keys.damaged', file: apiKeysFile, lines }),
-  );
+  const file = apiKeysFile;
+  return createGatekeeper(secret, file, (lines) => log.error({ event: 'api_keys.damaged', file, lines }), {
+    onUseUnrecorded: (err) => log.info({ event: 'api_keys.use_unrecorded', file, err }),
+  });
 }
 
 function addHealthChecks(health: Health, state: () => State): void {

@@ -17,6 +17,8 @@ export interface AccessOptions {
   apiKeysFile: string | undefined;
   /** Receives the number of unreadable lines of that file. */
   onDamagedKeys?: (lines: number) => void;
+  /** Receives an error that kept the last use of a key from being recorded. */
+  onUseUnrecorded?: (error: unknown) => void;
 }
 
 export interface Access {
@@ -29,11 +31,17 @@ const gateway = 'gateway';
 /** As long as a submission may carry, and without characters that could split a header. */
 const callerPattern = /^[\x21-\x7e]{1,128}$/;
 
-export function createAccess({ secret, apiKeysFile, onDamagedKeys }: AccessOptions): Access {
-  const keys = createGatekeeper(secret, apiKeysFile, onDamagedKeys);
+export function createAccess(options: AccessOptions): Access {
+  const { secret, apiKeysFile, onDamagedKeys, onUseUnrecorded } = options;
+  const keys = createGatekeeper(secret, apiKeysFile, onDamagedKeys, {
+    ...(onUseUnrecorded === undefined ? {} : { onUseUnrecorded }),
+  });
   const services = createCallerGatekeeper(secret, { [gateway]: ['images'] });
   return {
-    gatekeeper: { scopesOf: (bearer) => services.scopesOf(bearer) ?? keys.scopesOf(bearer) },
+    gatekeeper: {
+      scopesOf: (bearer) => services.scopesOf(bearer) ?? keys.scopesOf(bearer),
+      refusalOf: (bearer) => keys.refusalOf?.(bearer),
+    },
     callerOf(request) {
       if (services.callerOf(bearerOf(request)) === gateway) return callerNamedByGateway(request);
       return requireCaller(keys, request);

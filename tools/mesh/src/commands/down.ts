@@ -3,6 +3,8 @@ import type { Command } from 'commander';
 import type { MeshConfig } from '../config.ts';
 import { downMesh } from '../local/down.ts';
 import { findData, removeData, type MeshData } from '../local/wipe.ts';
+import { layoutOf } from '../mesh/files/layout.ts';
+import { requireMesh } from '../mesh/files/secrets.ts';
 import { confirm, withYes, type YesOption } from './confirm.ts';
 import { printJson, say, withOutput, type OutputOptions } from './options.ts';
 import { describeEvent } from './view/events.ts';
@@ -26,6 +28,7 @@ export function addDown(program: Command, config: () => MeshConfig): void {
     .addHelpText('after', help)
     .action(async (flags: OutputOptions & YesOption & { wipe?: boolean }) => {
       const { name, json } = flags;
+      requireMesh(layoutOf(config().home, name));
       const data = flags.wipe === true ? findData(config(), name) : undefined;
       if (data !== undefined) await confirm(question(name, data), flags);
       const result = await downMesh(config(), name, (event) => say(describeEvent(event)));

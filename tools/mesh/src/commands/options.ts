@@ -1,5 +1,5 @@
 /** Options that several commands share, and parsers of their values. */
-import { isDeviceId } from '@thermomesh/contracts';
+import { isDeviceId, operatorUsername } from '@thermomesh/contracts';
 import { InvalidArgumentError, type Command } from 'commander';
 import { meshError } from '../errors.ts';
 
@@ -76,6 +76,11 @@ export function checkDeviceId(device: string, isFree: (device: string) => boolea
     throw meshError(
       'usage',
       `"${device}" is not a device id: 1 to 64 of A-Z a-z 0-9 _ . -, of which the first is a letter or digit`,
+    );
+  if (device === operatorUsername)
+    throw meshError(
+      'usage',
+      '"operator" is not a device, so it has no device token: an operator calls the HTTP routes with a key of "mesh api-key create --scopes read,admin"',
     );
   if (!isFree(device))
     throw meshError('usage', `no device with a token can have the name "${device}": the mesh reserves it`);

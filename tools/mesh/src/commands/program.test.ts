@@ -79,6 +79,9 @@ describe('command line', () => {
       ['status', 'surplus'],
       ['device', 'reset', 'room-1', 'surplus'],
       ['api-key', 'create', '--scopes', 'root'],
+      ['api-key', 'create', '--label', ''],
+      ...['90', '0d', '1w', '4000d', '-1d'].map((text) => ['api-key', 'create', '--expires-in', text]),
+      ['api-key', 'rotate'],
       ['nonsense'],
     ]) {
       assert.notEqual(await usageOf(...words), 0, words.join(' '));

@@ -1,8 +1,8 @@
 /** The secrets of a mesh and its first API key, created at the first start. */
 import { randomBytes } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { createApiKey } from '@thermomesh/runtime';
+import { createApiKey, nearestName } from '@thermomesh/runtime';
 import { makeFolder, mendFolder } from '@thermomesh/servers';
 import { meshError } from '../../errors.ts';
 import type { Layout } from './layout.ts';
@@ -53,13 +53,36 @@ function makeMeshFolder({ folder }: Layout): void {
 }
 
 /**
+ * Checks that a mesh was started at least once.
+ * @param hint a sentence about what the caller may have meant, such as "did you mean --label?"
+ * @throws MeshError `mesh.unknown`, which lists the meshes that exist
+ */
+export function requireMesh(layout: Layout, hint = ''): void {
+  if (existsSync(layout.secretFile)) return;
+  const name = path.basename(layout.folder);
+  const home = path.dirname(layout.folder);
+  const names = meshNames(home);
+  const near = nearestName(name, names);
+  const known =
+    names.length === 0
+      ? `${home} has no mesh yet: "mesh up" creates one`
+      : `${home} has ${names.map((each) => `"${each}"`).join(', ')}`;
+  const meant = hint !== '' ? `; ${hint}` : near === undefined ? '' : `; did you mean --name ${near}?`;
+  throw meshError('mesh.unknown', `there is no mesh "${name}": ${known}${meant}`);
+}
+
+/** The names of the meshes below `home` that were started at least once. */
+function meshNames(home: string): string[] {
+  if (!existsSync(home)) return [];
+  return readdirSync(home).filter((name) => existsSync(path.join(home, name, 'secret')));
+}
+
+/**
  * The secret of a mesh that was started at least once.
  * @throws MeshError `mesh.unknown`
  */
 export function readSecret(layout: Layout): string {
-  if (!existsSync(layout.secretFile)) {
-    throw meshError('mesh.unknown', `there is no mesh in ${layout.folder}: "mesh up" creates one`);
-  }
+  requireMesh(layout);
   return readFileSync(layout.secretFile, 'utf8').trim();
 }
 
