@@ -99,7 +99,7 @@ describe('a restored database', () => {
       assert.equal(i1?.ok, false, 'the accepted readings are lost');
       assert.match(i1?.detail ?? '', new RegExp(`${lost} messages were lost with a restored database`));
       assert.equal(i6?.ok, true, i6?.detail);
-      assert.match(i6?.detail ?? '', new RegExp(`${lost} lost with a restored database`));
+      assert.match(i6?.detail ?? '', new RegExp(`${lost} that this database lacks, as accepted`));
     });
   });
 });
