@@ -1,6 +1,7 @@
 export * from './check.ts';
 export * from './checkouts.ts';
 export * from './data-documents.ts';
+export * from './commands.ts';
 export * from './demo-documents.ts';
 export * from './documents.ts';
 export * from './drain.ts';

@@ -29,6 +29,10 @@ export const crashPoints = [
   'billing.after-charge',
   /** Billing: outcome, ledger and answer are committed, no reply has been sent. */
   'billing.after-commit',
+  /** Commands: the command is committed, no reply has been sent. */
+  'command.after-accept',
+  /** Commands: open commands are marked as sent, none of them has left. */
+  'command.before-send',
   /** Checkout: the order is committed, no reply has been sent. */
   'checkout.after-accept',
   /** Checkout: the outbox row is claimed for hand-over, the queue does not have it yet. */

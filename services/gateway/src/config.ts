@@ -8,6 +8,7 @@ import {
   checkoutSettings,
   type CheckoutOptions,
 } from './checkout/settings.ts';
+import { commandIssues, commandOptions, commandSettings, type CommandOptions } from './commands/settings.ts';
 import { discoverySettings } from './discovery-settings.ts';
 import {
   imageJobsIssues,
@@ -29,6 +30,7 @@ const Settings = Type.Object({
   ...brokerSettings,
   ...discoverySettings,
   ...checkoutSettings,
+  ...commandSettings,
   ...imageJobsSettings,
   ...readingsSettings,
 });
@@ -47,6 +49,7 @@ function crossChecks(config: Config): string[] {
   return [
     ...brokerIssues(config),
     ...checkoutIssues(config),
+    ...commandIssues(config),
     ...imageJobsIssues(config),
     ...readingsIssues(config),
     ...crashPlanIssues(config),
@@ -66,6 +69,8 @@ export interface GatewaySettings {
   broker: BrokerOptions;
   /** Undefined if the checkout is switched off. */
   checkout: CheckoutOptions | undefined;
+  /** Undefined without a database. */
+  commands: CommandOptions | undefined;
   /** Undefined if the settings name no way to find an equalizer. */
   imageJobs: ImageJobsOptions | undefined;
   /** Undefined if the settings name no way to find an analytics node. */
@@ -86,6 +91,7 @@ export function settingsOf(config: Config): GatewaySettings {
     crash: { point: config.CRASH_POINT, witnessFile: config.CRASH_WITNESS_FILE },
     broker: brokerOptions(config),
     checkout: checkoutOptions(config),
+    commands: commandOptions(config),
     imageJobs: imageJobsOptions(config),
     readings: readingsOptions(config),
   };

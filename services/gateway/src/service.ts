@@ -1,6 +1,6 @@
 /**
- * Composes the gateway: broker, checkout, image jobs, readings and HTTP. Tests use the same
- * composition.
+ * Composes the gateway: broker, checkout, commands, image jobs, readings and HTTP. Tests use the
+ * same composition.
  */
 import {
   createCrashHook,
@@ -20,6 +20,7 @@ import { compose, storeState, type BrokerParts, type RunningBroker } from './bro
 import { describe, statsOf } from './broker/describe.ts';
 import { createBrokerMetrics } from './broker/metrics.ts';
 import { createCheckout } from './checkout/checkout.ts';
+import { createCommands } from './commands/commands.ts';
 import type { GatewaySettings } from './config.ts';
 import { createGatewayApp } from './http/app.ts';
 import { createImageJobs, type ImageJobsDeps } from './image-jobs/image-jobs.ts';
@@ -72,6 +73,7 @@ export function createService(settings: GatewaySettings, log: Log, parts: Broker
     return broker && statsOf(broker);
   });
   const checkout = settings.checkout && createCheckout(settings.checkout, { log, metrics, secret, crash });
+  const commands = settings.commands && createCommands(settings.commands, { log, metrics, crash });
   const { jobs, readings, ...proxies } = createProxies(settings, { log, metrics, secret });
 
   addHealthChecks(health, () => state);
@@ -79,17 +81,12 @@ export function createService(settings: GatewaySettings, log: Log, parts: Broker
   async function openApp(running: RunningBroker): Promise<HttpApp> {
     // The slowest requests are uploads of images.
     const uploads = settings.imageJobs && { requestTimeoutMs: settings.imageJobs.uploadTimeoutMs };
-    return createGatewayApp(
-      { log, health, metrics, gatekeeper: gatekeeperFor(settings, log), ...uploads },
-      {
-        describeBroker: () => describe(running, settings.broker, brokerMetrics),
-        mqttPort: () => portsIn(state).mqtt,
-        checkout,
-        jobs,
-        readings,
-        limits: settings.rateLimits,
-      },
-    );
+    const gatekeeper = gatekeeperFor(settings, log);
+    const describeBroker = () => describe(running, settings.broker, brokerMetrics);
+    const mqttPort = () => portsIn(state).mqtt;
+    const { rateLimits: limits } = settings;
+    const routes = { describeBroker, mqttPort, checkout, commands, jobs, readings, limits };
+    return createGatewayApp({ log, health, metrics, gatekeeper, ...uploads }, routes);
   }
 
   async function start(): Promise<void> {
@@ -106,6 +103,7 @@ export function createService(settings: GatewaySettings, log: Log, parts: Broker
     const mqtt = await broker.listener.listen();
     state = { phase: 'listening', opened, ports: { mqtt, http } };
     checkout?.start();
+    commands?.start(broker.aedes.links);
     proxies.start();
     log.info({ event: 'gateway.listening', mqttPort: mqtt, httpPort: http });
   }
@@ -117,9 +115,10 @@ export function createService(settings: GatewaySettings, log: Log, parts: Broker
   async function close({ lock, broker, app }: Opened): Promise<void> {
     health.close();
     const deadlineMs = Date.now() + stopTimeoutMs * checkoutStopShare;
+    await commands?.stop();
     await Promise.all([stopBroker(broker, stopTimeoutMs / 2), checkout?.stop(deadlineMs)]);
     await app?.close();
-    await Promise.all([checkout?.close(), proxies.stop()]);
+    await Promise.all([checkout?.close(), commands?.close(), proxies.stop()]);
     await lock?.release();
   }
 

@@ -12,7 +12,7 @@ const bounded = (initial: number, description: string, maximum = 1_000_000) =>
   count(initial, description, { maximum });
 
 const connectionSettings = {
-  DATABASE_URL: Type.Optional(postgresUrl('URL of the PostgreSQL database with the checkout’s schema.')),
+  DATABASE_URL: Type.Optional(postgresUrl('URL of the PostgreSQL database of checkouts and commands.')),
   REDIS_URL: Type.Optional(
     Type.String({
       pattern: '^rediss?://',
@@ -177,7 +177,9 @@ type CheckedConfig = CheckoutConfig & { MESH_SECRET: string; STOP_TIMEOUT_MS: nu
 /** Describes settings of the checkout that do not fit each other or the gateway's. */
 export function checkoutIssues(config: CheckedConfig): string[] {
   const missing = switches.filter((name) => config[name] === undefined);
-  if (missing.length === switches.length) return [];
+  const present = switches.filter((name) => config[name] !== undefined);
+  // A database alone is for the commands to devices.
+  if (present.every((name) => name === 'DATABASE_URL')) return [];
   const issues: string[] = [];
   if (missing.length > 0)
     issues.push(`the checkout needs ${switches.join(', ')} together; ${missing.join(', ')} missing`);

@@ -11,6 +11,7 @@ import type { OpenApiDocument } from '@thermomesh/contracts/openapi';
 import { brokerRoutes } from '../broker/http/routes.ts';
 import { callerLimit, limitAddresses } from '../checkout/http/rate-limits.ts';
 import { checkoutRoutes } from '../checkout/http/routes.ts';
+import { commandRoutes } from '../commands/http/routes.ts';
 import { addImageJobRoutes } from '../image-jobs/http/routes.ts';
 import { addReadingsRoutes } from '../readings-api/http/routes.ts';
 import type { RouteDeps } from './deps.ts';
@@ -29,7 +30,7 @@ export interface GatewayAppOptions extends Omit<
 /** Makes the app with all routes; the caller listens. */
 export async function createGatewayApp(
   options: GatewayAppOptions,
-  { describeBroker, mqttPort, checkout, jobs, readings, limits }: RouteDeps,
+  { describeBroker, mqttPort, checkout, commands, jobs, readings, limits }: RouteDeps,
 ): Promise<HttpApp> {
   const app: HttpApp = await createHttpApp({
     ...options,
@@ -49,6 +50,11 @@ export async function createGatewayApp(
     checkout,
     callerOf,
     limit: callerLimit(app, limits.requestsPerMinuteMax, callerOf),
+  });
+  commandRoutes(app, {
+    commands,
+    callerOf,
+    limit: callerLimit(app, commands?.limits.requestsPerMinuteMax ?? limits.requestsPerMinuteMax, callerOf),
   });
   await addImageJobRoutes(app, { jobs, callerOf });
   await addReadingsRoutes(app, { readings, callerOf });

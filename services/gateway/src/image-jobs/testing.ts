@@ -144,6 +144,7 @@ export async function openGateway(partsOf: (deps: PartDeps) => Parts, key: strin
       describeBroker: () => ({}) as BrokerDocument,
       mqttPort: () => 1883,
       checkout: undefined,
+      commands: undefined,
       jobs,
       readings,
       limits: { requestsPerMinuteMax: 10_000, addressRequestsPerMinuteMax: 10_000 },

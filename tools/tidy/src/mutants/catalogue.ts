@@ -4,6 +4,7 @@
  * not a switch inside it.
  */
 import { brokerMutants } from './catalogue/broker.ts';
+import { commandsMutants } from './catalogue/commands.ts';
 import { coordinationMutants } from './catalogue/coordination.ts';
 import { imagesMutants } from './catalogue/images.ts';
 import { paymentsMutants } from './catalogue/payments.ts';
@@ -17,6 +18,7 @@ export const mutants: readonly Mutant[] = [
   ...brokerMutants,
   ...telemetryMutants,
   ...paymentsMutants,
+  ...commandsMutants,
   ...imagesMutants,
   ...coordinationMutants,
   ...verdictsMutants,

@@ -4,7 +4,8 @@ import type { InvariantId } from '@thermomesh/contracts';
 export interface Mutant {
   /** Kebab case; what `npm run mutants -- <name>` takes. */
   name: string;
-  promise: InvariantId;
+  /** I9 is not yet among the promises that `mesh verify` judges. */
+  promise: InvariantId | 'I9';
   /** What the guard does, in one line. */
   guard: string;
   /** Relative to the repository. */

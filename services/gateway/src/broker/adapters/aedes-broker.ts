@@ -20,6 +20,7 @@ import type { Intake } from '../storage/intake.ts';
 import type { LmdbPersistence } from './aedes-persistence.ts';
 import { createDeliveryFilter } from './delivery-filter.ts';
 import { replaceDelivery } from './delivery.ts';
+import { createDeviceLinks, type DeviceLinks } from './device-links.ts';
 import { createForwardGate } from './forward-gate.ts';
 import { guardPackets } from './packet-guard.ts';
 import { createPublishGate, type PublishEvents, type PublishNotices } from './publish-gate.ts';
@@ -57,6 +58,8 @@ export interface AedesBroker {
   start(): Promise<void>;
   accept(socket: Socket): void;
   isConnected(clientId: string): boolean;
+  /** Connections of devices, for commands. */
+  readonly links: DeviceLinks;
   close(): Promise<void>;
 }
 
@@ -72,7 +75,9 @@ export function createAedesBroker(options: AedesOptions): AedesBroker {
   const identities = new WeakMap<object, Identity>();
   const identityOf = (client: object) => identities.get(client);
   const persistence = options.persistence(identityOf);
-  const incoming = createPublishGate({ ...options, persistence, identityOf });
+  const devices = createDeviceLinks({ ...options, persistence, identityOf });
+  const { published: onDevicePublish } = devices;
+  const incoming = createPublishGate({ ...options, persistence, identityOf, onDevicePublish });
   const onSlowSubscriber = () => events.slowSubscriber();
   const filter = createDeliveryFilter();
   const mayForward = createForwardGate({ ...options, persistence, identityOf, filter, onSlowSubscriber });
@@ -105,15 +110,9 @@ export function createAedesBroker(options: AedesOptions): AedesBroker {
     authorizeSubscribe(client, subscription, done) {
       if (subscription.topic === emptySessionFilter) return done(null, null);
       const identity = identityOf(client);
-      const allowed = identity !== undefined && maySubscribe(identity, subscription.topic);
-      if (!allowed) {
-        noteDevice(options, identity, (id) => ({
-          kind: 'subscribe',
-          reason: subscribeRule(id),
-          topic: subscription.topic,
-        }));
-        log.warn({ event: 'subscribe.refused', clientId: client.id, topic: subscription.topic });
-      }
+      const { topic } = subscription;
+      const allowed = identity !== undefined && maySubscribe(identity, topic);
+      if (!allowed) noteRefusedFilter(options, client, identity, topic);
       // Aedes answers null with 0x80 [MQTT 3.1.1, 3.9.3].
       done(null, allowed ? subscription : null);
     },
@@ -121,6 +120,7 @@ export function createAedesBroker(options: AedesOptions): AedesBroker {
   });
   logErrors(aedes, log);
   aedes.on('subscribe', (granted, client) => repeated.handled(client, granted));
+  devices.follow(aedes);
 
   return {
     start: () => aedes.listen(),
@@ -136,6 +136,7 @@ export function createAedesBroker(options: AedesOptions): AedesBroker {
         repeated,
       });
     },
+    links: devices.links,
     isConnected: (clientId) => Object.hasOwn(clientsOf(aedes), clientId),
     close: () => new Promise((resolve) => aedes.close(resolve)),
   };
@@ -163,6 +164,16 @@ function noteDevice(
   refusal: (deviceId: string) => Refusal,
 ): void {
   if (identity?.kind === 'device') notices.refused(identity.deviceId, refusal(identity.deviceId));
+}
+
+function noteRefusedFilter(
+  options: AedesOptions,
+  client: Client,
+  identity: Identity | undefined,
+  topic: string,
+): void {
+  noteDevice(options, identity, (id) => ({ kind: 'subscribe', reason: subscribeRule(id), topic }));
+  options.log.warn({ event: 'subscribe.refused', clientId: client.id, topic });
 }
 
 /** Aedes answers this with CONNACK 0x02 [MQTT-3.1.3-9]. */

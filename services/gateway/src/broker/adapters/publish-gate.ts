@@ -31,6 +31,8 @@ export interface PublishGateOptions {
   publishBytesMax: number;
   events: PublishEvents;
   notices: PublishNotices;
+  /** Receives each publish of a connected device that is accepted, before it is durable. */
+  onDevicePublish: (identity: Identity, topic: string, payload: Buffer) => void;
 }
 
 type GateOptions = PublishGateOptions & { underWay: Qos2UnderWay };
@@ -80,6 +82,7 @@ export function createPublishGate(options: PublishGateOptions): PublishGate {
       packet.topic = storedTopic(identity, packet.topic);
       // DUP describes the delivery from the publisher, not the one to subscribers [MQTT-3.3.1-3].
       packet.dup = false;
+      if (client !== null) options.onDevicePublish(identity, packet.topic, packet.payload as Buffer);
       if (packet.qos > 0) return makeDurable(gate, client, identity, packet, done);
       const deviceId = deviceOfDataTopic(packet.topic);
       if (deviceId !== undefined) {

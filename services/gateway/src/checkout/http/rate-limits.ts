@@ -1,6 +1,6 @@
 /**
- * Limits the requests per minute of one address and of one API key at the checkout. Each gateway
- * counts by itself, because Redis may be away.
+ * Limits the requests per minute of one address and of one API key at the checkout and at the
+ * commands. Each gateway counts by itself, because Redis may be away.
  */
 import rateLimit from '@fastify/rate-limit';
 import type { HttpApp, HttpRequest } from '@thermomesh/runtime';
@@ -8,9 +8,9 @@ import { problem } from './problem.ts';
 
 const windowMs = 60_000;
 
-/** True for requests of the checkout's routes. */
-function isCheckout(request: HttpRequest): boolean {
-  return request.routeOptions.url?.startsWith('/v1/checkouts') === true;
+/** True for requests of the routes of the checkout and of commands. */
+function isLimited({ routeOptions: { url = '' } }: HttpRequest): boolean {
+  return url.startsWith('/v1/checkouts') || url.startsWith('/v1/devices/:deviceId/commands');
 }
 
 /** Limits addresses before authentication, so that guessing keys is limited too. */
@@ -18,7 +18,7 @@ export async function limitAddresses(app: HttpApp, perMinuteMax: number): Promis
   await app.register(rateLimit, { global: false });
   const limit = app.createRateLimit({ max: perMinuteMax, timeWindow: windowMs });
   app.addHook('onRequest', async (request) => {
-    if (isCheckout(request)) refuse(await limit(request), 'of this address');
+    if (isLimited(request)) refuse(await limit(request), 'of this address');
   });
 }
 

@@ -40,6 +40,7 @@ before(async () => {
     describeBroker: () => ({}) as BrokerDocument,
     mqttPort: () => 1883,
     checkout: undefined,
+    commands: undefined,
     jobs: { forward: () => Promise.reject(new Error('no test asks a node')) },
     readings: undefined,
     limits: { requestsPerMinuteMax: 1_000, addressRequestsPerMinuteMax: 1_000 },

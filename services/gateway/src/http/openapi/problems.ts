@@ -10,6 +10,22 @@ const ofOperation: Readonly<Record<string, Readonly<Record<string, readonly stri
     409: ['devices.incarnation_too_low', 'devices.no_incarnation_left'],
     422: ['devices.key_reused'],
   },
+  'POST /v1/devices/{deviceId}/commands': {
+    400: ['command.missing_key', 'command.bad_key', 'command.bad_parameters', 'command.bad_deadline'],
+    422: ['command.other_parameters'],
+    429: ['command.queue_full'],
+    503: ['command.database_unsafe'],
+  },
+  'GET /v1/devices/{deviceId}/commands/{commandId}': { 404: ['command.unknown'] },
+  'DELETE /v1/devices/{deviceId}/commands/{commandId}': {
+    404: ['command.unknown'],
+    409: ['command.final'],
+  },
+  'GET /v1/devices/{deviceId}/commands/{commandId}/events': {
+    404: ['command.unknown'],
+    429: ['command.too_many_streams_of_key'],
+    503: ['command.too_many_streams'],
+  },
   'POST /v1/checkouts': {
     400: ['checkout.missing_key', 'checkout.bad_key'],
     422: ['checkout.other_parameters'],
@@ -59,6 +75,10 @@ const ofTag: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
   checkout: {
     429: ['http.too_many_requests'],
     503: ['checkout.off', 'checkout.database_down', 'checkout.no_schema'],
+  },
+  commands: {
+    429: ['http.too_many_requests'],
+    503: ['command.off', 'command.database_down', 'command.no_schema'],
   },
   'image jobs': { 503: ['jobs.no_equalizer', 'jobs.off', 'jobs.gateway_refused', 'jobs.unavailable'] },
 };

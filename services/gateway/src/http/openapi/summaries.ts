@@ -19,7 +19,14 @@ export const summaries: Readonly<Record<string, string>> = {
   'GET /v1/devices/{deviceId}/incarnations': 'The incarnations that operators have opened for a device.',
   'POST /v1/devices/{deviceId}/incarnations': 'Opens the next incarnation of a replaced device.',
   'GET /v1/devices/{deviceId}/rejections': 'How many messages of a device were rejected, by reason.',
-  'POST /v1/devices/{deviceId}/commands': 'Sends a command to a device.',
+  'GET /v1/devices/{deviceId}/commands': 'The commands of a device, newest first.',
+  'POST /v1/devices/{deviceId}/commands':
+    'Sends a command to a device; the same Idempotency-Key is the same command.',
+  'GET /v1/devices/{deviceId}/commands/{commandId}': 'The state of a command.',
+  'DELETE /v1/devices/{deviceId}/commands/{commandId}':
+    'Cancels a command that is not final; one that was sent may have been obeyed.',
+  'GET /v1/devices/{deviceId}/commands/{commandId}/events':
+    'The states of a command as they come (server-sent events).',
   'GET /v1/rejected': 'The newest messages that could not become readings.',
   'DELETE /v1/rejected': 'Deletes rejected messages.',
   'DELETE /v1/rejected/{id}': 'Deletes one rejected message.',
@@ -39,6 +46,7 @@ export const summaries: Readonly<Record<string, string>> = {
 
 /** The group of an operation, by the start of its path. */
 const tags: readonly (readonly [string, string])[] = [
+  ['/v1/devices/{deviceId}/commands', 'commands'],
   ['/v1/devices', 'readings'],
   ['/v1/rejected', 'rejected messages'],
   ['/v1/checkouts', 'checkout'],
