@@ -27,9 +27,9 @@ export const commandsMutants: Mutant[] = [
     name: 'command-key-ignored',
     promise: 'I9',
     guard: 'the same Idempotency-Key of a caller is the same command',
-    file: migration,
-    find: 'WHERE c.caller = p_caller AND c.caller_key = p_caller_key;\n  IF FOUND THEN\n    RETURN;\n  END IF;',
-    replace: 'WHERE false;',
-    suites: [storeSuite],
+    file: 'services/gateway/src/commands/http/routes.ts',
+    find: 'const callerKey = callerKeyOf(request);',
+    replace: 'callerKeyOf(request);\n      const callerKey = randomUUID();',
+    suites: ['services/gateway/src/commands/http/routes.int.ts'],
   },
 ];
