@@ -8,7 +8,14 @@ const bytes = (value: unknown) => Buffer.from(typeof value === 'string' ? value 
 
 describe('thermostat.reading.v1', () => {
   it('a time may be ISO 8601 or Unix ms, and unknown fields are dropped', () => {
-    const iso = parseReading(bytes({ ...good, firmware: 'x' }), 'd1');
+    const iso = parseReading(bytes(good), 'd1');
+    assert.deepEqual(parseReading(bytes({ ...good, firmware: 'x' }), 'd1'), {
+      ...iso,
+      unknownFields: ['firmware'],
+    });
+    const many = Object.fromEntries(Array.from({ length: 20 }, (_, n) => [`${'x'.repeat(90)}${n}`, n]));
+    const bounded = parseReading(bytes({ ...good, ...many }), 'd1') as { unknownFields: string[] };
+    assert.deepEqual(bounded.unknownFields, Array(4).fill('x'.repeat(64)));
     const unix = parseReading(bytes({ ...good, measuredAt: Date.parse(good.measuredAt) }), 'd1');
     assert.deepEqual(iso, unix);
     assert.deepEqual(iso, {

@@ -67,7 +67,13 @@ export const celsiusMin = -273.15;
 export const celsiusMax = 1000;
 
 /** The outcome of {@link parseReading}. */
-export type ParsedReading = { reading: Reading } | { rejection: Rejection };
+export type ParsedReading =
+  | {
+      reading: Reading;
+      /** Names of fields that the contract does not have; they were left out. Bounded. */
+      unknownFields?: string[];
+    }
+  | { rejection: Rejection };
 
 /**
  * Reads and checks one payload. Never throws; unknown fields are left out, not refused.
@@ -101,13 +107,31 @@ export function parseReading(
     const repeated = repeatedMember(text, fields);
     if (repeated !== undefined) return reject('repeated_field', `${repeated} is named twice`);
   }
-  return checkFields(body, deviceId, times);
+  const parsed = checkFields(body, deviceId, times);
+  if (!('reading' in parsed)) return parsed;
+  const unknownFields = unknownIn(body);
+  return unknownFields === undefined ? parsed : { ...parsed, unknownFields };
 }
 
 /** The fields of a reading. Others are left out, so it does not matter what they contain. */
 const fields: ReadonlySet<string> = new Set(
   'deviceId incarnation seq measuredAt celsius setpointCelsius humidityPercent heating'.split(' '),
 );
+
+/** Maximum number of unknown fields that are named, and of characters of a name. */
+const unknownFieldsMax = 4;
+const fieldNameCharsMax = 64;
+
+/** The names that no field of a reading has; undefined if there are none. */
+function unknownIn(body: Record<string, unknown>): string[] | undefined {
+  let unknown: string[] | undefined;
+  for (const name in body) {
+    if (fields.has(name) || (unknown?.length ?? 0) >= unknownFieldsMax) continue;
+    unknown ??= [];
+    unknown.push(printable(name).slice(0, fieldNameCharsMax));
+  }
+  return unknown;
+}
 
 /** The code of `"`. */
 const quote = 0x22;

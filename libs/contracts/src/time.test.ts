@@ -78,18 +78,13 @@ describe('a time', () => {
     });
   });
 
+  it('without a zone is refused with exactly that', () => {
+    for (const text of ['2026-05-31T23:30:00', '2026-05-31T23:30', '2026-05-31T23:30:00.5'])
+      assert.equal(problemOf(text), 'has no zone: end it with Z or an offset such as +02:00', text);
+  });
+
   it('in any other form is refused', () => {
-    const others = [
-      '2026-05-31T23:30:00',
-      '2026',
-      '1 Jan',
-      '20260101T120000Z',
-      '2026-01-01 12:00:00Z',
-      '',
-      'now',
-      null,
-      true,
-    ];
+    const others = ['2026', '1 Jan', '20260101T120000Z', '2026-01-01 12:00:00Z', '', 'now', null, true];
     for (const value of [...others, [noon], { ms: noon }, '1767268800000', '2026-01-01T12:00:00+0100'])
       assert.match(
         problemOf(value) ?? '',

@@ -26,7 +26,10 @@ export function parseTime(value: unknown, limits: TimeLimits = plausibleTimes): 
   if (typeof value === 'number') return parseMs(Math.trunc(value), limits);
   if (typeof value !== 'string') return { problem: 'must be RFC 3339 with a zone, or Unix milliseconds' };
   const match = rfc3339.exec(value);
-  if (match === null) return { problem: 'must be RFC 3339 with a zone, or Unix milliseconds' };
+  if (match === null) {
+    const lacksZone = rfc3339.test(`${value}Z`);
+    return { problem: lacksZone ? noZone : 'must be RFC 3339 with a zone, or Unix milliseconds' };
+  }
   const [year, month, day, hour, minute, second = 0] = match.slice(1, 7).map((digits) => Number(digits ?? 0));
   return parseFields({ year, month, day, hour, minute, second } as Fields, match, limits);
 }
@@ -64,6 +67,8 @@ function parseFields(fields: Fields, match: RegExpExecArray, limits: TimeLimits)
   return year < 100 ? implausible(limits) : parseMs(localMs - zoneMs, limits);
 }
 
+/** A local time names no instant: it was once read in the zone of the host. */
+const noZone = 'has no zone: end it with Z or an offset such as +02:00';
 const noTimeOfDay = 'names a time of day that does not exist';
 
 /**

@@ -21,6 +21,7 @@ export interface DrainMetrics {
   readonly implausible: Counter<string>;
   /** Label `outcome`: stored, duplicate, rejected or dropped. */
   readonly bestEffort: Counter<'outcome'>;
+  readonly unknownFields: Counter<string>;
   readonly takeOvers: Counter<'cause'>;
   readonly epoch: Gauge<string>;
 }
@@ -59,6 +60,10 @@ export function createDrainMetrics(metrics: Metrics): DrainMetrics {
       'qos0_messages_total',
       'Readings that came at QoS 0, by outcome, of this process',
       ['outcome'],
+    ),
+    unknownFields: metrics.counter(
+      'readings_with_unknown_fields_total',
+      'Readings with a field that the contract does not have and that was left out, in committed batches',
     ),
     takeOvers: metrics.counter('takeovers_total', 'Epochs that this node won, by cause', ['cause']),
     epoch: metrics.gauge('coordinator_epoch', 'Epoch that this node holds; 0 if it is not coordinator'),

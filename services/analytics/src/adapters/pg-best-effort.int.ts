@@ -40,9 +40,10 @@ describe('readings at QoS 0 in PostgreSQL', () => {
       { seq: 2, celsius: 21.5, bestEffort: true },
     ]);
     assert.equal((await device())?.seq, 2, 'the latest state follows them');
-    const rejected = await createTelemetryQueries(pool).rejected(9, Number.MAX_SAFE_INTEGER, {
-      deviceId: 'd1',
-    });
+    const rejected = await createTelemetryQueries(pool).rejected(
+      { limit: 9, order: 'newest', after: undefined },
+      { deviceId: 'd1' },
+    );
     assert.deepEqual(
       rejected.map(({ reason }) => reason),
       ['bad_celsius', 'seq_conflict'],

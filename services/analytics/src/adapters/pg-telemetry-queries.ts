@@ -79,15 +79,40 @@ function deviceRow(flat: FlatRow): DeviceRow {
   };
 }
 
-const bucketsSql = `
+/** An average has as many decimals as the values that were sent, and at least two. */
+const statistics = (column: string, name: string) => `
+  round(avg(${column}::numeric) FILTER (WHERE NOT implausible),
+        greatest(2, max(scale(${column}::numeric)) FILTER (WHERE NOT implausible)))::float8 AS "${name}Avg",
+  min(${column}) FILTER (WHERE NOT implausible) AS "${name}Min",
+  max(${column}) FILTER (WHERE NOT implausible) AS "${name}Max"`;
+
+const bucketsSql = (direction: 'ASC' | 'DESC') => `
   SELECT ${ms(`date_bin($4 * interval '1 second', measured_at, timestamptz 'epoch')`)} AS "startMs",
          count(*) FILTER (WHERE NOT implausible)::int AS count, count(*) FILTER (WHERE implausible)::int AS implausible,
-         avg(celsius) FILTER (WHERE NOT implausible)::float8 AS "celsiusAvg",
-         min(celsius) FILTER (WHERE NOT implausible) AS "celsiusMin",
-         max(celsius) FILTER (WHERE NOT implausible) AS "celsiusMax"
+         ${statistics('celsius', 'celsius')}, ${statistics('setpoint_celsius', 'setpointCelsius')},
+         ${statistics('humidity_percent', 'humidityPercent')},
+         round(avg(heating::int) FILTER (WHERE NOT implausible), 4)::float8 AS "heatingShare"
   FROM readings
   WHERE device_id = $1 AND measured_at >= from_unix_ms($2) AND measured_at < from_unix_ms($3)
-  GROUP BY 1 ORDER BY 1 LIMIT $5`;
+  GROUP BY 1 ORDER BY 1 ${direction} LIMIT $5`;
+const bucketsByOrder = { oldest: bucketsSql('ASC'), newest: bucketsSql('DESC') };
+
+/** Rows beyond the place of $4 to $6, which lies before the first row if there is no cursor. */
+const readingsSql = (beyond: '<' | '>', direction: 'ASC' | 'DESC') => `
+  SELECT ${measuredColumns}, epoch FROM readings
+  WHERE device_id = $1 AND measured_at >= from_unix_ms($2) AND measured_at < from_unix_ms($3)
+    AND (measured_at, incarnation, seq) ${beyond} (from_unix_ms($4), $5, $6)
+  ORDER BY measured_at ${direction}, incarnation ${direction}, seq ${direction} LIMIT $7`;
+const readingsByOrder = { oldest: readingsSql('>', 'ASC'), newest: readingsSql('<', 'DESC') };
+
+const rejectedSql = (beyond: '<' | '>', direction: 'ASC' | 'DESC') => `
+  SELECT id, log_id AS "logId", device_id AS "deviceId", seq, ${ms('received_at')} AS "receivedAtMs", reason, detail,
+         translate(encode(raw, 'base64'), E'\\n', '') AS "rawBase64", coalesce(raw_bytes, length(raw)) AS "rawBytes",
+         encode(coalesce(raw_sha256, sha256(raw)), 'hex') AS "rawSha256"
+  FROM rejected_readings WHERE id ${beyond} $1 AND ($2::text IS NULL OR device_id = $2)
+    AND ($4::text IS NULL OR reason = $4) AND ($5::bigint IS NULL OR received_at >= from_unix_ms($5))
+    AND ($6::bigint IS NULL OR received_at < from_unix_ms($6)) ORDER BY id ${direction} LIMIT $3`;
+const rejectedByOrder = { oldest: rejectedSql('>', 'ASC'), newest: rejectedSql('<', 'DESC') };
 
 /** Creates the reads on `pool`. */
 export function createTelemetryQueries(pool: SqlPool): TelemetryQueries {
@@ -104,29 +129,18 @@ export function createTelemetryQueries(pool: SqlPool): TelemetryQueries {
       const [row] = await pool.query<FlatRow>(deviceSql, [deviceId]);
       return row && deviceRow(row);
     },
-    readings: ({ deviceId, fromMs, toMs, limit, after }) =>
-      pool.query<ReadingRow>(
-        `SELECT ${measuredColumns}, epoch FROM readings
-         WHERE device_id = $1 AND measured_at >= from_unix_ms($2) AND measured_at < from_unix_ms($3)
-           AND (measured_at, incarnation, seq) > (from_unix_ms($4), $5, $6)
-         ORDER BY measured_at, incarnation, seq LIMIT $7`,
-        [
-          ...[deviceId, fromMs, toMs, after?.measuredAtMs ?? fromMs],
-          ...[after?.incarnation ?? -1, after?.seq ?? -1, limit],
-        ],
-      ),
-    buckets: ({ deviceId, fromMs, toMs, limit }, bucketSeconds) =>
-      pool.query<BucketRow>(bucketsSql, [deviceId, fromMs, toMs, bucketSeconds, limit]),
-    rejected: (limit, before, { deviceId, reason, sinceMs, untilMs }) =>
-      pool.query<RejectedRow>(
-        `SELECT id, log_id AS "logId", device_id AS "deviceId", seq, ${ms('received_at')} AS "receivedAtMs", reason, detail,
-                encode(raw, 'base64') AS "rawBase64", coalesce(raw_bytes, length(raw)) AS "rawBytes",
-                encode(coalesce(raw_sha256, sha256(raw)), 'hex') AS "rawSha256"
-         FROM rejected_readings WHERE id < $1 AND ($2::text IS NULL OR device_id = $2)
-           AND ($4::text IS NULL OR reason = $4) AND ($5::bigint IS NULL OR received_at >= from_unix_ms($5))
-           AND ($6::bigint IS NULL OR received_at < from_unix_ms($6)) ORDER BY id DESC LIMIT $3`,
-        [before, deviceId ?? null, limit, reason ?? null, sinceMs ?? null, untilMs ?? null],
-      ),
+    readings: ({ deviceId, fromMs, toMs, limit, order, after }) =>
+      pool.query<ReadingRow>(readingsByOrder[order], [
+        ...[deviceId, fromMs, toMs, after?.measuredAtMs ?? (order === 'oldest' ? fromMs : toMs)],
+        ...[after?.incarnation ?? -1, after?.seq ?? -1, limit],
+      ]),
+    buckets: ({ deviceId, fromMs, toMs, limit, order }, bucketSeconds) =>
+      pool.query<BucketRow>(bucketsByOrder[order], [deviceId, fromMs, toMs, bucketSeconds, limit]),
+    rejected: ({ limit, order, after }, { deviceId, reason, sinceMs, untilMs }) =>
+      pool.query<RejectedRow>(rejectedByOrder[order], [
+        ...[after ?? (order === 'oldest' ? 0 : Number.MAX_SAFE_INTEGER), deviceId ?? null, limit],
+        ...[reason ?? null, sinceMs ?? null, untilMs ?? null],
+      ]),
     rejectionCounts: (limit, after, deviceId) =>
       pool.query<RejectionCount>(
         `SELECT nullif(device_id, '') AS "deviceId", reason, rejected AS count,

@@ -26,6 +26,7 @@ import {
 import { LogRequests } from './log-requests.ts';
 import { createTermPhase, type TermPhase } from './term-phase.ts';
 import { TermStore } from './term-store.ts';
+import { createUnknownFieldsLog, type UnknownFieldsLog } from './unknown-fields-log.ts';
 
 export type { Drain, DrainOptions, GapName, ReplayOutcome } from './drain-options.ts';
 
@@ -57,6 +58,7 @@ class DrainTerm {
   readonly #requests: LogRequests;
   readonly #conflicts: ConflictLog;
   readonly #bestEffort: BestEffortWork;
+  readonly #unknownFields: UnknownFieldsLog;
   #source: DrainSource | undefined;
   #state: DrainState = { state: 'opening' };
   /** Log id up to which the present connection knows that messages are acknowledged. */
@@ -71,6 +73,9 @@ class DrainTerm {
     this.#options = options;
     this.#requests = new LogRequests(epoch, options);
     this.#conflicts = createConflictLog(options.log, () => performance.now());
+    this.#unknownFields = createUnknownFieldsLog(options.log, options.metrics.unknownFields, () =>
+      performance.now(),
+    );
     this.#phase = createTermPhase(analyticsError('drain.ended', `the term of epoch ${epoch} ends`));
     this.#store = new TermStore(epoch, store, this.#phase, options, {
       onStale: (error) => this.#deposed(error),
@@ -338,6 +343,7 @@ class DrainTerm {
         return answer;
       });
       this.#conflicts.note(entries);
+      this.#unknownFields.note(entries);
       return applied;
     });
     this.#store.renewed();

@@ -194,6 +194,9 @@ export interface MeetingPlace {
   stop(): Promise<void>;
 }
 
+/** Which rows of a list come first. */
+export type Order = 'oldest' | 'newest';
+
 /** Which readings a page contains. */
 export interface ReadingsQuery {
   deviceId: string;
@@ -202,6 +205,7 @@ export interface ReadingsQuery {
   /** Unix ms, exclusive. */
   toMs: number;
   limit: number;
+  order: Order;
   /** The last row of the previous page. */
   after: { measuredAtMs: number; incarnation: number; seq: number } | undefined;
 }
@@ -262,8 +266,11 @@ export interface TelemetryQueries {
   readings(query: ReadingsQuery): Promise<ReadingRow[]>;
   /** Averages over buckets of `bucketSeconds` in the whole interval. */
   buckets(query: Omit<ReadingsQuery, 'after'>, bucketSeconds: number): Promise<BucketRow[]>;
-  /** Rejected readings, newest first; `before` is the last id of the previous page. */
-  rejected(limit: number, before: number, filter: RejectedFilter): Promise<RejectedRow[]>;
+  /** Rejected readings; `after` is the last id of the previous page. */
+  rejected(
+    page: { limit: number; order: Order; after: number | undefined },
+    filter: RejectedFilter,
+  ): Promise<RejectedRow[]>;
   /** Counts of rejections by device and reason, after the kind `after`; of one device if given. */
   rejectionCounts(
     limit: number,

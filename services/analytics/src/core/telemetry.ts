@@ -79,14 +79,26 @@ export function conflictHint(deviceId: string): string {
 export const ReadingRow = Type.Object({ ...measured, epoch: Type.Integer() });
 export type ReadingRow = Static<typeof ReadingRow>;
 
+/** Average, least and greatest value of one field; null if no reading of the bucket has it. */
+function statistics<const Name extends string>(name: Name) {
+  const field = Nullable(Type.Number());
+  return { [`${name}Avg`]: field, [`${name}Min`]: field, [`${name}Max`]: field } as Record<
+    `${Name}${'Avg' | 'Min' | 'Max'}`,
+    typeof field
+  >;
+}
+
 /** Averages over the plausible readings of one time bucket; null if it has none. */
 export const BucketRow = Type.Object({
   startMs: Type.Integer(),
   count: Type.Integer({ description: 'Plausible readings.' }),
   implausible: Type.Integer({ description: 'Readings that were left out because they are implausible.' }),
-  celsiusAvg: Nullable(Type.Number()),
-  celsiusMin: Nullable(Type.Number()),
-  celsiusMax: Nullable(Type.Number()),
+  ...statistics('celsius'),
+  ...statistics('setpointCelsius'),
+  ...statistics('humidityPercent'),
+  heatingShare: Nullable(
+    Type.Number({ minimum: 0, maximum: 1, description: 'Share of readings with the heating on.' }),
+  ),
 });
 export type BucketRow = Static<typeof BucketRow>;
 

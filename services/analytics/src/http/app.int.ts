@@ -275,23 +275,6 @@ describe('the HTTP surface of a node', () => {
     assert.equal(stranger.statusCode, 401);
   });
 
-  it('-127, 85 and 998.9 °C are shown as implausible and left out of averages', async () => {
-    await pool.query(
-      `INSERT INTO readings (device_id, seq, measured_at, received_at, celsius, epoch, committed_at, implausible)
-       SELECT 'sensor', n, from_unix_ms(n * 1000), now(), (ARRAY[20, -127, 85, 998.9, 22])[n], 1, now(), n BETWEEN 2 AND 4
-       FROM generate_series(1, 5) n UNION ALL SELECT 'sensor', 6, from_unix_ms(60000), now(), 85, 1, now(), true`,
-    );
-    const readings = await all<{ implausible: boolean }>('/v1/devices/sensor/readings?limit=9');
-    assert.deepEqual(
-      readings.map(({ implausible }) => implausible),
-      [false, true, true, true, false, true],
-    );
-    assert.deepEqual(await all('/v1/devices/sensor/readings?bucket=60&limit=9'), [
-      { startMs: 0, count: 2, implausible: 3, celsiusAvg: 21, celsiusMin: 20, celsiusMax: 22 },
-      { startMs: 60_000, count: 0, implausible: 1, celsiusAvg: null, celsiusMin: null, celsiusMax: null },
-    ]);
-  });
-
   it('pages show the readings of every incarnation, also those of one instant', async () => {
     await pool.query(
       `INSERT INTO readings (device_id, incarnation, seq, measured_at, received_at, celsius, epoch, committed_at)

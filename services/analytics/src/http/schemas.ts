@@ -17,6 +17,15 @@ export const PageQuery = {
   cursor: Type.Optional(Type.String({ maxLength: 200, description: '`next` of the previous page.' })),
 };
 
+/** The order of a list by time. */
+export const OrderQuery = (initial: 'oldest' | 'newest') => ({
+  order: Type.Union([Type.Literal('oldest'), Type.Literal('newest')], {
+    default: initial,
+    description:
+      'Which rows come first. A cursor is a place in the list: with the other order it leads back from there.',
+  }),
+});
+
 /** The id of a device, in a path or a query. */
 export const DeviceId = Type.String({ pattern: deviceIdPattern.source });
 export const DeviceParams = Type.Object({ deviceId: DeviceId });

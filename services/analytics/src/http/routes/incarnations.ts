@@ -5,6 +5,7 @@ import type { AnalyticsErrorCode } from '../../core/errors.ts';
 import type { Opening } from '../../core/ports.ts';
 import type { RouteDeps } from '../deps.ts';
 import { DeviceParams, Page, PageQuery, strict } from '../schemas.ts';
+import { Timed, TimeQuery, withTimes } from '../times.ts';
 
 const OpeningBody = Type.Union([
   Type.Object(
@@ -36,7 +37,7 @@ export function incarnationRoutes(app: HttpApp, { incarnations }: RouteDeps): vo
       ),
     }),
     body: Type.Optional(OpeningBody),
-    response: { 200: DeviceIncarnationDocument, 201: DeviceIncarnationDocument },
+    response: { 200: Timed(DeviceIncarnationDocument), 201: Timed(DeviceIncarnationDocument) },
   };
   app.post(
     '/v1/devices/:deviceId/incarnations',
@@ -46,7 +47,9 @@ export function incarnationRoutes(app: HttpApp, { incarnations }: RouteDeps): vo
       const opening = await incarnations.open(deviceId, request.body?.incarnation, keyOf(request));
       const { incarnation, openedAtMs } = opened(deviceId, opening);
       if (opening.outcome === 'known') void reply.header('idempotency-replayed', 'true');
-      return reply.code(opening.outcome === 'opened' ? 201 : 200).send({ deviceId, incarnation, openedAtMs });
+      return reply
+        .code(opening.outcome === 'opened' ? 201 : 200)
+        .send(withTimes({ deviceId, incarnation, openedAtMs }, undefined));
     },
   );
 
@@ -55,15 +58,17 @@ export function incarnationRoutes(app: HttpApp, { incarnations }: RouteDeps): vo
     {
       schema: {
         params: DeviceParams,
-        querystring: Type.Object(PageQuery, strict),
-        response: { 200: Page(DeviceIncarnationDocument) },
+        querystring: Type.Object({ ...PageQuery, ...TimeQuery }, strict),
+        response: { 200: Timed(Page(DeviceIncarnationDocument)) },
       },
     },
-    async ({ params, query: { limit, cursor } }) => {
+    async ({ params, query: { limit, cursor, time } }) => {
       const [after] = cursor === undefined ? [0] : decodeCursor<[number]>(cursor, ['integer']);
-      return pageOf(await incarnations.list(params.deviceId, limit, after), limit, (row) => [
-        row.incarnation,
-      ]);
+      const rows = await incarnations.list(params.deviceId, limit, after);
+      return withTimes(
+        pageOf(rows, limit, (row) => [row.incarnation]),
+        time,
+      );
     },
   );
 }
