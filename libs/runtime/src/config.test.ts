@@ -39,10 +39,42 @@ describe('configuration', () => {
     for (const PORT of ['0x10', '0b1', ' 80', '80 ', '+80', 'Infinity', '8_0', '٨٠', 'eighty'])
       assert.throws(
         () => readConfig(schema, { PORT, SECRET: '12345678' }),
-        { code: 'config.invalid', message: 'configuration has 1 issue:\n  PORT must be a decimal number' },
+        {
+          code: 'config.invalid',
+          message: `configuration has 1 issue:\n  PORT must be a whole number from 0 to 65535, not ${JSON.stringify(PORT)}`,
+        },
         PORT,
       );
     assert.equal(readConfig(schema, { PORT: '8e1', SECRET: '12345678' }).PORT, 80);
+  });
+
+  it('an invalid value is reported with the allowed ones, a secret without its value', () => {
+    const levels = Type.Object({
+      LOG_LEVEL: Type.String({ enum: ['info', 'warn'] }),
+      GAP: Type.Union([Type.Literal('stop'), Type.Literal('accept')]),
+      SECRET: Type.String({ minLength: 8 }),
+      DATABASE_URL: Type.String({ pattern: '^postgres://', description: 'URL of the database.' }),
+      NAME: Type.String({ description: 'Name of the mesh.' }),
+    });
+    const env = { LOG_LEVEL: 'loud', GAP: 'go', SECRET: 'hush', DATABASE_URL: 'x:hush@y' };
+    assert.throws(() => readConfig(levels, env), {
+      message:
+        'configuration has 5 issues:\n' +
+        '  NAME is required: Name of the mesh.\n' +
+        '  LOG_LEVEL must be one of info, warn, not "loud"\n' +
+        '  GAP must be one of stop, accept, not "go"\n' +
+        '  SECRET must be a text of at least 8 characters\n' +
+        '  DATABASE_URL must be valid (URL of the database.)',
+    });
+  });
+
+  it('a misspelt variable is refused with the setting that it resembles', () => {
+    const port = Type.Object({ MQTT_PORT: Type.Integer({ default: 1883 }) });
+    assert.throws(
+      () => readConfig(port, { MQTT_PROT: '1' }),
+      /MQTT_PROT is not a setting: did you mean MQTT_PORT\?/,
+    );
+    assert.equal(readConfig(port, { MQTT_PROT: '1', MQTT_PORT: '2' }).MQTT_PORT, 2);
   });
 
   it('limits that do not fit together are reported', () => {

@@ -6,6 +6,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import envSchema, { type JSONSchemaType } from 'env-schema';
 import type { Static, TObject } from 'typebox';
 import { messageOf, runtimeError } from './errors.ts';
+import { misspeltSettings } from './misspelt.ts';
 
 /** Describes what is wrong between two or more settings; an empty list means that they fit. */
 export type CrossChecks<T> = (config: T) => string[];
@@ -22,9 +23,9 @@ export function readConfig<S extends TObject>(
   env: NodeJS.ProcessEnv,
   crossChecks: CrossChecks<Static<S>> = () => [],
 ): Static<S> {
-  const issues: string[] = [];
+  const issues = misspeltSettings(env, Object.keys(schema.properties));
   const data = withSecretsFromFiles(schema, env, issues);
-  issues.push(...numberIssues(schema, data));
+  const invalid = numberIssues(schema, data);
   let config: Static<S> | undefined;
   try {
     config = envSchema<Static<S>>({
@@ -34,8 +35,13 @@ export function readConfig<S extends TObject>(
       env: false,
     });
   } catch (error) {
-    const reported = new Set(issues.map(nameIn));
-    issues.push(...issuesOf(error).filter((issue) => !reported.has(nameIn(issue))));
+    invalid.push(...issuesOf(error));
+  }
+  const reported = new Set(issues.map(nameIn));
+  for (const { name, message } of invalid) {
+    if (reported.has(name)) continue;
+    reported.add(name);
+    issues.push(name === '' ? message : describeIssue(schema, data, name));
   }
   if (config !== undefined) issues.push(...crossChecks(config));
   if (config === undefined || issues.length > 0) {
@@ -47,14 +53,20 @@ export function readConfig<S extends TObject>(
   return config;
 }
 
+/** An issue of one setting; `name` is empty if the issue is not about one setting. */
+interface SettingIssue {
+  name: string;
+  message: string;
+}
+
 /** The schema's own conversion reads `0x10` as 16 and `" 5 "` as 5. */
-function numberIssues(schema: TObject, data: Record<string, string>): string[] {
+function numberIssues(schema: TObject, data: Record<string, string>): SettingIssue[] {
   return Object.entries(data)
     .filter(([name, text]) => {
       const { type } = schema.properties[name] as { type?: unknown };
       return (type === 'integer' || type === 'number') && !decimal.test(text);
     })
-    .map(([name]) => `${name} must be a decimal number`);
+    .map(([name]) => ({ name, message: 'must be a decimal number' }));
 }
 
 /** The name of the setting with which an issue begins. */
@@ -91,11 +103,64 @@ interface AjvIssue {
   params?: { missingProperty?: string };
 }
 
-function issuesOf(error: unknown): string[] {
+function issuesOf(error: unknown): SettingIssue[] {
   const list = (error as { errors?: AjvIssue[] }).errors;
-  if (!Array.isArray(list) || list.length === 0) return [messageOf(error)];
-  return list.map((issue) => {
-    if (issue.params?.missingProperty !== undefined) return `${issue.params.missingProperty} is required`;
-    return `${(issue.instancePath ?? '').slice(1) || 'configuration'} ${issue.message ?? 'is invalid'}`;
+  if (!Array.isArray(list) || list.length === 0) return [{ name: '', message: messageOf(error) }];
+  return list.map(({ instancePath = '', message = 'is invalid', params }) => {
+    const name = params?.missingProperty ?? instancePath.slice(1).split('/', 1)[0] ?? '';
+    return { name, message: `configuration ${message}` };
   });
+}
+
+/** The keywords of a setting's schema that people need to choose another value. */
+interface SettingSchema {
+  type?: string;
+  enum?: unknown[];
+  anyOf?: { const?: unknown }[];
+  pattern?: string;
+  minimum?: number;
+  maximum?: number;
+  minLength?: number;
+  maxLength?: number;
+  description?: string;
+}
+
+/** Values of these settings are secrets, or may contain a password. */
+const secretNames = /(SECRET|PASSWORD|TOKEN|KEYS?|URLS?)$/i;
+
+/** Names the setting, what it must be, and the value that was given. */
+function describeIssue(schema: TObject, data: Record<string, string>, name: string): string {
+  const setting = (schema.properties[name] ?? {}) as SettingSchema;
+  const given = data[name];
+  if (given === undefined)
+    return `${name} is required${setting.description === undefined ? '' : `: ${setting.description}`}`;
+  const value = secretNames.test(name) ? '' : `, not ${JSON.stringify(shortened(given))}`;
+  return `${name} must be ${expected(setting)}${value}`;
+}
+
+function expected(setting: SettingSchema): string {
+  const { type, pattern, minimum, maximum, minLength, maxLength, description } = setting;
+  const allowed = setting.enum ?? setting.anyOf?.map(({ const: value }) => value);
+  if (allowed !== undefined) return `one of ${allowed.map(String).join(', ')}`;
+  if (type === 'boolean') return 'true or false';
+  if (type === 'integer' || type === 'number') {
+    const kind = type === 'integer' ? 'a whole number' : 'a decimal number';
+    return `${kind}${range(minimum, maximum)}`;
+  }
+  if (pattern === undefined && (minLength !== undefined || maxLength !== undefined))
+    return `a text${range(minLength, maxLength)} characters`;
+  return `valid${description === undefined ? '' : ` (${description})`}`;
+}
+
+function range(min: number | undefined, max: number | undefined): string {
+  if (min !== undefined && max !== undefined) return ` from ${min} to ${max}`;
+  if (min !== undefined) return ` of at least ${min}`;
+  return max === undefined ? '' : ` of at most ${max}`;
+}
+
+/** Maximum length of a value in a message. */
+const shownCharsMax = 60;
+
+function shortened(text: string): string {
+  return text.length <= shownCharsMax ? text : `${text.slice(0, shownCharsMax)}…`;
 }

@@ -70,6 +70,28 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+/** What an operator does about an error of the file system. */
+const remedies: Record<string, string> = {
+  EACCES: 'this user may not use it: change its owner or mode, or name another folder',
+  EPERM: 'this user may not use it: change its owner or mode, or name another folder',
+  ENOTDIR: 'a part of this path is a file, not a folder: remove it, or name another folder',
+  EROFS: 'the file system is read-only: name another folder',
+  ENOSPC: 'the disk is full: free some space, or name another folder',
+  EDQUOT: 'the quota of this user is used up: free some space, or name another folder',
+  EMFILE: 'this process has too many open files: raise its limit (ulimit -n)',
+};
+
+/**
+ * The message of an error that ends a start. For an error of the file system it names the path and
+ * what to do.
+ */
+export function startErrorText(error: unknown): string {
+  const remedy = remedies[codeOf(error) ?? ''];
+  const path = (error as { path?: unknown } | undefined)?.path;
+  if (remedy === undefined || typeof path !== 'string') return messageOf(error);
+  return `${messageOf(error)}: ${path} cannot be used; ${remedy}`;
+}
+
 /** The `code` of an error of the mesh, of Node or of a driver; undefined if it has none. */
 export function codeOf(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;

@@ -18,6 +18,7 @@ export {
   defineErrors,
   MeshError,
   messageOf,
+  startErrorText,
   type ErrorCode,
   type MeshErrorOptions,
 } from './errors.ts';
@@ -27,6 +28,7 @@ export { keyUsePrecisionMs, readKeyUses } from './key-uses.ts';
 export * from './lifecycle.ts';
 export * from './log.ts';
 export * from './metrics.ts';
+export * from './misspelt.ts';
 export * from './nearest-name.ts';
 export * from './paging.ts';
 export * from './polling-watch.ts';
@@ -35,5 +37,6 @@ export { HttpError, type ParameterIssue, type ProblemOptions } from './problems.
 export { currentRequestId, passedOnRequestId, withRequestId } from './request-context.ts';
 export * from './scopes.ts';
 export * from './sealing.ts';
+export * from './setting-names.ts';
 export * from './settings.ts';
 export * from './slots.ts';

@@ -1,6 +1,6 @@
 /** The start and the end of every process. */
 import closeWithGrace from 'close-with-grace';
-import { messageOf } from './errors.ts';
+import { startErrorText } from './errors.ts';
 import type { Log } from './log.ts';
 
 /** A part that is started once and can be stopped any number of times. */
@@ -33,7 +33,7 @@ export async function run(service: Service, { log, stopTimeoutMs }: RunOptions):
   try {
     await service.start();
   } catch (error) {
-    log.fatal({ event: 'process.start_failed', err: error }, messageOf(error));
+    log.fatal({ event: 'process.start_failed', err: error }, startErrorText(error));
     await service.stop();
     process.exit(1);
   }
@@ -48,7 +48,7 @@ export async function main(wire: () => Promise<void>): Promise<void> {
   try {
     await wire();
   } catch (error) {
-    console.error(messageOf(error));
+    console.error(startErrorText(error));
     process.exit(2);
   }
 }

@@ -21,6 +21,24 @@ export function nearestName(name: string, known: readonly string[]): string | un
   return nearest?.name;
 }
 
+/** Returns `: did you mean NAME?`, or nothing if no name is near. */
+export function didYouMean(name: string, known: readonly string[]): string {
+  const nearest = nearestName(name, known);
+  return nearest === undefined ? '' : `: did you mean ${nearest}?`;
+}
+
+/** From this length on, two edits are a misspelling; below it, they make another word. */
+const longNameChars = 12;
+
+/**
+ * Whether `word` is `name` with one edit, or in a long name two. Stricter than {@link nearestName},
+ * because the environment is full of variables of other programs.
+ */
+export function isMisspelling(word: string, name: string): boolean {
+  if (word === name || Math.abs(word.length - name.length) > 2) return false;
+  return editsBetween(word.toUpperCase(), name.toUpperCase()) <= (name.length >= longNameChars ? 2 : 1);
+}
+
 const nameCharsMax = 64;
 
 function plain(name: string): string {

@@ -48,13 +48,17 @@ export function postgresUrl(description = 'URL of the PostgreSQL database.') {
   return Type.String({ pattern: '^postgres(ql)?://', description });
 }
 
+/** The values of LOG_LEVEL, from the most to the least that is logged. */
+export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+
 /** Settings of every process that listens on HTTP. */
 export const processSettings = {
   HTTP_HOST: Type.String({ default: '127.0.0.1', description: 'Address that HTTP listens on.' }),
   HTTP_PORT: port(0, 'TCP port of HTTP; 0 takes a free one.'),
   LOG_LEVEL: Type.String({
     default: 'info',
-    description: 'Lowest level that is logged: trace, debug, info, warn, error or fatal.',
+    enum: [...logLevels],
+    description: 'Lowest level that is logged: trace, debug, info, warn, error, fatal or silent.',
   }),
   STOP_TIMEOUT_MS: ms(10_000, 'Maximum duration of a graceful shutdown.'),
 };

@@ -1,5 +1,6 @@
 /** The settings of the command line tool; only this file reads its environment. */
 import path from 'node:path';
+import { misspeltSettings } from '@thermomesh/runtime';
 import { meshError } from './errors.ts';
 
 /** How the analytics nodes elect their coordinator. */
@@ -20,6 +21,9 @@ export interface MeshConfig {
   kafkaBrokers: string | undefined;
   /** Election strategy of the nodes unless the command names one. */
   election: ElectionStrategy;
+  /** Ports of the gateway, unless the command names others; undefined: the standard ones. */
+  mqttPort: number | undefined;
+  httpPort: number | undefined;
   /** Maximum size of the fleet's ledger. */
   fleetLedgerBytesMax: number;
   /** Maximum size of the ledgers of all loads, and of each other kind of evidence. */
@@ -30,6 +34,7 @@ export interface MeshConfig {
 
 const mebibyte = 1024 * 1024;
 const bytesDefaults = { fleetLedger: 32 * mebibyte, evidence: 1024 * mebibyte };
+const portLimits = { min: 1, max: 65_535 };
 const bytesLimits = { min: mebibyte, max: 1024 * 1024 * mebibyte };
 
 /** Variables that belong to one process: a value from outside must not reach all processes. */
@@ -72,31 +77,38 @@ const ownNames = [
 
 /**
  * Reads the settings from the environment.
- * @throws MeshError `config.invalid`
+ * @throws MeshError `config.invalid` that lists every issue, one a line
  */
 export function readMeshConfig(env: NodeJS.ProcessEnv = process.env): MeshConfig {
   const root = path.resolve(import.meta.dirname, '../../..');
-  const databaseUrl = textOf(env['DATABASE_URL']);
-  if (databaseUrl !== undefined && !/^postgres(ql)?:\/\//.test(databaseUrl)) {
-    throw meshError('config.invalid', 'DATABASE_URL must be a postgresql:// address');
-  }
-  const redisUrl = textOf(env['REDIS_URL']);
-  if (redisUrl !== undefined && !/^rediss?:\/\//.test(redisUrl)) {
-    throw meshError('config.invalid', 'REDIS_URL must be a redis:// address');
-  }
-  const zookeeperHosts = addressesOf('ZOOKEEPER_HOSTS', env['ZOOKEEPER_HOSTS']);
-  const kafkaBrokers = addressesOf('KAFKA_BROKERS', env['KAFKA_BROKERS']);
-  const election = textOf(env['ELECTION']) ?? 'bully';
-  if (election !== 'bully' && election !== 'zookeeper') {
-    throw meshError('config.invalid', 'ELECTION must be bully or zookeeper');
-  }
+  const issues = misspeltSettings(env);
+  const read = (name: string, pattern: { test(text: string): boolean }, expected: string) => {
+    const text = textOf(env[name]);
+    if (text === undefined || pattern.test(text)) return text;
+    const value = name.endsWith('_URL') ? '' : `, not ${JSON.stringify(text)}`;
+    issues.push(`${name} must ${expected}${value}`);
+    return undefined;
+  };
+  const addresses = /^[^,/\s]+:\d+(,[^,/\s]+:\d+)*$/;
+  const databaseUrl = read('DATABASE_URL', /^postgres(ql)?:\/\//, 'be a postgresql:// address');
+  const redisUrl = read('REDIS_URL', /^rediss?:\/\//, 'be a redis:// address');
+  const zookeeperHosts = read('ZOOKEEPER_HOSTS', addresses, 'have the form host:port,host:port');
+  const kafkaBrokers = read('KAFKA_BROKERS', addresses, 'have the form host:port,host:port');
+  const election = read('ELECTION', /^(bully|zookeeper)$/, 'be bully or zookeeper') ?? 'bully';
+  const within = (name: string, { min, max }: { min: number; max: number }) => {
+    const text = read(name, wholeNumber(min, max), `be a whole number from ${min} to ${max}`);
+    return text === undefined ? undefined : Number(text);
+  };
+  const mqttPort = within('MQTT_PORT', portLimits);
+  const httpPort = within('HTTP_PORT', portLimits);
+  const fleetLedgerBytesMax = within('FLEET_LEDGER_BYTES_MAX', bytesLimits) ?? bytesDefaults.fleetLedger;
+  const evidenceBytesMax = within('EVIDENCE_BYTES_MAX', bytesLimits) ?? bytesDefaults.evidence;
+  if (issues.length > 0) throw meshError('config.invalid', issues.join('\n  '));
   const environment: Record<string, string> = {};
   for (const [name, value] of Object.entries(env)) {
     if (value !== undefined && !ownNames.includes(name)) environment[name] = value;
   }
   const home = path.resolve(root, textOf(env['MESH_HOME']) ?? '.mesh');
-  const fleetLedgerBytesMax = bytesOf('FLEET_LEDGER_BYTES_MAX', env, bytesDefaults.fleetLedger);
-  const evidenceBytesMax = bytesOf('EVIDENCE_BYTES_MAX', env, bytesDefaults.evidence);
   return {
     root,
     home,
@@ -104,31 +116,18 @@ export function readMeshConfig(env: NodeJS.ProcessEnv = process.env): MeshConfig
     redisUrl,
     zookeeperHosts,
     kafkaBrokers,
-    election,
+    election: election as ElectionStrategy,
+    mqttPort,
+    httpPort,
     fleetLedgerBytesMax,
     evidenceBytesMax,
     environment,
   };
 }
 
-function bytesOf(name: string, env: NodeJS.ProcessEnv, fallback: number): number {
-  const text = textOf(env[name]);
-  if (text === undefined) return fallback;
-  const bytes = Number(text);
-  if (!/^\d+$/.test(text) || bytes < bytesLimits.min || bytes > bytesLimits.max)
-    throw meshError(
-      'config.invalid',
-      `${name} must be a whole number of bytes from ${bytesLimits.min} to ${bytesLimits.max}`,
-    );
-  return bytes;
-}
-
-function addressesOf(name: string, value: string | undefined): string | undefined {
-  const text = textOf(value);
-  if (text !== undefined && !/^[^,/\s]+:\d+(,[^,/\s]+:\d+)*$/.test(text)) {
-    throw meshError('config.invalid', `${name} must have the form host:port,host:port`);
-  }
-  return text;
+/** Matches the decimal digits of a number from `min` to `max`. */
+function wholeNumber(min: number, max: number): { test(text: string): boolean } {
+  return { test: (text) => /^\d+$/.test(text) && Number(text) >= min && Number(text) <= max };
 }
 
 function textOf(value: string | undefined): string | undefined {

@@ -1,6 +1,6 @@
 /** The `mesh` command as a process. */
 import { writeSync } from 'node:fs';
-import { codeOf, MeshError, messageOf } from '@thermomesh/runtime';
+import { codeOf, MeshError, messageOf, startErrorText } from '@thermomesh/runtime';
 import { CommanderError } from 'commander';
 import { createProgram } from './commands/program.ts';
 import { readMeshConfig } from './config.ts';
@@ -47,9 +47,10 @@ function onOutputError(error: Error): void {
 function exitCodeOf(error: unknown): number {
   // Commander has already printed its message or the requested help.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitUsage;
-  console.error(`mesh: ${messageOf(error)}`);
+  const text = startErrorText(error);
+  console.error(`mesh: ${text}`);
   // Any other error is a bug: print its stack too.
-  if (!(error instanceof MeshError)) console.error(error);
+  if (!(error instanceof MeshError) && text === messageOf(error)) console.error(error);
   const usage =
     error instanceof MeshError && ['usage', 'mesh.bad_name', 'config.invalid'].includes(error.code);
   return usage ? exitUsage : exitFailed;

@@ -2,6 +2,7 @@
 import { isDeviceId, operatorUsername } from '@thermomesh/contracts';
 import { InvalidArgumentError, type Command } from 'commander';
 import { meshError } from '../errors.ts';
+import { variableIssue } from '../local/variables.ts';
 
 export interface NameOption {
   name: string;
@@ -63,6 +64,8 @@ export function collectEnv(
   if (process === undefined || key === undefined || value === undefined) {
     throw new InvalidArgumentError('must read <process>:KEY=VALUE, such as node-5:LOG_LEVEL=debug.');
   }
+  const issue = variableIssue(process, key);
+  if (issue !== undefined) throw new InvalidArgumentError(issue);
   return { ...previous, [process]: { ...previous[process], [key]: value } };
 }
 

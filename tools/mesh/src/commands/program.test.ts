@@ -125,11 +125,58 @@ describe('command line', () => {
   });
 
   it('a variable for one process keeps everything after its first sign', () => {
-    const first = collectEnv('gateway:A=1=2');
-    assert.deepEqual(collectEnv('node-5:B=', collectEnv('gateway:C=x y', first)), {
-      gateway: { A: '1=2', C: 'x y' },
-      'node-5': { B: '' },
+    const first = collectEnv('gateway:DATA_DIR=1=2');
+    assert.deepEqual(collectEnv('node-5:LOG_LEVEL=', collectEnv('gateway:TZ=x y', first)), {
+      gateway: { DATA_DIR: '1=2', TZ: 'x y' },
+      'node-5': { LOG_LEVEL: '' },
     });
+  });
+
+  it('a variable that a process does not have is refused with the name it resembles', () => {
+    const refusals = {
+      'gateway:MQTT_PROT=1': /gateway has no setting MQTT_PROT: did you mean MQTT_PORT\?/,
+      'node-1:MQTT_PORT=1': /node-1 has no setting MQTT_PORT/,
+      'gateway:WHATEVER=1': /gateway has no setting WHATEVER\.$/,
+      'postgres:LOG_LEVEL=info': /postgres takes no variables/,
+    };
+    for (const [text, message] of Object.entries(refusals))
+      assert.throws(() => collectEnv(text), { message });
+  });
+
+  it('a misspelt or invalid setting of the mesh is refused by name, with its value', () => {
+    const env = {
+      MQTT_PORT: 'abc',
+      HTTP_PROT: '1',
+      EVIDENCE_BYTES_MAX: '5',
+      DATABASE_URL: 'mysql://u:hush@x',
+    };
+    assert.throws(
+      () => readMeshConfig(env),
+      (error: Error) => {
+        assert.match(error.message, /^HTTP_PROT is not a setting: did you mean HTTP_PORT\?$/m);
+        assert.match(error.message, /MQTT_PORT must be a whole number from 1 to 65535, not "abc"/);
+        assert.match(error.message, /EVIDENCE_BYTES_MAX must be .*, not "5"/);
+        assert.match(error.message, /DATABASE_URL must be a postgresql/);
+        assert.doesNotMatch(error.message, /hush/);
+        return true;
+      },
+    );
+    assert.equal(readMeshConfig({ MQTT_PORT: '1884' }).mqttPort, 1884);
+  });
+
+  it('a misspelt command or flag is refused with the one it resembles', async () => {
+    for (const [words, meant] of [
+      [['statsu'], /Did you mean status\?/],
+      [['status', '--jsn'], /Did you mean --json\?/],
+      [['zk', 'gte', '/'], /Did you mean get\?/],
+    ] as const) {
+      const program = createProgram(() => assert.fail('no command runs'));
+      let said = '';
+      for (const command of [program, ...everyCommand(program)])
+        command.exitOverride().configureOutput({ writeErr: (text) => (said += text) });
+      await assert.rejects(program.parseAsync([...words], { from: 'user' }));
+      assert.match(said, meant);
+    }
   });
 
   it('variables that belong to one process do not reach all of them', () => {

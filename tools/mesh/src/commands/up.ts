@@ -123,8 +123,8 @@ export function addUp(program: Command, config: () => MeshConfig): void {
       const settings = config();
       const options: UpOptions = {
         name: flags.name,
-        mqttPort: flags.mqttPort,
-        httpPort: flags.httpPort,
+        mqttPort: flags.mqttPort ?? settings.mqttPort,
+        httpPort: flags.httpPort ?? settings.httpPort,
         nodes: flags.nodes,
         fleetDevices: flags.fleet === true ? flags.devices : 0,
         proxied: flags.proxied === true,

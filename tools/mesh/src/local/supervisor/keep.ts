@@ -3,6 +3,7 @@ import { messageOf, sleep } from '@thermomesh/runtime';
 import { meshError } from '../../errors.ts';
 import type { ProcessRecord } from '../../mesh/files/run-file.ts';
 import { nextPauseMs } from './backoff.ts';
+import { causeIn, isPermanent, sizeOf } from './cause.ts';
 import type { Launched, MeshEvent, ProcessSpec } from './spec.ts';
 
 /**
@@ -90,10 +91,14 @@ async function keepRunning(state: KeptProcessState): Promise<void> {
   const { firstStartsMax: startsMax = firstStartsMax } = spec;
   let pauseMs: number | undefined;
   for (let start = 1; !stopping.signal.aborted; start += 1) {
+    const logged = sizeOf(spec.logFile);
     const uptimeMs = await live(state, start);
     if (stopping.signal.aborted) return;
-    if (state.progress !== 'was_ready' && start >= startsMax) {
-      const reason = state.failure ?? `${spec.name} does not start; its log: ${spec.logFile}`;
+    const cause = state.progress === 'was_ready' ? undefined : causeIn(spec.logFile, logged);
+    if (state.progress !== 'was_ready' && (start >= startsMax || isPermanent(cause))) {
+      const reason =
+        state.failure ??
+        `${spec.name} does not start: ${cause ?? 'it ended without a word'}\n  its log: ${spec.logFile}`;
       state.firstReady.reject(meshError('process.start_failed', reason));
       return;
     }

@@ -7,10 +7,10 @@ import { closeSync, mkdirSync, openSync } from 'node:fs';
 import path from 'node:path';
 import type { ElectionStrategy, MeshConfig } from '../../config.ts';
 import { meshError } from '../../errors.ts';
-import { tailOf } from '../../mesh/files/files.ts';
 import type { Layout } from '../../mesh/files/layout.ts';
 import type { CoordinationSizes, MeshPorts } from '../state/ports.ts';
 import type { ServerKind } from '../state/servers.ts';
+import { causeIn, sizeOf } from './cause.ts';
 import { launchNode, markName } from './child.ts';
 import type { Launched } from './spec.ts';
 
@@ -91,6 +91,7 @@ export async function runMigrations(
 ): Promise<void> {
   const logFile = layout.logFile('migrate');
   mkdirSync(layout.logsDir, { recursive: true });
+  const logged = sizeOf(logFile);
   const log = openSync(logFile, 'a', 0o640);
   const script = path.join(config.root, 'services', service, 'src/migrate.ts');
   const child = spawn(process.execPath, [script], {
@@ -104,10 +105,11 @@ export async function runMigrations(
     child.once('exit', resolve);
   });
   if (code !== 0) {
-    const why = tailOf(logFile, 1);
+    const why = causeIn(logFile, logged) ?? 'it ended without a word';
+    const own = config.databaseUrl === undefined ? '' : ' (DATABASE_URL names this database)';
     throw meshError(
       'schema.failed',
-      `the migration of the database for ${service} failed: ${why}; its log: ${logFile}`,
+      `the migration of the database for ${service} failed: ${why}${own}\n  its log: ${logFile}`,
     );
   }
 }

@@ -3,6 +3,7 @@
  * process.
  */
 import { appendFile, mkdir } from 'node:fs/promises';
+import { didYouMean } from '@thermomesh/runtime';
 import { identify } from '@thermomesh/servers';
 import type { ElectionStrategy, MeshConfig } from '../../config.ts';
 import { meshError } from '../../errors.ts';
@@ -118,7 +119,7 @@ async function makePlan(
   if (unknown.length > 0) {
     throw meshError(
       'usage',
-      `--env names ${unknown.join(', ')}; the processes of this mesh are ${plan.names.join(', ')}`,
+      `--env names ${unknown.map((word) => `${word}${didYouMean(word, plan.names)}`).join(', ')}; the processes of this mesh are ${plan.names.join(', ')}`,
     );
   }
   return plan;

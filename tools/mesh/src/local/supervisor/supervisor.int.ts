@@ -106,7 +106,7 @@ describe('supervisor', () => {
         {
           event: 'part.off',
           part: 'payments',
-          reason: `billing-1 does not start; its log: ${layout.logFile('billing-1')}`,
+          reason: `billing-1 does not start: it ended without a word\n  its log: ${layout.logFile('billing-1')}`,
         },
         { event: 'part.off', part: 'tables', reason: 'no such table' },
       ],
@@ -191,10 +191,26 @@ describe('supervisor', () => {
     }
   });
 
+  it('a wrong setting ends the start at once, and the setting is named', async () => {
+    const { layout, diary } = newHome();
+    const { supervisor } = supervise(layout, [
+      { specs: [fakeSpec(layout, diary, 'gateway', 'misconfigured')] },
+    ]);
+    await assert.rejects(supervisor.start(), /gateway does not start: .*\n {2}LIMIT must be .*not "abc"\n/);
+    await supervisor.stop();
+    assert.deepEqual(
+      linesOf(diary).map((line) => line.trim()),
+      ['start gateway'],
+    );
+  });
+
   it('a process that never becomes ready fails the start and names its log', async () => {
     const { layout, diary } = newHome();
     const { supervisor } = supervise(layout, [{ specs: [fakeSpec(layout, diary, 'gateway', 'broken')] }]);
-    await assert.rejects(supervisor.start(), /gateway does not start; its log: .*gateway\.log/);
+    await assert.rejects(
+      supervisor.start(),
+      /gateway does not start: it ended without a word\n  its log: .*gateway\.log/,
+    );
     await supervisor.stop();
     assert.equal(linesOf(diary).length, 4);
   });
