@@ -37,8 +37,8 @@ export interface Gatekeeper {
   /** The scopes of the token; undefined if it is unknown or no longer valid. */
   scopesOf(bearer: string): readonly ApiScope[] | undefined;
   /**
-   * Why the mesh no longer accepts a key that it has issued; undefined for any other token. Only the
-   * holder of the whole key gets an answer: an id with another secret is an unknown key.
+   * Why the mesh no longer accepts a key that it has issued; undefined for any other token. Only
+   * the holder of the whole key gets an answer: an id with another secret is an unknown key.
    */
   refusalOf?(bearer: string): KeyRefusal | undefined;
 }

@@ -24,7 +24,7 @@ function gate() {
 }
 
 describe('a key that is no longer valid', () => {
-  it('a revoked key is refused at once, and only its holder is told so', async () => {
+  it('a revoked key is refused at once, and only its holder learns why', async () => {
     const { file, keeper, code } = gate();
     const { id, key } = await createApiKey(file, ['read']);
     assert.deepEqual([keeper.scopesOf(key), code(key)], [['read'], undefined]);

@@ -1,6 +1,6 @@
 /**
- * API keys, in a file of JSON lines that is only appended to. A later line with the same id replaces
- * the earlier one. The file contains the hashes of keys, never a key.
+ * API keys, in a file of JSON lines that is only appended to. A later line with the same id
+ * replaces the earlier one. The file contains the hashes of keys, never a key.
  */
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
@@ -127,8 +127,8 @@ export type JudgedKey =
   { state: 'valid'; key: ApiKey } | { state: 'expired' | 'revoked' | 'rotated'; key: ApiKey; at: string };
 
 /**
- * Judges a bearer token; undefined if it is no key, or its secret is wrong. The secrets are compared
- * in constant time, and an unknown id takes as long as a known one.
+ * Judges a bearer token; undefined if it is no key, or its secret is wrong. The secrets are
+ * compared in constant time, and an unknown id takes as long as a known one.
  */
 export function judgeApiKey(
   keys: ReadonlyMap<string, ApiKey>,

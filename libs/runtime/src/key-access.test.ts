@@ -48,7 +48,7 @@ it('a key without the scope of a route learns which one is missing', async () =>
   });
 });
 
-it('the holder of a revoked key is told so; a wrong secret is an unknown key', async () => {
+it('the holder of a revoked key learns it; a wrong secret is an unknown key', async () => {
   const { id, key } = await createApiKey(file, ['admin']);
   assert.equal((await ask(key)).status, 200);
   await revokeApiKey(file, id);

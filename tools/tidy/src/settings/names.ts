@@ -65,7 +65,7 @@ export function listOf(names: Record<string, string[]>): string {
     return `  ${key}: [\n${list.map((name) => `    '${name}',\n`).join('')}  ],\n`;
   });
   return `/**
- * The names of the settings of all programs, so that a misspelt one can be told from a variable of
+ * The names of the settings of all programs, so that a misspelt one is known from a variable of
  * another program. Made by \`node tools/tidy/src/settings/names.ts\`; a test compares it with the
  * schemas. A name also stands for its form with _FILE, which names a file that contains the value.
  */

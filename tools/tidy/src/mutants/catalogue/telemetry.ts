@@ -100,8 +100,8 @@ export const telemetryMutants: Mutant[] = [
     promise: 'I1',
     guard: 'error codes of sensors are left out of averages',
     file: 'services/analytics/src/adapters/pg-telemetry-queries.ts',
-    find: 'avg(celsius) FILTER (WHERE NOT implausible)::float8',
-    replace: 'avg(celsius)::float8',
+    find: 'round(avg(${column}::numeric) FILTER (WHERE NOT implausible),',
+    replace: 'round(avg(${column}::numeric),',
     suites: ['services/analytics/src/http/app.int.ts'],
   },
   {
