@@ -102,7 +102,7 @@ export const telemetryMutants: Mutant[] = [
     file: 'services/analytics/src/adapters/pg-telemetry-queries.ts',
     find: 'round(avg(${column}::numeric) FILTER (WHERE NOT implausible),',
     replace: 'round(avg(${column}::numeric),',
-    suites: ['services/analytics/src/http/app.int.ts'],
+    suites: ['services/analytics/src/http/readings.int.ts'],
   },
   {
     name: 'no-gap-check',
