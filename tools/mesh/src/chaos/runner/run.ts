@@ -36,6 +36,11 @@ import type { Step } from './schedule.ts';
 /** Longer than any series of faults; the load is stopped at the end. */
 const loadSecondsMax = 86_400;
 const readyTimeoutMs = 60_000;
+/**
+ * Minimum duration of the load beside a series. A fault that is over at once would otherwise be
+ * judged by a handful of readings.
+ */
+const loadMsMin = 1_000;
 /** The promises that a load of readings puts to the test; without a verdict the series fails. */
 const loadedPromises = ['I1', 'I2', 'I6'];
 
@@ -69,10 +74,12 @@ export async function runChaos(mesh: Mesh, options: ChaosOptions): Promise<Chaos
   let jobs: JobLoad | undefined;
   try {
     await load?.sending;
+    const sendingFrom = performance.now();
     jobs = await startJobs(mesh, options, timeline);
     if (jobs !== undefined) options.onProgress('image jobs without faults');
     await jobs?.undisturbed;
     await playSteps(mesh, steps, options, { load, jobs }, timeline, rounds);
+    if (load !== undefined) await sleep(Math.max(0, sendingFrom + loadMsMin - performance.now()));
   } catch (error) {
     if (load !== undefined && rounds.length === 0) await rethrowIfLoadFailed(load, error);
     failure = messageOf(error);
