@@ -1,6 +1,7 @@
 /**
  * The image formats that this service reads and writes. A new format starts here: the compiler then
- * names every table and switch that needs an entry for it (`../README.md`, "A new format").
+ * names some of the places that need an entry for it; `../README.md`, "A new format", has the
+ * others.
  */
 
 export const imageFormats = ['jpeg', 'png', 'webp', 'tiff'] as const;
